@@ -1,0 +1,45 @@
+"""The command line. `main` is the one place where an error becomes text and an exit code."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from modelpress.cli.root import root
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command that the arguments (sys.argv when None) name, and exit with its code."""
+    _survive_code_pages()
+    try:
+        # NO_COLOR (no-color.org): any value but the empty one.
+        color = False if os.environ.get("NO_COLOR") else None
+        code = root.main(args=arguments, prog_name="modelpress", standalone_mode=False, color=color)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  whatever it is, the user gets an answer
+        # Not at the top: a command that ends well never needs it.
+        from modelpress.cli.failure import report_failure  # noqa: PLC0415
+
+        code = report_failure(error)
+    _flush()
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _survive_code_pages() -> None:
+    """No command fails for a character that the terminal's encoding lacks (Windows, LANG=C)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _flush() -> None:
+    """Write out what is buffered; a reader that has gone (`| head`) is nothing to complain about."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at its end: give it something that takes the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

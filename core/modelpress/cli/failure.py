@@ -1,0 +1,83 @@
+"""How an error is told: what, what to do about it, and the exit code. Never a traceback unless asked for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from modelpress import __version__
+from modelpress.cli.text import plural, shorten_path
+from modelpress.errors import ModelpressError, Problem, WorkflowError
+
+_PLAIN_OS_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+"""The machine says no. Other OSErrors that come this far are bugs: a missing input has its own error."""
+
+
+def report_failure(error: BaseException) -> int:
+    """Tell the error on stderr; return the exit code."""
+    if os.environ.get("MODELPRESS_DEBUG") and not isinstance(error, click.ClickException):
+        traceback.print_exception(error)
+    if isinstance(error, WorkflowError):
+        tell_problems(error.problems)
+        return error.exit_code
+    if isinstance(error, ModelpressError):
+        tell("error", error.message)
+        tell("hint", error.hint)
+        return error.exit_code
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        tell("error", "Interrupted.")
+        return 130
+    if isinstance(error, click.ClickException):
+        return _tell_usage(error)
+    if isinstance(error, OSError) and error.errno in _PLAIN_OS_ERRORS:
+        tell("error", f"{error.strerror}: {error.filename or 'no file named'}")
+        return 2
+    return _tell_bug(error)
+
+
+def tell(label: str, message: str) -> None:
+    """`label: message` on stderr, the label in colour on a terminal; nothing when there is no message."""
+    if message:
+        color = {"error": "red", "hint": "cyan"}.get(label, "yellow")
+        click.echo(f"{click.style(label + ':', fg=color, bold=True)} {message}", err=True)
+
+
+def tell_problems(problems: Sequence[Problem]) -> None:
+    """Each problem on lines of its own, `file:line` first so that editors can jump there."""
+    if len(problems) != 1:
+        tell("error", f"{plural(len(problems), 'problem')} found. Nothing was run, nothing was written.")
+    for problem in problems:
+        place = f"{shorten_path(str(problem.where))}: " if problem.where else ""
+        step = f"{problem.step}: " if problem.step else ""
+        text = f"{place}{step}{problem.message}"
+        if len(problems) == 1:
+            tell("error", text)
+            tell("hint", problem.hint)
+        else:
+            click.echo(f"\n{text}", err=True)
+            if problem.hint:
+                click.echo(f"    {problem.hint}", err=True)
+
+
+def _tell_usage(error: click.ClickException) -> int:
+    tell("error", error.format_message())
+    if isinstance(error, click.UsageError) and error.ctx:
+        tell("hint", f"`{error.ctx.command_path} --help` shows how it is used.")
+    return error.exit_code
+
+
+def _tell_bug(error: BaseException) -> int:
+    lines = traceback.format_exception(error)
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="modelpress-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(f"modelpress {__version__}, Python {sys.version}, {sys.platform}\n\n{''.join(lines)}")
+    tell("error", f"This is a bug: {lines[-1].strip()}")
+    tell("hint", f"Please report it with the traceback, which is in {file.name}")
+    return 1

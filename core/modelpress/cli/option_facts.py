@@ -1,0 +1,110 @@
+"""The options of a pass as people read them, from their JSON Schema."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from modelpress.cli.text import on_terminal
+
+_MISSING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class OptionFacts:
+    """One option.
+
+    type:     integer, number, boolean, string, array, object, or `any` where several are allowed
+    choices:  the values allowed, where they are a closed set
+    nullable: whether null is allowed
+    default:  as JSON text; empty when the option is required
+    """
+
+    name: str
+    type: str
+    choices: tuple[str, ...]
+    nullable: bool
+    default: str
+    required: bool
+    description: str
+    limits: str
+
+
+def option_facts(schema: Mapping[str, Any]) -> list[OptionFacts]:
+    """The top-level options of a JSON Schema as pydantic writes it, in the order of the class."""
+    required = set(schema.get("required", ()))
+    definitions = schema.get("$defs", {})
+    return [
+        _facts(name, field, name in required, definitions)
+        for name, field in schema.get("properties", {}).items()
+    ]
+
+
+def _facts(
+    name: str, field: Mapping[str, Any], required: bool, definitions: Mapping[str, Any]
+) -> OptionFacts:
+    variants = [_follow(variant, definitions) for variant in field.get("anyOf", [field])]
+    real = [variant for variant in variants if variant.get("type") != "null"]
+    types = {kind for variant in real for kind in _types(variant)}
+    closed = bool(real) and all("enum" in variant or "const" in variant for variant in real)
+    choices = [v for variant in real for v in variant.get("enum", [variant.get("const")])] if closed else []
+    default = field.get("default", _MISSING)
+    return OptionFacts(
+        name=name,
+        type=types.pop() if len(types) == 1 else "number" if types == {"integer", "number"} else "any",
+        choices=tuple(c if isinstance(c, str) else json.dumps(c) for c in choices),
+        nullable=len(real) < len(variants),
+        default="" if default is _MISSING else default if isinstance(default, str) else json.dumps(default),
+        required=required,
+        description=field.get("description", ""),
+        limits=_limits(real),
+    )
+
+
+def _follow(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref", "")
+    return definitions.get(reference.rpartition("/")[2], schema) if reference else schema
+
+
+def _types(schema: Mapping[str, Any]) -> list[str]:
+    if "type" in schema:
+        return [schema["type"]]
+    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    names = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    return [names.get(type(value), "any") for value in values] or ["any"]
+
+
+_SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def _limits(variants: Sequence[Mapping[str, Any]]) -> str:
+    """`> 0, ≤ 1`; empty where several types are allowed or nothing is said."""
+    if len(variants) != 1:
+        return ""
+    return ", ".join(f"{sign} {variants[0][key]}" for key, sign in _SIGNS.items() if key in variants[0])
+
+
+def print_options(options: Sequence[OptionFacts]) -> None:
+    """A paragraph per option: its name, what it takes, its default; below, what it is for."""
+    if not options:
+        click.echo("\nIt has no options.")
+        return
+    click.echo("\n" + click.style("Options", bold=True))
+    width = min(shutil.get_terminal_size().columns, 100) if on_terminal() else 100
+    for option in options:
+        default = "required" if option.required else f"default {option.default}" if option.default else ""
+        facts = ", ".join(fact for fact in (takes(option), option.limits, default) if fact)
+        click.echo(f"  {click.style(option.name, bold=True)}  ({facts})")
+        if option.description:
+            click.echo(click.wrap_text(option.description, width, "      ", "      "))
+
+
+def takes(option: OptionFacts) -> str:
+    """`integer`, `nf4 | fp4`, `number or null`."""
+    kind = " | ".join(option.choices) if option.choices else option.type
+    return f"{kind} or null" if option.nullable else kind

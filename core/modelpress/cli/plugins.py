@@ -1,0 +1,60 @@
+"""`modelpress plugins`: what is installed, what it brings, and what is broken."""
+
+from __future__ import annotations
+
+import click
+
+from modelpress.cli.text import json_option, plural, print_json, print_table
+from modelpress.registry import Plugin, Registry
+
+
+@click.group("plugins", short_help="List plugins, broken ones with the reason.")
+def command() -> None:
+    """Where passes, systems and the rest come from."""
+
+
+@command.command("list", epilog="Example: modelpress plugins list")
+@json_option
+def list_plugins(as_json: bool) -> None:
+    """All plugins; a broken one is told with its error and disturbs no other."""
+    registry = Registry.load()
+    if as_json:
+        print_json(_as_json(registry))
+        return
+    print_table(
+        ("PLUGIN", "FROM", "BRINGS"),
+        [(p.name, f"{p.provider.name} {p.provider.version}", brings(p)) for p in registry.plugins],
+    )
+    for broken in registry.broken:
+        label = click.style("broken:", fg="red", bold=True)
+        click.echo(f"\n{label} {broken.name} (from {broken.distribution}): {broken.error}")
+    if registry.blocked:
+        click.echo(f"\nkept out by MODELPRESS_BLOCK_PLUGINS: {', '.join(registry.blocked)}")
+
+
+def brings(plugin: Plugin) -> str:
+    """`2 passes: LoRA, QLoRA; 1 format: hf-adapter`"""
+    by_kind: dict[str, list[str]] = {}
+    for spec in plugin.specs:
+        by_kind.setdefault(spec.kind, []).append(spec.name)
+    return "; ".join(f"{plural(len(names), kind)}: {', '.join(names)}" for kind, names in by_kind.items())
+
+
+def _as_json(registry: Registry) -> dict[str, object]:
+    return {
+        "plugins": [
+            {
+                "name": plugin.name,
+                "module": plugin.module,
+                "distribution": plugin.provider.name,
+                "version": plugin.provider.version,
+                "brings": [{"kind": spec.kind, "name": spec.name} for spec in plugin.specs],
+            }
+            for plugin in registry.plugins
+        ],
+        "broken": [
+            {"name": broken.name, "distribution": broken.distribution, "error": broken.error}
+            for broken in registry.broken
+        ],
+        "blocked": registry.blocked,
+    }

@@ -1,0 +1,111 @@
+"""How a run is shown while it goes: the plain way, a line per step, for pipes and log files.
+
+Both this and the bars of modelpress.cli.bars are called with each event of a run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TextIO
+
+import click
+
+from modelpress.cli.text import duration, shorten_path, size
+from modelpress.events import Event, Log, RunFinished, StepFailed, StepFinished, StepStarted
+
+LEVELS = ("debug", "info", "note", "warning")
+"""Of log lines, from the most talkative."""
+
+
+def open_progress(stream: TextIO, level: str) -> Progress:
+    """Bars when people watch the stream, plain lines otherwise. level: the least log level to show."""
+    if stream.isatty() and os.environ.get("TERM") != "dumb":
+        # Only here: rich takes as long to import as everything else together.
+        from modelpress.cli.bars import TerminalProgress  # noqa: PLC0415
+
+        return TerminalProgress(stream, level)
+    return PlainProgress(stream, level)
+
+
+class Progress:
+    """Something that shows events. Closed at the end of the run, however it ends."""
+
+    def __call__(self, event: Event) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class PlainProgress(Progress):
+    """One line per finished step; notes and warnings as they come, each once."""
+
+    def __init__(self, stream: TextIO, level: str = "note") -> None:
+        self._stream = stream
+        self._told = Told(level)
+        self._resumed = False
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StepStarted):
+            self._resumed = event.resumed
+        elif isinstance(event, Log):
+            self._told.once(event, self._write)
+        elif line := closing_line(event, resumed=self._resumed):
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        try:
+            print(line, file=self._stream, flush=True)
+        except BrokenPipeError:
+            # Whoever read this has gone (`| head`). An hour's work is not thrown away for that.
+            self._stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  open to the end
+
+
+class Told:
+    """Which log lines were told: each text once, and none below the level."""
+
+    def __init__(self, level: str) -> None:
+        self._least = LEVELS.index(level) if level in LEVELS else len(LEVELS)
+        self._texts: set[str] = set()
+
+    def once(self, log: Log, write: Callable[[str], None]) -> None:
+        if LEVELS.index(log.level) >= self._least and log.message not in self._texts:
+            self._texts.add(log.message)
+            write(f"{log.level}: {log.message}")
+
+
+def closing_line(event: Event, *, resumed: bool = False) -> str:
+    """The line that stays of a step or of the run; empty for other events."""
+    if isinstance(event, StepFinished):
+        took = "in the cache" if event.cached else duration(event.seconds)
+        if resumed and not event.cached:
+            took += " (resumed)"
+        facts = [took, event.summary, size(event.size) if event.size else ""]
+        return f"{step_title(event)}: {', '.join(fact for fact in facts if fact)}"
+    if isinstance(event, StepFailed):
+        kept = f"; its files are kept in {shorten_path(event.folder)}" if event.folder else ""
+        return f"{step_title(event)}: failed{kept}"
+    if isinstance(event, RunFinished):
+        return f"Done in {duration(event.seconds)}: {shorten_path(event.output_dir)}"
+    return ""
+
+
+def step_title(event: StepStarted | StepFinished | StepFailed) -> str:
+    """`[1/3] LoRA lora`"""
+    return f"[{event.index}/{event.total}] {event.pass_type} {event.name}"
+
+
+def log_level(verbose: int, level: str | None) -> str:
+    """The level that -v, -vv and --log-level ask for; the option counts more."""
+    return level or ("note", "info", "debug")[min(verbose, 2)]
+
+
+verbosity_options: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
+    click.option("-v", "--verbose", count=True, help="Show more; -vv shows all."),
+    click.option(
+        "--log-level",
+        type=click.Choice([*LEVELS, "error"]),
+        help="Least level of log lines to show (default: note).",
+    ),
+]

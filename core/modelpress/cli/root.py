@@ -1,0 +1,48 @@
+"""The command `modelpress` itself: which commands there are. Their code is in one file per noun."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from modelpress import __version__
+from modelpress.cli.lazy import Lazy, LazyGroup
+
+_SECTIONS = {
+    "Work": {
+        "run": Lazy("run", "Run a workflow."),
+        "plan": Lazy("plan", "Show what a run would do; do nothing."),
+        "validate": Lazy("validate", "Tell every problem of a workflow."),
+        "ask": Lazy("ask", "Put a question to a model."),
+        "quantize": Lazy("quantize", "Quantize a model, without a workflow file."),
+    },
+    "What there is": {
+        "passes": Lazy("passes", "List passes; show one and its options."),
+        "systems": Lazy("systems", "List the kinds of places where work runs."),
+        "data": Lazy("data", "List data containers; preview samples."),
+        "plugins": Lazy("plugins", "List plugins, broken ones with the reason."),
+        "doctor": Lazy("doctor", "Check this installation and this machine."),
+    },
+    "House-keeping": {
+        "cache": Lazy("cache", "See, check and clean the cache."),
+        "schema": Lazy("schema", "JSON Schema of workflow files, for editors."),
+        "migrate": Lazy("migrate", "Rewrite an older workflow in today's form."),
+    },
+}
+
+
+@click.group(
+    "modelpress",
+    cls=LazyGroup,
+    sections=_SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `modelpress plan workflow.yaml`. Exit codes: 2 your input, 3 something is not "
+    "installed, 4 a pass failed, 5 a system failed, 130 interrupted.",
+)
+@click.version_option(__version__, prog_name="modelpress", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def root(debug: bool) -> None:
+    """Press AI models for the hardware they will run on."""
+    if debug:
+        os.environ["MODELPRESS_DEBUG"] = "1"

@@ -1,0 +1,103 @@
+"""How the command line writes: tables, sizes, times, JSON. Aligned on a terminal, uncut when piped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+
+def size(count: float) -> str:
+    """Bytes for people: `3.1 MB` (powers of ten, as disks are sold)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5 or (unit == "B" and count < 1000):
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 99.95 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `42.1 s`, `3 min 12 s`, `2 h 05 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def number(value: float) -> str:
+    """Four significant digits, without the noise: `0.1235`, `5012`, `97.5`."""
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:.0f}"
+    return f"{value:.4g}"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 problem`, `2 problems`, `2 passes`, `3 entries`."""
+    if count == 1:
+        return f"1 {noun}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{count} {noun[:-1]}ies"
+    return f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def shorten_path(path: str) -> str:
+    """The path seen from here, where that is inside this folder; otherwise as it is."""
+    here = os.getcwd() + os.sep
+    return path[len(here) :] if path.startswith(here) else path
+
+
+def on_terminal() -> bool:
+    """Whether people see stdout directly."""
+    return sys.stdout.isatty()
+
+
+def print_json(value: Any) -> None:
+    """Write JSON for programs: indented, in UTF-8, keys in the order given."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """Write aligned columns.
+
+    On a terminal the last column is cut to fit, and where that leaves too little of it, each row becomes
+    a small paragraph. Piped, nothing is cut. right: headings of the columns that are flush right.
+    """
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(line[i]) for line in [list(header), *cells]) for i in range(len(header))]
+    room = shutil.get_terminal_size().columns if on_terminal() else sys.maxsize
+    before_last = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    if before_last + min(widths[-1], 24) > room:
+        _print_paragraphs(header, cells, room)
+        return
+    for row_number, row in enumerate([list(header), *cells]):
+        padded = [
+            cell.rjust(width) if heading in right else cell.ljust(width)
+            for cell, width, heading in zip(row, widths, header, strict=True)
+        ]
+        padded[-1] = cut(padded[-1].rstrip(), room - before_last)
+        line = "  ".join(padded).rstrip()
+        click.echo(click.style(line, bold=True) if row_number == 0 else line)
+
+
+def cut(text: str, width: int) -> str:
+    """The text, with its end replaced by … where it is longer than width."""
+    return text if len(text) <= width else text[: max(width - 1, 0)].rstrip() + "…"
+
+
+def _print_paragraphs(header: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> None:
+    for row in rows:
+        click.secho(cut(row[0], room), bold=True)
+        for heading, cell in zip(header[1:], row[1:], strict=True):
+            if cell:
+                text = f"{heading.lower()}: {cell}"
+                click.echo(click.wrap_text(text, room, initial_indent="  ", subsequent_indent="    "))
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")

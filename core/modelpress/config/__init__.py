@@ -1,0 +1,1 @@
+"""What users write: reading a workflow file, in Olive's current form or its older one, with good errors."""

@@ -1,0 +1,210 @@
+"""What passes, metrics, data containers and systems are given and what they give: the protocols.
+
+Nothing here imports a heavy library; arrays and tokenizers appear as Any with their shape in the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from modelpress.artifact import Artifact
+from modelpress.events import Event, JSONValue
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """What a model is pressed for. device: cpu, gpu, npu; execution_provider: onnxruntime's name."""
+
+    device: str = "cpu"
+    execution_provider: str = "CPUExecutionProvider"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What the plan knows of a model that may not exist yet.
+
+    path:     its folder; None when an earlier step will make it or it must be fetched
+    identity: what the content is (`content:…`, `hub:org/name@commit`); empty for a step's output
+    config:   config.json of the model (of the base, for an adapter)
+    size:     bytes on disk, estimated; 0 when unknown
+    base:     the base, for an adapter
+    """
+
+    format: str
+    path: Path | None = None
+    identity: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 0
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    base: ModelFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """What the plan knows of a data set. columns and rows are None when only loading would tell."""
+
+    columns: tuple[str, ...] | None = None
+    rows: int | None = None
+
+
+class PlanContext(Protocol):
+    """Given to `plan`, `open` and `peek` functions: report, do not raise.
+
+    folder: the workflow's folder, which relative paths of a ModelSpec's options are resolved against.
+            (Options marked as Resource reach passes and data containers as absolute paths already.)
+    """
+
+    accelerator: Accelerator
+    offline: bool
+    folder: Path
+
+    def problem(
+        self, message: str, hint: str = "", *, option: str = "", kind: Literal["input", "dependency"] = "input"
+    ) -> None:
+        """Tell a problem. option: dotted path of the option concerned, for its file and line."""
+
+    def note(self, message: str) -> None:
+        """Tell something the user should know, once."""
+
+    def needs(self, *, memory: int = 0) -> None:
+        """Bytes of memory that the step will take at its peak, estimated."""
+
+    def data(self, role: str) -> DataFacts | None:
+        """Facts of the data config that the option with this role names; None when there is none."""
+
+
+class FetchContext(Protocol):
+    """Given to `fetch` functions."""
+
+    offline: bool
+
+    def progress(self, done: int, total: int, unit: str) -> None: ...
+
+    def note(self, message: str) -> None: ...
+
+
+class PassContext(Protocol):
+    """Given to a pass or a metric while it runs.
+
+    out:        an empty folder: write the model here
+    scratch:    an empty folder, removed afterwards
+    checkpoint: a folder that survives an interrupted try of the same step; empty at the first
+    data_folder: a folder for converted data sets, shared by the steps on this machine
+    """
+
+    out: Path
+    scratch: Path
+    checkpoint: Path
+    data_folder: Path
+    seed: int
+    accelerator: Accelerator
+    offline: bool
+
+    def data(self, role: str) -> DataSource:
+        """Open the data config named by the option with this role. Raises UserError when none is."""
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Say how far it is; total 0 when unknown. Cheap: call it as often as you like."""
+
+    def report(self, name: str, value: JSONValue) -> None:
+        """Say a number (`loss`, `learning_rate`); the last of each name goes into the run record."""
+
+    def note(self, message: str) -> None:
+        """Say something that the user should read."""
+
+    def artifact(
+        self, format: str, *, base: Artifact | None = None, meta: Mapping[str, Any] | None = None
+    ) -> Artifact:
+        """The artifact in `out`, to be returned."""
+
+    def load(self, model: Artifact) -> LoadedModel:
+        """Open a model in its runtime, whatever its format. Close it when done."""
+
+
+class LoadedModel(Protocol):
+    """A model opened in its runtime."""
+
+    def close(self) -> None: ...
+
+
+class TextModel(LoadedModel, Protocol):
+    """A causal language model opened in its runtime (transformers, onnxruntime-genai …).
+
+    tokenizer is a transformers tokenizer; eos_ids are the ids that end an answer.
+    """
+
+    tokenizer: Any
+    eos_ids: frozenset[int]
+    context_length: int
+
+    def logits(self, ids: Sequence[int]) -> Any:
+        """numpy float32 (len(ids), vocabulary): row i predicts token i + 1."""
+
+    def generate(self, ids: Sequence[int], max_new_tokens: int) -> Iterator[int]:
+        """New ids one by one, greedy; ends after an id in eos_ids (which is yielded) or at the limit."""
+
+    def generate_batch(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
+        """Greedy answers to several prompts; without the prompt, cut before the first id in eos_ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One tokenized training sample. labels has -100 where no loss is taken; same length as input_ids."""
+
+    input_ids: list[int]
+    labels: list[int]
+    attention_mask: list[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One prompt with the answer that is right, as text."""
+
+    prompt: str
+    answer: str
+
+
+class DataSource(Protocol):
+    """An opened data config."""
+
+    name: str
+
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        """The rows as they were loaded."""
+
+    def samples(self, tokenizer: Any) -> Iterable[Sample]:
+        """The rows pre-processed and tokenized. Raises UserError when a row lacks a column."""
+
+    def exchanges(self, tokenizer: Any = None) -> Iterator[Exchange]:
+        """Prompt and right answer of each row, for generation metrics. The tokenizer is needed for chat
+        templates only. Raises UserError when the config does not tell which part is the answer."""
+
+    def split(self, eval_size: float, seed: int) -> tuple[DataSource, DataSource]:
+        """Cut into (train, eval) by unique content: equal rows are never on both sides.
+
+        eval_size: a share in (0, 1), or a count of rows >= 1.
+        """
+
+
+class System(Protocol):
+    """A place where work runs. Its one duty: run `python -m modelpress.worker FOLDER` there and bring the
+    folder back. See modelpress.run.job for what is in the folder."""
+
+    name: str
+
+    def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Versions of those distributions that are installed there. Raises HostError when unreachable."""
+
+    def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
+        """Run the job in the folder to its end, passing on each event as it comes.
+
+        Returns normally whenever the worker wrote `result.json` or `error.json`. Raises WorkerDied when it
+        ended without either, HostError when it could not be run at all. KeyboardInterrupt must end the
+        remote work before it is passed on.
+        """
+
+    def close(self) -> None:
+        """End whatever is still running. Called once, at the end of the run."""

@@ -1,0 +1,119 @@
+"""Every error that modelpress raises on purpose, and the exit code that each one means.
+
+ModelpressError
+├── UserError                 2  what the user wrote or pointed at is wrong
+│   └── WorkflowError         2  one or more problems in a workflow, all told at once
+├── MissingDependencyError    3  a library or an extra is not installed where it is needed
+├── PassError                 4  a pass (or metric) ran and failed
+│   └── WorkerDied            4  its process ended without an answer: killed, out of memory, crashed
+├── HostError                 5  the system that should have run the work failed
+└── Interrupted             130  Ctrl-C or SIGTERM
+
+A message says what was found and what was expected; the hint says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in a file that a user wrote. line and column count from 1; 0 means not known."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a workflow, found before any work."""
+
+    message: str
+    hint: str = ""
+    where: Location | None = None
+    step: str = ""
+    """The name of the pass, data config, system … concerned; empty for the workflow as a whole."""
+    kind: str = "input"
+    """`input` (exit 2) or `dependency` (exit 3)."""
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        step = f"{self.step}: " if self.step else ""
+        return f"{place}{step}{self.message}" + (f" {self.hint}" if self.hint else "")
+
+
+class ModelpressError(Exception):
+    """The root. Shown to users as `error: message` and `hint: hint`, never as a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UserError(ModelpressError):
+    """The user's input is wrong: a path, a value, a data set, a model that cannot be used."""
+
+    exit_code = 2
+
+
+class WorkflowError(UserError):
+    """A workflow has problems. All that could be found are in `problems`."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: Sequence[Problem] = tuple(problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+        if self.problems and all(p.kind == "dependency" for p in self.problems):
+            self.exit_code = 3  # type: ignore[misc]
+
+
+class MissingDependencyError(ModelpressError):
+    """A library is absent, or too old, where the work would run."""
+
+    exit_code = 3
+
+
+class PassError(ModelpressError):
+    """A pass ran and could not give what it promises."""
+
+    exit_code = 4
+
+
+class WorkerDied(PassError):
+    """The worker process ended without a result: killed, out of memory, or crashed in native code."""
+
+
+class HostError(ModelpressError):
+    """The system could not run the job at all: not reachable, refused, broken environment."""
+
+    exit_code = 5
+
+
+class Interrupted(ModelpressError):
+    """Stopped by the user. What was finished is in the cache; a re-run goes on from there."""
+
+    exit_code = 130
+
+
+_BY_NAME: dict[str, type[ModelpressError]] = {
+    cls.__name__: cls
+    for cls in (UserError, MissingDependencyError, PassError, WorkerDied, HostError, Interrupted)
+}
+
+
+def error_from_record(type_name: str, message: str, hint: str = "") -> ModelpressError:
+    """Rebuild an error that a worker wrote down, so that a remote error reads like a local one.
+
+    An unknown type_name (a library's own exception) becomes a PassError that names it.
+    """
+    known = _BY_NAME.get(type_name)
+    return known(message, hint) if known else PassError(f"{type_name}: {message}", hint)

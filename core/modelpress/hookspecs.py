@@ -1,0 +1,87 @@
+"""The hooks that a plugin may implement. Each returns data; none wraps another.
+
+A plugin is a module named by an entry point of the group `modelpress`:
+
+    # pyproject.toml
+    [project.entry-points.modelpress]
+    hello = "modelpress_hello"
+
+    # modelpress_hello/__init__.py
+    from modelpress.api import PassSpec, hookimpl
+
+    MODELPRESS_API = 1
+
+    @hookimpl
+    def modelpress_passes():
+        return [PassSpec(name="Hello", summary="…", accepts=("hf-model",), produces="hf-model",
+                         run="modelpress_hello.run:hello", config="modelpress_hello.config:HelloConfig")]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pluggy
+
+from modelpress.events import Event
+from modelpress.specs import (
+    DataContainerSpec,
+    FormatSpec,
+    MetricSpec,
+    ModelSpec,
+    PassSpec,
+    ResourceSpec,
+    SystemSpec,
+)
+
+API_VERSION = 1
+ENTRY_POINT_GROUP = "modelpress"
+hookspec = pluggy.HookspecMarker("modelpress")
+hookimpl = pluggy.HookimplMarker("modelpress")
+
+
+@hookspec
+def modelpress_passes() -> Iterable[PassSpec]:
+    """The passes that this plugin brings. Example: `return [PassSpec(name="LoRA", …)]`."""
+    return ()
+
+
+@hookspec
+def modelpress_models() -> Iterable[ModelSpec]:
+    """Ways to name an input model. Example: `return [ModelSpec(name="HfModel", …)]`."""
+    return ()
+
+
+@hookspec
+def modelpress_formats() -> Iterable[FormatSpec]:
+    """Formats of artifacts. Example: `return [FormatSpec(name="hf-model", …)]`."""
+    return ()
+
+
+@hookspec
+def modelpress_data_containers() -> Iterable[DataContainerSpec]:
+    """Sources of samples. Example: `return [DataContainerSpec(name="HuggingfaceContainer", …)]`."""
+    return ()
+
+
+@hookspec
+def modelpress_systems() -> Iterable[SystemSpec]:
+    """Places where work runs. Example: `return [SystemSpec(name="PythonEnvironment", …)]`."""
+    return ()
+
+
+@hookspec
+def modelpress_metrics() -> Iterable[MetricSpec]:
+    """Numbers about a model. Example: `return [MetricSpec(name="perplexity", …)]`."""
+    return ()
+
+
+@hookspec
+def modelpress_resources() -> Iterable[ResourceSpec]:
+    """Kinds of paths. Example: `return [ResourceSpec(name="azureml_datastore", …)]`."""
+    return ()
+
+
+@hookspec
+def modelpress_event(event: Event) -> None:
+    """See each event of a run as it happens. Must be quick; an exception is noted and ignored."""

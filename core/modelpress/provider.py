@@ -1,0 +1,103 @@
+"""The distribution that brings a plugin: its name and version, whether it is editable, where its code lies.
+
+All of it is looked up when asked for: a list of passes asks for none of it.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from importlib.metadata import Distribution, EntryPoint
+from importlib.util import find_spec
+from pathlib import Path
+
+import xxhash
+
+
+class Provider:
+    """Who brings an entry point."""
+
+    def __init__(self, point: EntryPoint) -> None:
+        self._point = point
+        self._distribution: Distribution | None = point.dist
+
+    @cached_property
+    def name(self) -> str:
+        """The distribution's name, as on PyPI; `unknown` for an entry point that belongs to none."""
+        return self._headers.get("name", "unknown")
+
+    @cached_property
+    def version(self) -> str:
+        return self._headers.get("version", "0")
+
+    @cached_property
+    def package(self) -> str:
+        """The top-level package that the plugin lives in."""
+        return self._point.value.partition(":")[0].partition(".")[0]
+
+    @cached_property
+    def editable(self) -> bool:
+        """Whether its code may change without its version: installed with `-e`, or run from its sources."""
+        if self._distribution is None:
+            return True
+        direct = self._distribution.read_text("direct_url.json")
+        if direct and json.loads(direct).get("dir_info", {}).get("editable"):
+            return True
+        home = Path(str(self._distribution.locate_file("")))
+        return not any((home / name).exists() for name in (self.package, f"{self.package}.py"))
+
+    @cached_property
+    def folders(self) -> tuple[Path, ...]:
+        """The top-level packages of the distribution, as folders (a single module as its file): what has to
+        be shipped so that the plugin can be imported elsewhere. Nothing is imported to find them."""
+        found: list[Path] = []
+        for name in sorted({self.package, *self._top_level_names()}):
+            spec = find_spec(name)
+            if spec is None:
+                continue
+            if spec.submodule_search_locations is not None:
+                found += [Path(p) for p in spec.submodule_search_locations]
+            elif spec.origin:
+                found.append(Path(spec.origin))
+        return tuple(found)
+
+    @cached_property
+    def source_digest(self) -> str:
+        """XXH3-128 over the Python files of the plugin's top-level package: what an editable install's
+        version cannot say. 32 hex digits."""
+        state = xxhash.xxh3_128()
+        for root in self.folders:
+            files = [root] if root.is_file() else sorted(root.rglob("*.py"))
+            for file in files:
+                state.update(f"{file.relative_to(root.parent).as_posix()}\0".encode())
+                state.update(file.read_bytes())
+                state.update(b"\0")
+        return state.hexdigest()
+
+    @cached_property
+    def _headers(self) -> dict[str, str]:
+        """Name and version. Read by hand: the standard library parses the whole README as an e-mail,
+        which takes longer than everything else that a list of passes needs."""
+        text = self._distribution.read_text("METADATA") if self._distribution else None
+        if self._distribution and not text:
+            text = self._distribution.read_text("PKG-INFO")
+        headers: dict[str, str] = {}
+        for line in (text or "").splitlines():
+            if not line.strip():
+                break
+            key, _, value = line.partition(":")
+            headers.setdefault(key.strip().lower(), value.strip())
+        return headers
+
+    def _top_level_names(self) -> set[str]:
+        """Top-level packages that the distribution's own list of files tells; none for an editable one."""
+        if self._distribution is None or self.editable:
+            return set()
+        names = set()
+        for line in (self._distribution.read_text("RECORD") or "").splitlines():
+            first, _, rest = line.partition(",")[0].partition("/")
+            if rest.endswith(".py") and first.isidentifier():
+                names.add(first)
+            elif not rest and first.endswith(".py"):
+                names.add(first.removesuffix(".py"))
+        return names

@@ -1,0 +1,1 @@
+"""Plan a workflow, run its steps, keep what they made."""

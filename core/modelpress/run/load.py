@@ -1,0 +1,61 @@
+"""Open a finished model from its folder: an output folder, an artifact, or a bare model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from modelpress.artifact import MANIFEST, Artifact, open_artifact
+from modelpress.context import LoadedModel
+from modelpress.errors import UserError
+from modelpress.registry import Registered, Registry
+from modelpress.specs import FormatSpec
+
+
+def find_artifact(folder: Path, registry: Registry) -> Artifact:
+    """The artifact that a folder holds. Raises UserError saying what was looked for.
+
+    An output folder of a run stands for the `model` in it. A folder without a manifest is asked of each
+    format's check in turn.
+    """
+    if not folder.exists():
+        raise UserError(f"There is no {folder}.", "Give the folder of a model, or a run's output folder.")
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file, expected the folder of a model.")
+    for candidate in (folder, folder / "model"):
+        if (candidate / MANIFEST).exists():
+            return open_artifact(candidate)
+    reasons = []
+    for entry in registry.all(FormatSpec):
+        try:
+            entry.resolve(entry.spec.check)(folder)
+        except UserError as error:
+            reasons.append(f"{entry.spec.name}: {error.message}")
+            continue
+        return Artifact(folder, entry.spec.name, key="")
+    raise UserError(f"{folder} holds no model of a known format ({'; '.join(reasons)}).")
+
+
+def format_of(artifact: Artifact, registry: Registry) -> Registered[FormatSpec]:
+    """The format of an artifact. Raises UserError when no plugin knows it."""
+    return registry.find(FormatSpec, artifact.format)
+
+
+def load_model(folder: Path, registry: Registry, device: str = "cpu") -> LoadedModel:
+    """Open the model in a folder in its runtime."""
+    artifact = find_artifact(folder, registry)
+    entry = format_of(artifact, registry)
+    if not entry.spec.load:
+        raise UserError(f"A model of format {artifact.format} cannot be run.")
+    loaded: LoadedModel = entry.resolve(entry.spec.load)(artifact, device)
+    return loaded
+
+
+def load_tokenizer(folder: Path, registry: Registry) -> Any:
+    """The transformers tokenizer that lies with the model in a folder."""
+    artifact = find_artifact(folder, registry)
+    entry = format_of(artifact, registry)
+    tokenizer = getattr(entry.spec, "tokenizer", "")
+    if not tokenizer:
+        raise UserError(f"A model of format {artifact.format} has no tokenizer.")
+    return entry.resolve(tokenizer)(artifact)

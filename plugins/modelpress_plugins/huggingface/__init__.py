@@ -1,0 +1,92 @@
+"""Models and data sets in the layouts of the Hugging Face libraries.
+
+Brings the input model `HfModel` (`PyTorchModel`), the formats `hf-model` and `hf-adapter`, and the data
+containers `HuggingfaceContainer` and `DummyDataContainer`.
+"""
+
+from __future__ import annotations
+
+from modelpress.api import DataContainerSpec, FormatSpec, ModelSpec, Rename, hookimpl
+
+MODELPRESS_API = 1
+
+_HERE = "modelpress_plugins.huggingface"
+_PRE = "pre_process_data_config"
+_OWN_TOKENIZER = "the tokenizer is that of the model"
+_MODEL_RENAMES = (
+    Rename("model_file_format", None, why="an MLflow folder is recognized by its MLmodel file"),
+    Rename("load_kwargs.dtype", "load_kwargs.torch_dtype"),
+)
+_DATA_RENAMES = (
+    Rename(f"{_PRE}.corpus_strategy", f"{_PRE}.strategy"),
+    Rename(f"{_PRE}.source_max_len", f"{_PRE}.max_seq_len"),
+    Rename(f"{_PRE}.target_max_len", None, why="max_seq_len holds for source and target together"),
+    Rename(f"{_PRE}.model_name", None, why=_OWN_TOKENIZER),
+    Rename(f"{_PRE}.trust_remote_code", None, why=_OWN_TOKENIZER),
+    Rename("load_dataset_config.name", "load_dataset_config.subset"),
+)
+
+
+@hookimpl
+def modelpress_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            name="HfModel",
+            summary="A transformers model: a local folder, a hub id, or an MLflow transformers folder.",
+            produces="hf-model",
+            open=f"{_HERE}.open_model:open_model",
+            fetch=f"{_HERE}.fetch_model:fetch_model",
+            config=f"{_HERE}.config:HfModelOptions",
+            aliases=("PyTorchModel",),
+            renames=_MODEL_RENAMES,
+        )
+    ]
+
+
+@hookimpl
+def modelpress_formats() -> list[FormatSpec]:
+    return [
+        FormatSpec(
+            name="hf-model",
+            summary="A transformers model with its tokenizer, weights in safetensors.",
+            check=f"{_HERE}.formats:check_hf_model",
+            load=f"{_HERE}.load:load_hf_model",
+            tokenizer=f"{_HERE}.tokenizer:load_tokenizer",
+            requires=("torch", "transformers", "safetensors"),
+            extra="cpu",
+        ),
+        FormatSpec(
+            name="hf-adapter",
+            summary="A PEFT adapter; its artifact points to the base model.",
+            check=f"{_HERE}.formats:check_hf_adapter",
+            load=f"{_HERE}.load:load_hf_adapter",
+            tokenizer=f"{_HERE}.tokenizer:load_tokenizer",
+            requires=("torch", "transformers", "safetensors", "peft"),
+            extra="cpu",
+        ),
+    ]
+
+
+@hookimpl
+def modelpress_data_containers() -> list[DataContainerSpec]:
+    return [
+        DataContainerSpec(
+            name="HuggingfaceContainer",
+            summary="Text data: json, csv, txt or parquet files, or a data set on the hub.",
+            open=f"{_HERE}.source:open_huggingface",
+            peek=f"{_HERE}.peek:peek_huggingface",
+            config=f"{_HERE}.data_config:HuggingfaceOptions",
+            requires=("datasets", "transformers"),
+            extra="cpu",
+            renames=_DATA_RENAMES,
+        ),
+        DataContainerSpec(
+            name="DummyDataContainer",
+            summary="Random tokens: for latency, throughput and trying things out.",
+            open=f"{_HERE}.dummy:open_dummy",
+            peek=f"{_HERE}.peek:peek_dummy",
+            config=f"{_HERE}.data_config:DummyOptions",
+            requires=(),
+            extra="cpu",
+        ),
+    ]

@@ -1,0 +1,211 @@
+"""What an adapter folder says it changes, read from its config and its tensor names. No torch.
+
+The arithmetic that each kind stands for is in `deltas.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelpress.api import Checkpoint, UserError
+
+STEM = "adapter_model"
+
+_PREFIXES = ("base_model.model.", "base_model.")
+_LOW_RANK = re.compile(
+    r"(?P<module>.+?)\.(?P<part>lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|hada_(?:w[12]_[ab]|t[12])"
+    r"|lokr_(?:w[12](?:_[ab])?|t2))(?P<bias>\.bias)?(?:\.weight)?"
+)
+_TOKENS = re.compile(r"(?P<module>.+?)(?:\.token_adapter)?\.trainable_tokens_delta")
+_WRAPPERS = re.compile(r"\.(?:base_layer|modules_to_save|token_adapter)(?=\.)")
+_METHODS = {"LORA": "lora", "LOHA": "loha", "LOKR": "lokr", "TRAINABLE_TOKENS": "tokens"}
+
+_CHANGES_BASE = {
+    "pissa": "PiSSA",
+    "olora": "OLoRA",
+    "corda": "CorDA",
+    "lora_ga": "LoRA-GA",
+    "loftq": "LoftQ",
+}
+_NOT_ONE_WEIGHT = {
+    "alora_invocation_tokens": "Activated LoRA works on some tokens only, so no single weight holds it",
+    "arrow_config": "an Arrow router chooses among adapters for each token, so no single weight holds it",
+    "layer_replication": "it repeats layers of the base model",
+    "use_qalora": "QALoRA pools the inputs of a GPTQ base",
+    "kasa_config": "KaSA changes the base weights themselves",
+    "monteclora_config": "MonteCLoRA samples its weights",
+    "use_bdlora": "block-diagonal LoRA is not known here",
+    "target_parameters": "it changes bare parameters (target_parameters), whose names its file does not tell",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LowRank:
+    """The change of one weight.
+
+    method:  lora, embedding (LoRA on an embedding), loha, lokr
+    parts:   tensor names in the adapter's file, by part (`lora_A`, `hada_w1_a` …)
+    scaling: alpha / r, or alpha / sqrt(r) for rsLoRA
+    fan_in_fan_out: the weight is stored (in, out), where the shape alone cannot tell
+    """
+
+    module: str
+    method: str
+    parts: Mapping[str, str]
+    scaling: float
+    fan_in_fan_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Rows of an embedding that are replaced. tensor: (len(rows), width) in the adapter's file."""
+
+    module: str
+    tensor: str
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """All that an adapter changes. Module and tensor names are those of the model's modules.
+
+    replaced: tensors saved whole (modules_to_save, trained biases), name -> tensor in the adapter's file
+    keeps_tied: it was trained with ensure_weight_tying, so that tied weights stay tied
+    """
+
+    kind: str
+    low_rank: Mapping[str, LowRank]
+    tokens: Mapping[str, Tokens]
+    replaced: Mapping[str, str]
+    keeps_tied: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def modules(self) -> int:
+        """How many modules it changes by a low-rank product."""
+        return len(self.low_rank)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """adapter_config.json. Raises UserError."""
+    path = folder / "adapter_config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{folder} has no adapter_config.json, so it is no adapter.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path} is no JSON object.")
+    return config
+
+
+def why_not(config: Mapping[str, Any]) -> str:
+    """Why an adapter with this config cannot be merged exactly; empty when it can."""
+    kind = str(config.get("peft_type"))
+    if kind not in _METHODS:
+        return f"its type is {kind}; LORA, LOHA, LOKR and TRAINABLE_TOKENS can be merged"
+    init = str(config.get("init_lora_weights", "")).lower()
+    for start, name in _CHANGES_BASE.items():
+        if init.startswith(start):
+            return (
+                f"{name} changes the base weights before training, so the adapter does not belong to the "
+                "original base; convert it to plain LoRA first (peft's save_pretrained with "
+                "path_initial_model_for_weight_conversion)"
+            )
+    return next((reason for key, reason in _NOT_ONE_WEIGHT.items() if config.get(key)), "")
+
+
+def read_adapter(folder: Path, tensors: Checkpoint) -> Adapter:
+    """Sort the tensors of an adapter. tensors: its opened file.
+
+    Raises UserError when it cannot be merged exactly, or a part is missing.
+    """
+    config = read_config(folder)
+    if reason := why_not(config):
+        raise UserError(f"The adapter in {folder} cannot be merged: {reason}.")
+    parts: dict[str, dict[str, str]] = {}
+    tokens: dict[str, Tokens] = {}
+    replaced: dict[str, str] = {}
+    for name in tensors.names():
+        inner = _without_prefix(name)
+        if match := _LOW_RANK.fullmatch(inner):
+            part = match["part"] + ("_bias" if match["bias"] else "")
+            parts.setdefault(match["module"], {})[part] = name
+        elif match := _TOKENS.fullmatch(inner):
+            tokens[match["module"]] = Tokens(match["module"], name, _token_rows(config, match["module"]))
+        elif "trainable_tokens_original" not in inner and ".original_module." not in inner:
+            replaced[_WRAPPERS.sub("", inner)] = name
+    low_rank = {module: _low_rank(module, found, config, tensors) for module, found in parts.items()}
+    if not (low_rank or tokens or replaced):
+        raise UserError(f"The adapter in {folder} has no tensors.", "Was it saved before its training?")
+    return Adapter(
+        kind=str(config["peft_type"]),
+        low_rank=low_rank,
+        tokens=tokens,
+        replaced=replaced,
+        keeps_tied=bool(config.get("ensure_weight_tying")),
+        config=config,
+    )
+
+
+def _without_prefix(name: str) -> str:
+    for prefix in _PREFIXES:
+        if name.startswith(prefix):
+            return name.removeprefix(prefix)
+    return name
+
+
+def _low_rank(
+    module: str, parts: Mapping[str, str], config: Mapping[str, Any], tensors: Checkpoint
+) -> LowRank:
+    method = "embedding" if "lora_embedding_A" in parts else _METHODS[str(config["peft_type"])]
+    needed = {
+        "lora": ("lora_A", "lora_B"),
+        "embedding": ("lora_embedding_A", "lora_embedding_B"),
+        "loha": ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"),
+    }.get(method, ())
+    if missing := [part for part in needed if part not in parts]:
+        raise UserError(f"The adapter lacks {missing[0]} of module {module}.")
+    for part, name in parts.items():
+        if part.endswith("_t1") or part.endswith("_t2") or len(tensors.info(name).shape) > 2:
+            raise UserError(f"Module {module} is a convolution; only linear and embedding layers can be merged.")
+    rank = _pattern_value(config.get("rank_pattern"), module, config.get("r"))
+    alpha_name = "lora_alpha" if method in ("lora", "embedding") else "alpha"
+    alpha = _pattern_value(config.get("alpha_pattern"), module, config.get(alpha_name))
+    _check_rank(module, method, parts, rank, tensors)
+    divisor = math.sqrt(rank) if config.get("use_rslora") and alpha_name == "lora_alpha" else rank
+    return LowRank(module, method, dict(parts), alpha / divisor, bool(config.get("fan_in_fan_out")))
+
+
+def _check_rank(
+    module: str, method: str, parts: Mapping[str, str], rank: int, tensors: Checkpoint
+) -> None:
+    first = {"lora": "lora_A", "embedding": "lora_embedding_A", "loha": "hada_w1_b"}.get(method)
+    if first and (found := tensors.info(parts[first]).shape[0]) != rank:
+        raise UserError(f"Module {module} has rank {found} in the adapter's file, {rank} in its config.")
+
+
+def _pattern_value(pattern: Mapping[str, Any] | None, module: str, default: Any) -> Any:
+    """The value of the first key that the module's name ends with; keys are regular expressions."""
+    for key, value in (pattern or {}).items():
+        if re.match(rf"(.*\.)?({key})$", module):
+            return value
+    if not isinstance(default, int | float) or isinstance(default, bool):
+        raise UserError(f"adapter_config.json has no rank or alpha for module {module}.")
+    return default
+
+
+def _token_rows(config: Mapping[str, Any], module: str) -> tuple[int, ...]:
+    indices = config.get("trainable_token_indices") or config.get("token_indices") or ()
+    if isinstance(indices, Mapping):
+        indices = next((v for k, v in indices.items() if module == k or module.endswith(f".{k}")), ())
+    if not indices:
+        raise UserError(f"adapter_config.json does not say which tokens of {module} were trained.")
+    return tuple(indices)

@@ -1,0 +1,52 @@
+"""Press a model into an onnxruntime-genai folder: the pass ModelBuilder and the format ort-genai."""
+
+from __future__ import annotations
+
+from modelpress.api import FormatSpec, PassSpec, Rename, hookimpl
+
+MODELPRESS_API = 1
+
+_REQUIRES = ("onnxruntime-genai", "onnxruntime", "onnx", "onnx-ir", "torch", "transformers")
+_OLD = {
+    "int4_block_size": "block_size",
+    "int4_is_symmetric": "is_symmetric",
+    "int4_accuracy_level": "accuracy_level",
+    "int4_algo_config": "algo_config",
+    "int4_op_types_to_quantize": "op_types_to_quantize",
+    "int4_nodes_to_exclude": "nodes_to_exclude",
+}
+
+
+@hookimpl
+def modelpress_passes() -> list[PassSpec]:
+    return [
+        PassSpec(
+            name="ModelBuilder",
+            summary="Build an onnxruntime-genai folder: fp32, fp16, bf16, int8 or int4.",
+            accepts=("hf-model",),
+            produces="ort-genai",
+            run="modelpress_plugins.model_builder.run:build",
+            config="modelpress_plugins.model_builder.config:ModelBuilderOptions",
+            plan="modelpress_plugins.model_builder.plan:plan",
+            requires=_REQUIRES,
+            extra="cpu",
+            renames=tuple(
+                Rename(old, new, "The builder of onnxruntime-genai uses it for int8 too.")
+                for old, new in _OLD.items()
+            ),
+        )
+    ]
+
+
+@hookimpl
+def modelpress_formats() -> list[FormatSpec]:
+    return [
+        FormatSpec(
+            name="ort-genai",
+            summary="An onnxruntime-genai folder: ONNX files, genai_config.json and a tokenizer.",
+            check="modelpress_plugins.model_builder.check:check",
+            load="modelpress_plugins.model_builder.genai:load",
+            requires=("onnxruntime-genai", "transformers"),
+            extra="cpu",
+        )
+    ]

@@ -1,0 +1,73 @@
+"""Options of ModelBuilder: those of Olive's pass, under the names that the builder uses today."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from modelpress.api import Options
+
+Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
+AlgoConfig = Literal[
+    "default", "rtn", "k_quant", "rtn_last", "k_quant_last", "k_quant_mixed", "k_quant_linear"
+]
+OpType = Literal["MatMul", "Gather"]
+
+
+class ModelBuilderOptions(Options):
+    """Build an onnxruntime-genai folder from a float or a quantized Hugging Face model."""
+
+    precision: Precision = Field(
+        description="Of the weights. On a CPU: fp32, int8 or int4; fp16 and bf16 are for GPUs."
+    )
+    block_size: int | None = Field(
+        default=None,
+        description="Weights that share a scale: 16, 32, 64, 128 or 256. None: 32, or what a quantized "
+        "model has.",
+    )
+    is_symmetric: bool | None = Field(
+        default=None,
+        description="Whether blocks are centred on zero; false gives each a zero point. None: true, or what "
+        "a quantized model has.",
+    )
+    accuracy_level: int | None = Field(
+        default=None,
+        ge=0,
+        le=4,
+        description="How int4 and int8 products are computed: 4 with 8-bit activations (fastest on a CPU), "
+        "1 in fp32, 0 as the runtime likes. None: 4 on CPU and WebGPU, 0 elsewhere.",
+    )
+    algo_config: AlgoConfig | None = Field(
+        default=None,
+        description="The builder's own method of rounding, on its own path, which holds the whole float "
+        "model in memory. None: round to nearest, tensor by tensor.",
+    )
+    op_types_to_quantize: tuple[OpType, ...] | None = Field(
+        default=None, description="Gather quantizes the embedding too (int4 only). None: MatMul."
+    )
+    nodes_to_exclude: tuple[str, ...] = Field(
+        default=(), description="ONNX nodes that stay in float, by name: `/lm_head/MatMul`."
+    )
+    exclude_embeds: bool = Field(default=False, description="Leave the embedding out: takes inputs_embeds.")
+    exclude_lm_head: bool = Field(default=False, description="Leave the head out: gives hidden_states.")
+    enable_cuda_graph: bool | None = Field(default=None, description="Capture CUDA graphs. CUDA only.")
+    metadata_only: bool = Field(
+        default=False, description="Write the configuration only. Not supported: it leaves no model."
+    )
+    search: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Defaults for generation, written to genai_config.json: max_length, temperature, top_k …",
+    )
+    streaming: bool | None = Field(
+        default=None,
+        description="Quantize tensor by tensor, so that the float model is never in memory. None: where "
+        "model and options allow; true: fail otherwise; false: the builder's own path.",
+    )
+    verify: bool = Field(
+        default=True,
+        description="Compare the logits of the result with those of the model it was made from.",
+    )
+    extra_options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="More options of the builder, by the builder's names."
+    )

@@ -1,0 +1,187 @@
+"""A language model opened in onnxruntime-genai."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime_genai as og
+from numpy.typing import NDArray
+from transformers import AutoTokenizer
+
+from modelpress.api import Artifact, PassError, UserError
+from modelpress_plugins.model_builder.check import CONFIG, check, read_config
+
+_LARGEST_BATCH = 64 * 256
+"""Sequences in a batch times their length: bounds the key-value cache."""
+
+_GREEDY = {
+    "do_sample": False,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "min_length": 0,
+}
+"""genai_config.json may say otherwise for chats; numbers must not depend on it."""
+
+if hasattr(og, "disable_telemetry_events"):
+    og.disable_telemetry_events()
+
+
+def load(artifact: Artifact, device: str) -> GenAIModel:
+    """Open an ort-genai artifact. Raises UserError when files are missing, PassError when the runtime refuses."""
+    check(artifact.path)
+    return GenAIModel(artifact.path, device, trust_remote_code=bool(artifact.meta.get("trust_remote_code")))
+
+
+class GenAIModel:
+    """A TextModel over onnxruntime-genai.
+
+    The folder's configuration says which execution provider runs it; on the device `cpu` that is always
+    the CPU.
+    """
+
+    def __init__(self, folder: Path, device: str, *, trust_remote_code: bool = False) -> None:
+        facts = read_config(folder)["model"]
+        self.context_length = int(facts["context_length"])
+        self.eos_ids = frozenset(_as_list(facts.get("eos_token_id")))
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=trust_remote_code, local_files_only=True
+        )
+        self._pad_id: int | None = facts.get("pad_token_id")
+        self._model: Any = _open(folder, device)
+
+    def close(self) -> None:
+        """Free the weights. Generators that were handed out end first."""
+        self._model = None
+
+    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """float32 (len(ids), vocabulary): row i predicts token i + 1."""
+        return self.logits_in_steps(ids, len(ids))
+
+    def logits_in_steps(self, ids: Sequence[int], prompt: int) -> NDArray[np.float32]:
+        """The same, with the first `prompt` ids in one go and the rest one by one, as in generation.
+
+        Runtimes have other code for one row than for many.
+        """
+        generator = self._generator(1, len(ids))
+        rows = []
+        for start, stop in [(0, prompt), *((i, i + 1) for i in range(prompt, len(ids)))]:
+            generator.append_tokens(np.asarray(ids[start:stop], dtype=np.int32))
+            rows.append(np.asarray(generator.get_output("logits"), dtype=np.float32)[0])
+        return np.concatenate(rows)
+
+    def generate(self, ids: Sequence[int], max_new_tokens: int) -> Iterator[int]:
+        """New ids one by one, greedy; ends after an id in eos_ids (which is yielded) or at the limit.
+
+        The limit is also the context length. Raises UserError when the prompt alone fills it.
+        """
+        generator = self._generator(1, self._length(ids, max_new_tokens))
+        generator.append_tokens(np.asarray(ids, dtype=np.int32))
+        for _ in range(min(max_new_tokens, self.context_length - len(ids))):
+            if generator.is_done():
+                return
+            generator.generate_next_token()
+            new = int(generator.get_next_tokens()[0])
+            yield new
+            if new in self.eos_ids:
+                return
+
+    def generate_batch(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
+        """Greedy answers to several prompts; without the prompt, cut before the first id in eos_ids."""
+        for prompt in prompts:
+            self._length(prompt, max_new_tokens)
+        answers: list[list[int]] = [[] for _ in prompts]
+        for group in self._groups(prompts, max_new_tokens):
+            rows = [prompts[i] for i in group]
+            for i, answer in zip(group, self._generate_rows(rows, max_new_tokens), strict=True):
+                answers[i] = answer
+        return answers
+
+    def _groups(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> Iterator[list[int]]:
+        """Indices of prompts that may share a batch, the shortest first.
+
+        The runtime takes trailing pad ids of a row as padding, so a prompt that itself ends with the pad id
+        goes with prompts of its own length only.
+        """
+        group: list[int] = []
+        for i in sorted(range(len(prompts)), key=lambda i: len(prompts[i])):
+            if group and not self._may_join(prompts, group, i, max_new_tokens):
+                yield group
+                group = []
+            group.append(i)
+        if group:
+            yield group
+
+    def _may_join(self, prompts: Sequence[Sequence[int]], group: list[int], i: int, new: int) -> bool:
+        length = len(prompts[i]) + new
+        if (len(group) + 1) * length > _LARGEST_BATCH:
+            return False
+        if len(prompts[group[0]]) == len(prompts[i]):
+            return True
+        ambiguous = self._pad_id is None or any(prompts[j][-1] == self._pad_id for j in [*group, i])
+        return not ambiguous and length <= self.context_length
+
+    def _generate_rows(self, rows: list[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
+        width = max(len(row) for row in rows)
+        generator = self._generator(len(rows), self._length(range(width), max_new_tokens))
+        pad = 0 if self._pad_id is None else self._pad_id
+        # Padding goes to the right: the attention kernels count the ids of a row from its start.
+        padded = [[*row, *[pad] * (width - len(row))] for row in rows]
+        generator.append_tokens(np.asarray(padded, dtype=np.int32))
+        answers: list[list[int]] = [[] for _ in rows]
+        running = set(range(len(rows)))
+        for _ in range(min(max_new_tokens, self.context_length - width)):
+            if not running or generator.is_done():
+                break
+            generator.generate_next_token()
+            new = generator.get_next_tokens()
+            for i in list(running):
+                if int(new[i]) in self.eos_ids:
+                    running.discard(i)
+                else:
+                    answers[i].append(int(new[i]))
+        return answers
+
+    def _length(self, ids: Sequence[int], max_new_tokens: int) -> int:
+        """Prompt and answer, within the context."""
+        if not len(ids):
+            raise UserError("The prompt is empty: there is nothing to go on from.")
+        if len(ids) >= self.context_length:
+            raise UserError(
+                f"The prompt has {len(ids)} tokens; the model's context holds {self.context_length}, answer "
+                "included.",
+                "Shorten the prompt.",
+            )
+        return min(len(ids) + max_new_tokens, self.context_length)
+
+    def _generator(self, rows: int, length: int) -> Any:
+        if self._model is None:
+            raise PassError("The model has been closed.")
+        if length > self.context_length:
+            raise UserError(f"{length} tokens do not fit into the model's context of {self.context_length}.")
+        parameters = og.GeneratorParams(self._model)
+        parameters.set_search_options(max_length=length, batch_size=rows, **_GREEDY)
+        return og.Generator(self._model, parameters)
+
+
+def _open(folder: Path, device: str) -> Any:
+    try:
+        config = og.Config(str(folder))
+        if device == "cpu":
+            config.clear_providers()
+        return og.Model(config)
+    except RuntimeError as error:  # what the binding raises for anything that the runtime refuses
+        raise PassError(
+            f"onnxruntime-genai {og.__version__} cannot open {folder}: {error}",
+            f"See {CONFIG}: a model built for another execution provider does not run on the device {device}.",
+        ) from error
+
+
+def _as_list(ids: Any) -> list[int]:
+    if ids is None:
+        return []
+    return [int(i) for i in ids] if isinstance(ids, list) else [int(ids)]

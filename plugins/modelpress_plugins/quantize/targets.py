@@ -1,0 +1,219 @@
+"""Which tensors of a model are quantized, what they are called afterwards, and on which grid each goes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelpress.api import Checkpoint, UserError
+from modelpress_plugins.quantize.grid import Grid
+from modelpress_plugins.quantize.layout import QuantizationConfig
+from modelpress_plugins.quantize.weights import FLOATS
+
+SMALLEST_GROUP = 16
+"""What MatMulNBits takes at least."""
+
+_LINEAR = re.compile(r"^(.*\.)?layers\.(\d+)\.(self_attn|mlp)\.(qkv|q|k|v|o|gate_up|gate|up|down)_proj$")
+_EMBEDDINGS = ("model.embed_tokens.weight", "model.language_model.embed_tokens.weight")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows [start, stop) of a source tensor that become the module `module`."""
+
+    module: str
+    start: int
+    stop: int
+    grid: Grid
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A tensor to be quantized. tensor: its name in the source; module: that without `.weight`.
+    layer: the decoder layer's number; None for the lm_head."""
+
+    tensor: str
+    module: str
+    columns: int
+    parts: tuple[Part, ...]
+    layer: int | None
+
+    @property
+    def rows(self) -> int:
+        return self.parts[-1].stop
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the user chose for a whole model.
+
+    overrides: module -> {bits, group_size, symmetric}; a key is a name, or `re:` and a regular expression
+    excluded:  modules left as they are: part of a name, or `re:` and a regular expression
+    """
+
+    grid: Grid
+    lm_head: bool = True
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    excluded: Sequence[str] = ()
+
+    def grid_of(self, module: str, columns: int) -> Grid:
+        """The grid of a module of so many inputs: the group is halved until it divides them.
+
+        Raises UserError when no group of 16 or more does.
+        """
+        given: Mapping[str, Any] = next((v for k, v in self.overrides.items() if _names(k, module)), {})
+        group_size = given.get("group_size", self.grid.group_size)
+        while columns % group_size and group_size > SMALLEST_GROUP:
+            group_size //= 2
+        if columns % group_size:
+            raise UserError(
+                f"{module} has {columns} inputs, which no block of {SMALLEST_GROUP} or more divides.",
+                "Such a model cannot be quantized in blocks; leave it in float16.",
+            )
+        symmetric = given.get("symmetric", self.grid.symmetric)
+        return Grid(given.get("bits", self.grid.bits), group_size, symmetric)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Everything that is quantized in a checkpoint, in the order of its tensors.
+
+    tied:    the lm_head is the embedding, so that tensor is read twice: once as each
+    dropped: tensors that belong to no part of the model
+    """
+
+    all: tuple[Target, ...]
+    tied: bool
+    dropped: tuple[str, ...]
+    choice: Choice
+    fused: Mapping[str, tuple[str, ...]]
+    biases: Mapping[str, tuple[Part, ...]]
+    """Bias tensors of fused modules -> the parts they are cut into."""
+
+    def of_layer(self, layer: int) -> list[Target]:
+        return [t for t in self.all if t.layer == layer]
+
+    @property
+    def lm_head(self) -> Target | None:
+        return next((t for t in self.all if t.layer is None), None)
+
+    def config(self, algorithm: str) -> QuantizationConfig:
+        """The block for `config.json`."""
+        grid = self.choice.grid
+        parts = [part for target in self.all for part in target.parts]
+        return QuantizationConfig(
+            grid=grid,
+            overrides={part.module: part.grid for part in parts if part.grid != grid},
+            fused=self.fused,
+            lm_head=self.lm_head is not None,
+            algorithm=algorithm,
+            tied=self.tied,
+        )
+
+
+def find_targets(checkpoint: Checkpoint, config: Mapping[str, Any], choice: Choice) -> Targets:
+    """Look through a checkpoint. Raises UserError when nothing can be quantized."""
+    text = config.get("text_config") or config
+    layers = int(text.get("num_hidden_layers", 0))
+    tied = _is_tied(checkpoint, config)
+    found: list[Target] = []
+    fused: dict[str, tuple[str, ...]] = {}
+    biases: dict[str, tuple[Part, ...]] = {}
+    dropped: list[str] = []
+    for name in checkpoint.names():
+        if _is_extra(name, layers, tied):
+            dropped.append(name)
+            continue
+        target = _target(checkpoint, name, text, choice, tied)
+        if target is None:
+            continue
+        found.append(target)
+        if len(target.parts) > 1:
+            fused[target.module] = tuple(part.module for part in target.parts)
+            if f"{target.module}.bias" in checkpoint:
+                biases[f"{target.module}.bias"] = target.parts
+    if not any(t.layer is not None for t in found):
+        raise UserError(
+            "The checkpoint has no decoder layers that can be quantized "
+            "(`…layers.N.self_attn.*_proj`, `…layers.N.mlp.*_proj`).",
+            "Models of this architecture are not supported; leave it in float16.",
+        )
+    return Targets(tuple(found), tied, tuple(dropped), choice, fused, biases)
+
+
+def _target(
+    checkpoint: Checkpoint, name: str, text: Mapping[str, Any], choice: Choice, tied: bool
+) -> Target | None:
+    info = checkpoint.info(name)
+    module = name.removesuffix(".weight")
+    if tied and name in _EMBEDDINGS:
+        module = "lm_head"
+    if module == name or len(info.shape) != 2 or info.dtype not in FLOATS:
+        return None
+    if any(_contains(pattern, module) for pattern in choice.excluded):
+        return None
+    rows, columns = info.shape
+    if module == "lm_head":
+        if not choice.lm_head:
+            return None
+        part = Part(module, 0, rows, choice.grid_of(module, columns))
+        return Target(name, module, columns, (part,), None)
+    if not (match := _LINEAR.match(module)):
+        return None
+    parts, start = [], 0
+    for part_name, count in _cut(module, match[4], rows, text):
+        parts.append(Part(part_name, start, start + count, choice.grid_of(part_name, columns)))
+        start += count
+    return Target(name, module, columns, tuple(parts), int(match[2]))
+
+
+def _cut(module: str, kind: str, rows: int, text: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """(name, rows) of the parts of a module; itself when it is not fused."""
+    if kind == "gate_up":
+        parts = [("gate", rows // 2), ("up", rows // 2)]
+    elif kind == "qkv":
+        heads = text["num_attention_heads"]
+        kv_heads = text.get("num_key_value_heads") or heads
+        size = text.get("head_dim") or text["hidden_size"] // heads
+        parts = [("q", heads * size), ("k", kv_heads * size), ("v", kv_heads * size)]
+    else:
+        return [(module, rows)]
+    if sum(count for _, count in parts) != rows:
+        raise UserError(
+            f"{module} has {rows} rows, but by config.json its parts have {[c for _, c in parts]}.",
+            "Does config.json belong to these weights?",
+        )
+    stem = module.removesuffix(f"{kind}_proj")
+    return [(f"{stem}{part}_proj", count) for part, count in parts]
+
+
+def _is_tied(checkpoint: Checkpoint, config: Mapping[str, Any]) -> bool:
+    """Whether the output layer is the embedding. `tie_word_embeddings` alone does not tell: transformers
+    writes only what differs from an architecture's default."""
+    text = config.get("text_config") or config
+    said = config.get("tie_word_embeddings", text.get("tie_word_embeddings"))
+    return said is not False and "lm_head.weight" not in checkpoint or said is True
+
+
+def _is_extra(name: str, layers: int, tied: bool) -> bool:
+    """Whether a tensor is none of the model's own: transformers ignores it, the builder stumbles on it."""
+    if name == "lm_head.weight" and tied:
+        return True
+    if not name.startswith(("model.", "lm_head.")) or name.endswith(".rotary_emb.inv_freq"):
+        return True
+    match = re.search(r"\.layers\.(\d+)\.", name)
+    return bool(match and int(match[1]) >= layers)
+
+
+def _names(pattern: str, module: str) -> bool:
+    return _matches(pattern, module) if pattern.startswith("re:") else pattern == module
+
+
+def _contains(pattern: str, module: str) -> bool:
+    return _matches(pattern, module) if pattern.startswith("re:") else pattern in module
+
+
+def _matches(pattern: str, module: str) -> bool:
+    return re.fullmatch(pattern.removeprefix("re:"), module) is not None

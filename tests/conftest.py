@@ -1,0 +1,22 @@
+"""Fixtures that every room shares: the embedded example, and a home that no test can spoil."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EMOTIONS = ROOT / "examples" / "emotions"
+
+
+@pytest.fixture(scope="session")
+def emotions_model() -> Path:
+    """The folder of the embedded Phi-3-shaped model. Read-only: copy it before changing anything."""
+    return EMOTIONS / "model"
+
+
+@pytest.fixture(scope="session")
+def emotions_data() -> Path:
+    """The embedded data set: JSON records of {phrase, tone}."""
+    return EMOTIONS / "data" / "emotions.json"
