@@ -191,9 +191,13 @@ class DataSource(Protocol):
 
 class System(Protocol):
     """A place where work runs. Its one duty: run `python -m modelpress.worker FOLDER` there and bring the
-    folder back. See modelpress.run.job for what is in the folder."""
+    folder back. See modelpress.run.job for what is in the folder.
+
+    ships_code: whether the place may lack modelpress or the pass: jobs then carry the code in `code/`.
+    """
 
     name: str
+    ships_code: bool
 
     def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
         """Versions of those distributions that are installed there. Raises HostError when unreachable."""

@@ -120,6 +120,7 @@ def _execute(folder: Path, events: EventFile) -> dict[str, Any]:
     code = folder / "code"
     if code.is_dir() and str(code) not in sys.path:
         sys.path.insert(0, str(code))
+    importlib.invalidate_caches()
     job = read_job(folder)
     context = WorkerContext(folder, job, events)
     with PeakMemory() as peak:

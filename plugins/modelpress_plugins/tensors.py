@@ -78,5 +78,9 @@ def check_finite(tensor: Tensor, name: str, dtype: torch.dtype | None = None) ->
     low, high = (float(v) for v in torch.aminmax(tensor))
     limit = torch.finfo(dtype or tensor.dtype).max
     if not (low >= -limit and high <= limit):  # also false for NaN
-        found = f"a value of {max(abs(low), abs(high)):g}, past the largest {dtype}" if low - low + high - high == 0 else "NaN or inf"
+        found = (
+            f"a value of {max(abs(low), abs(high)):g}, past the largest {dtype}"
+            if low - low + high - high == 0
+            else "NaN or inf"
+        )
         raise PassError(f"Tensor {name} holds {found}.", "Check the model that it comes from.")

@@ -48,7 +48,7 @@ class WarmWorker:
         watch = _MemoryWatch(process.pid)
         try:
             if process.stdin is not None:
-                process.stdin.write(f"{folder}\n")
+                process.stdin.write(f"{folder.resolve()}\n")
                 process.stdin.flush()
             answer = self._wait(reader, watch)
         except BrokenPipeError:
@@ -127,7 +127,7 @@ class WarmWorker:
 
     def _death(self, code: int, watch: _MemoryWatch, folder: Path) -> WorkerDied | HostError:
         log = _last_lines(folder / "log.txt")
-        if code == 1 and "No module named modelpress" in log:
+        if code == 1 and "No module named" in log and "modelpress" in log:
             return HostError(
                 f"{self._command[0]} has no modelpress.", "Install modelpress in that environment."
             )

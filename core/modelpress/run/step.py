@@ -198,7 +198,7 @@ class StepRunner:
         )
         folder.mkdir(parents=True, exist_ok=True)
         write_job(folder, job, inputs)
-        if getattr(system, "ships_code", False):
+        if system.ships_code:
             ship_code(folder, packages)
         on_start(resumed)
         system.run(folder, self._tell)

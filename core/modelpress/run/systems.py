@@ -67,6 +67,8 @@ class OpenSystems:
 class InProcessSystem:
     """Runs jobs in this very process, for debuggers: a breakpoint in a pass stops here."""
 
+    ships_code = False
+
     def __init__(self, name: str) -> None:
         self.name = name
 

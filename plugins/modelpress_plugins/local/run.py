@@ -15,6 +15,8 @@ from modelpress_plugins.local.config import LocalOptions
 class LocalSystem:
     """Runs jobs in a warm worker of this Python."""
 
+    ships_code = False
+
     def __init__(self, name: str, hf_token: bool) -> None:
         self.name = name
         self._worker = WarmWorker([sys.executable], worker_environment(hf_token))

@@ -175,7 +175,9 @@ def _low_rank(
         raise UserError(f"The adapter lacks {missing[0]} of module {module}.")
     for part, name in parts.items():
         if part.endswith("_t1") or part.endswith("_t2") or len(tensors.info(name).shape) > 2:
-            raise UserError(f"Module {module} is a convolution; only linear and embedding layers can be merged.")
+            raise UserError(
+                f"Module {module} is a convolution; only linear and embedding layers can be merged."
+            )
     rank = _pattern_value(config.get("rank_pattern"), module, config.get("r"))
     alpha_name = "lora_alpha" if method in ("lora", "embedding") else "alpha"
     alpha = _pattern_value(config.get("alpha_pattern"), module, config.get(alpha_name))
@@ -184,9 +186,7 @@ def _low_rank(
     return LowRank(module, method, dict(parts), alpha / divisor, bool(config.get("fan_in_fan_out")))
 
 
-def _check_rank(
-    module: str, method: str, parts: Mapping[str, str], rank: int, tensors: Checkpoint
-) -> None:
+def _check_rank(module: str, method: str, parts: Mapping[str, str], rank: int, tensors: Checkpoint) -> None:
     first = {"lora": "lora_A", "embedding": "lora_embedding_A", "loha": "hada_w1_b"}.get(method)
     if first and (found := tensors.info(parts[first]).shape[0]) != rank:
         raise UserError(f"Module {module} has rank {found} in the adapter's file, {rank} in its config.")

@@ -104,8 +104,8 @@ class GenAIModel:
     def _groups(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> Iterator[list[int]]:
         """Indices of prompts that may share a batch, the shortest first.
 
-        The runtime takes trailing pad ids of a row as padding, so a prompt that itself ends with the pad id
-        goes with prompts of its own length only.
+        In a batch the runtime takes pad ids at the end of a row as padding, so a prompt that itself ends
+        with the pad id goes alone.
         """
         group: list[int] = []
         for i in sorted(range(len(prompts)), key=lambda i: len(prompts[i])):
@@ -120,9 +120,9 @@ class GenAIModel:
         length = len(prompts[i]) + new
         if (len(group) + 1) * length > _LARGEST_BATCH:
             return False
-        if len(prompts[group[0]]) == len(prompts[i]):
-            return True
-        ambiguous = self._pad_id is None or any(prompts[j][-1] == self._pad_id for j in [*group, i])
+        if self._pad_id is None:
+            return len(prompts[group[0]]) == len(prompts[i])
+        ambiguous = any(prompts[j][-1] == self._pad_id for j in (group[0], i))
         return not ambiguous and length <= self.context_length
 
     def _generate_rows(self, rows: list[Sequence[int]], max_new_tokens: int) -> list[list[int]]:

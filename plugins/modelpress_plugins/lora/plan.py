@@ -1,0 +1,163 @@
+"""What can be said before any training: options that do not fit together or the model, size, memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from math import prod
+
+from modelpress.api import Checkpoint, ModelFacts, PlanContext, UserError
+from modelpress_plugins.lora.config import AdapterConfig, LoHaConfig, LoKrConfig, LoRAConfig, QLoRAConfig
+from modelpress_plugins.lora.targets import ALL_LINEAR, is_named, last_names, unmatched
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Module path -> shape of its weight, (out, in) for a linear layer."""
+
+_RUNTIME = 600 * 2**20  # torch, transformers and peft themselves
+_BYTES = {"auto": 4, "float32": 4, "float16": 2, "bfloat16": 2}
+_TRAINING_BYTES = 16  # of a trained parameter: float32 value, gradient, and Adam's two moments
+
+
+def plan(model: ModelFacts, config: AdapterConfig, ctx: PlanContext) -> ModelFacts:
+    _check_evaluation(config, ctx)
+    _check_pattern(config, ctx)
+    _check_model(model, ctx)
+    shapes = _matrices(model)
+    if shapes:
+        _check_targets(config, shapes, ctx)
+    trained = _trained_parameters(config, shapes, model)
+    ctx.needs(memory=_RUNTIME + _base_bytes(config, model, ctx) + trained * _TRAINING_BYTES)
+    return ModelFacts(
+        format="hf-adapter", config=model.config, size=trained * 4, meta=dict(model.meta), base=replace(model)
+    )
+
+
+def _check_evaluation(config: AdapterConfig, ctx: PlanContext) -> None:
+    size, given = config.eval_dataset_size, config.training_args
+    if size is not None and size > 1 and size != int(size):
+        ctx.problem(
+            f"eval_dataset_size is {size}: neither a share below 1 nor a whole count of rows.",
+            option="eval_dataset_size",
+        )
+    if size is not None and config.eval_data_config is not None:
+        ctx.problem(
+            "Both eval_data_config and eval_dataset_size are given.",
+            "Keep one: the first names other data, the second cuts the training data.",
+            option="eval_dataset_size",
+        )
+    evaluates = given.eval_strategy not in (None, "no") or given.load_best_model_at_end
+    if evaluates and size is None and config.eval_data_config is None:
+        ctx.problem(
+            "Evaluation is asked for, but there is no data for it.",
+            "Set eval_dataset_size (0.1, say) or eval_data_config.",
+            option="training_args.eval_strategy" if given.eval_strategy else "training_args",
+        )
+    for role in ("train", "eval"):
+        facts = ctx.data(role)
+        if facts is not None and facts.rows == 0:
+            ctx.problem("The data set has no rows.", option=f"{role}_data_config")
+
+
+def _check_pattern(config: AdapterConfig, ctx: PlanContext) -> None:
+    try:
+        if isinstance(config.target_modules, str):
+            re.compile(config.target_modules)
+    except re.error as error:
+        ctx.problem(
+            f"target_modules is no valid regular expression: {error}.",
+            "Write names as a list, [qkv_proj, o_proj].",
+            option="target_modules",
+        )
+
+
+def _check_model(model: ModelFacts, ctx: PlanContext) -> None:
+    task = model.meta.get("task", "text-generation")
+    if task not in ("text-generation", "text-generation-with-past"):
+        ctx.problem(f"The model's task is {task}; adapters are trained for text-generation only.")
+    method = (model.config.get("quantization_config") or {}).get("quant_method")
+    if method:
+        ctx.problem(
+            f"The model is quantized already ({method}).",
+            "Train on the float model and quantize after the merge; QLoRA saves memory while training.",
+        )
+
+
+def _check_targets(config: AdapterConfig, shapes: Shapes, ctx: PlanContext) -> None:
+    # A regular expression is left to the training: transformers may give modules other prefixes on loading.
+    targets = config.target_modules
+    if isinstance(targets, str):
+        return
+    lost = unmatched(targets, shapes)
+    if len(lost) == len(targets):
+        ctx.problem(
+            f"No module of the model is named {' or '.join(lost)}.",
+            f"It has {last_names(shapes)}.",
+            option="target_modules",
+        )
+    elif lost:
+        ctx.note(f"No module of the model is named {' or '.join(lost)}; the others get their adapter.")
+
+
+def _matrices(model: ModelFacts) -> Shapes:
+    """Modules with a two-dimensional weight, by the headers of the files; empty when they are not here.
+    A damaged checkpoint is told by the check of its format, not here."""
+    if model.path is None:
+        return {}
+    try:
+        with Checkpoint(model.path) as checkpoint:
+            infos = [checkpoint.info(name) for name in checkpoint.names()]
+    except (UserError, OSError):
+        return {}
+    return {
+        i.name.removesuffix(".weight"): i.shape
+        for i in infos
+        if i.name.endswith(".weight") and len(i.shape) == 2
+    }
+
+
+def _trained_parameters(config: AdapterConfig, shapes: Shapes, model: ModelFacts) -> int:
+    chosen = list(_chosen(config, shapes)) if shapes else _guessed_shapes(model)
+    factor = 2 if isinstance(config, LoHaConfig) else 1
+    adapter = sum(factor * config.r * (rows + columns) for rows, columns in chosen)
+    if isinstance(config, LoKrConfig):
+        adapter = sum(min(config.r * 2, 16) * int((rows * columns) ** 0.5) for rows, columns in chosen)
+    in_full = config.modules_to_save or []
+    return adapter + sum(prod(s) for path, s in shapes.items() if any(is_named(path, n) for n in in_full))
+
+
+def _chosen(config: AdapterConfig, shapes: Shapes) -> Iterator[tuple[int, int]]:
+    for path, (rows, columns) in shapes.items():
+        if _is_chosen(config.target_modules, path):
+            yield rows, columns
+
+
+def _is_chosen(targets: list[str] | str, path: str) -> bool:
+    if targets == ALL_LINEAR:
+        return not any(part in path for part in ("embed", "lm_head", "wte", "wpe"))
+    return not unmatched(targets if isinstance(targets, str) else [*targets], [path]) if isinstance(
+        targets, str
+    ) else any(is_named(path, name) for name in targets)
+
+
+def _guessed_shapes(model: ModelFacts) -> list[tuple[int, int]]:
+    """Seven matrices a layer, as in a Llama, when only config.json is known."""
+    hidden, layers = model.config.get("hidden_size", 0), model.config.get("num_hidden_layers", 0)
+    wide = model.config.get("intermediate_size") or 4 * hidden
+    return ([(hidden, hidden)] * 4 + [(hidden, wide)] * 3) * layers
+
+
+def _base_bytes(config: AdapterConfig, model: ModelFacts, ctx: PlanContext) -> int:
+    stored = {"float32": 4, "float64": 8}.get(str(model.config.get("dtype") or _old_dtype(model)), 2)
+    parameters = model.size // stored
+    if isinstance(config, QLoRAConfig):
+        return int(parameters * 0.7)
+    on_gpu = ctx.accelerator.device == "gpu" and config.torch_dtype == "auto"
+    return parameters * (2 if on_gpu else _BYTES[config.torch_dtype])
+
+
+def _old_dtype(model: ModelFacts) -> object:
+    return model.config.get("torch_dtype")
+
+
+__all__ = ["LoRAConfig", "plan"]

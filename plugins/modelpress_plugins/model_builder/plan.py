@@ -1,0 +1,270 @@
+"""What is wrong with a ModelBuilder step, found from config.json alone."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from modelpress.api import ModelFacts, PlanContext
+from modelpress_plugins.model_builder.architectures import (
+    PRECISIONS,
+    PROVIDERS,
+    QUANT_METHODS,
+    QUANTIZED,
+    SEARCH_DEFAULTS,
+    SUPPORTED,
+)
+from modelpress_plugins.model_builder.config import ModelBuilderOptions
+
+BLOCK_SIZES = (16, 32, 64, 128, 256)
+_QUANTIZED_PRECISIONS = ("int8", "int4")
+_ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_LIBRARIES = 1_200 * 2**20
+"""Bytes of a process that has imported torch, transformers and onnxruntime, with room for one tensor."""
+_OWN_PATH_FACTOR = 3.8
+"""Peak memory of the builder's own int4 path as a multiple of a 16-bit checkpoint, measured."""
+_STREAMING_FACTOR = 2.2
+"""Peak memory of the streaming path as a multiple of the result: its bytes as read and as written."""
+
+
+def plan(model: ModelFacts, config: ModelBuilderOptions, ctx: PlanContext) -> ModelFacts:
+    """Report every problem; tell what the output will be like."""
+    provider = _check_provider(config, ctx)
+    _check_options(config, provider, ctx)
+    facts = text_facts(model.config)
+    if model.config:
+        _check_architecture(model.config, ctx)
+        _check_remote_code(model, ctx)
+        _check_quantization(model.config, config, ctx)
+        _check_shapes(facts, config, ctx)
+        _check_search(facts, config, ctx)
+    streams = config.streaming is not False and streaming_obstacle(model.config, config) is None
+    if config.streaming and (obstacle := streaming_obstacle(model.config, config)):
+        ctx.problem(f"The streaming path cannot do this: {obstacle}.", option="streaming")
+    size = estimate_size(model, facts, config)
+    memory = size * _STREAMING_FACTOR if streams else max(model.size * _OWN_PATH_FACTOR, size * 1.5)
+    ctx.needs(memory=int(memory) + _LIBRARIES)
+    return replace(
+        model, format="ort-genai", path=None, identity="", size=size, base=None, meta=dict(model.meta)
+    )
+
+
+def text_facts(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part of config.json that describes the language model."""
+    nested = config.get("text_config")
+    return {**config, **nested} if isinstance(nested, Mapping) else config
+
+
+def streaming_obstacle(model: Mapping[str, Any], config: ModelBuilderOptions) -> str | None:
+    """Why a model cannot be quantized tensor by tensor and then repacked; None when it can.
+
+    model: config.json. A model that is quantized already is repacked as it is: no obstacle.
+    """
+    if config.precision not in _QUANTIZED_PRECISIONS:
+        return f"{config.precision} needs no quantization"
+    if quant_method(model):
+        return None
+    architecture = architecture_of(model)
+    if architecture and architecture not in QUANTIZED:
+        return f"the builder does not read quantized checkpoints of {architecture} by name"
+    if config.algo_config:
+        return f"algo_config {config.algo_config} is a method of the builder's own"
+    if config.op_types_to_quantize and set(config.op_types_to_quantize) != {"MatMul"}:
+        return "op_types_to_quantize is an option of the builder's own quantizer"
+    if config.nodes_to_exclude:
+        return "nodes_to_exclude is an option of the builder's own quantizer"
+    if config.exclude_embeds or config.exclude_lm_head:
+        return "a model without its embedding or head cannot be compared with the original"
+    if own := sorted(set(config.extra_options) & _OWN_QUANTIZER_OPTIONS):
+        return f"extra_options.{own[0]} is an option of the builder's own quantizer"
+    return None
+
+
+_OWN_QUANTIZER_OPTIONS = {"matmul_mixed_precision", "use_qdq", "adapter_path", "num_hidden_layers"}
+
+
+def architecture_of(config: Mapping[str, Any]) -> str:
+    """The first of `architectures`; empty when config.json names none."""
+    names = config.get("architectures") or [""]
+    return str(names[0])
+
+
+def quant_method(config: Mapping[str, Any]) -> str:
+    """How the weights are quantized; empty for a float model."""
+    section = config.get("quantization_config")
+    return str(section.get("quant_method", "")) if isinstance(section, Mapping) else ""
+
+
+def estimate_size(model: ModelFacts, facts: Mapping[str, Any], config: ModelBuilderOptions) -> int:
+    """Bytes of the result; 0 when the input's size is not known.
+
+    A quantized weight takes bits / 8 bytes and its share of a 4-byte scale; the embedding stays float.
+    """
+    dtype = str(facts.get("dtype") or facts.get("torch_dtype") or "bfloat16")
+    if quant_method(model.config):
+        return int(model.size * 1.1)
+    weights = model.size / _ITEM_BYTES.get(dtype, 2)
+    if config.precision not in _QUANTIZED_PRECISIONS:
+        return int(weights * (4 if config.precision == "fp32" else 2))
+    embedding = int(facts.get("vocab_size") or 0) * int(facts.get("hidden_size") or 0)
+    bits = 8 if config.precision == "int8" else 4
+    per_weight = bits / 8 + 4 / (config.block_size or 32)
+    return int(max(0, weights - embedding) * per_weight + embedding * 4) if weights else 0
+
+
+def _check_provider(config: ModelBuilderOptions, ctx: PlanContext) -> str:
+    name = ctx.accelerator.execution_provider
+    provider = PROVIDERS.get(name, "")
+    if not provider:
+        ctx.problem(
+            f"The builder cannot build for {name}.", f"It builds for {', '.join(PROVIDERS)}: set the accelerator."
+        )
+    elif config.precision not in PRECISIONS[provider]:
+        ctx.problem(
+            f"The builder has no {config.precision} for {name}.",
+            f"There it has {', '.join(sorted(PRECISIONS[provider]))}.",
+            option="precision",
+        )
+    return provider
+
+
+def _check_options(config: ModelBuilderOptions, provider: str, ctx: PlanContext) -> None:
+    if config.metadata_only:
+        ctx.problem(
+            "metadata_only writes a configuration without a model, which nothing could load.",
+            "Take it out; to change generation defaults use `search`.",
+            option="metadata_only",
+        )
+    if config.block_size is not None and config.block_size not in BLOCK_SIZES:
+        ctx.problem(
+            f"block_size is {config.block_size}; the runtime takes {', '.join(map(str, BLOCK_SIZES))}.",
+            option="block_size",
+        )
+    if config.enable_cuda_graph is not None and provider not in ("cuda", ""):
+        ctx.problem(
+            f"enable_cuda_graph is for CUDA; this step builds for {ctx.accelerator.execution_provider}.",
+            option="enable_cuda_graph",
+        )
+    for name in sorted(set(config.search) - SEARCH_DEFAULTS):
+        ctx.problem(
+            f"search has no default {name!r}.", _nearest(name, SEARCH_DEFAULTS), option=f"search.{name}"
+        )
+    for name in sorted(set(config.extra_options) & _OWN_OPTIONS):
+        ctx.problem(
+            f"extra_options.{name} is an option of this pass.",
+            f"Write {name.removeprefix('int4_')} beside precision.",
+            option=f"extra_options.{name}",
+        )
+    _check_quantization_only(config, ctx)
+
+
+_OWN_OPTIONS = {
+    *ModelBuilderOptions.model_fields,
+    *(f"int4_{name}" for name in ModelBuilderOptions.model_fields),
+    "hf_token",
+    "hf_remote",
+    "config_only",
+}
+
+
+def _check_quantization_only(config: ModelBuilderOptions, ctx: PlanContext) -> None:
+    if config.precision in _QUANTIZED_PRECISIONS:
+        return
+    for name in ("block_size", "is_symmetric", "algo_config", "op_types_to_quantize"):
+        if getattr(config, name) is not None:
+            ctx.problem(
+                f"{name} is about quantization; precision is {config.precision}.",
+                "Take it out, or set precision to int4 or int8.",
+                option=name,
+            )
+
+
+def _check_architecture(model: Mapping[str, Any], ctx: PlanContext) -> None:
+    architecture = architecture_of(model)
+    if not architecture:
+        ctx.problem(
+            "config.json of the model names no architecture.", "Add `architectures`, e.g. [LlamaForCausalLM]."
+        )
+    elif architecture not in SUPPORTED:
+        ctx.problem(
+            f"The builder of onnxruntime-genai cannot build {architecture}.",
+            _nearest(architecture, SUPPORTED) + f" It builds {len(SUPPORTED)} architectures, among them "
+            "Llama, Mistral, Phi-3, Qwen 2 and 3, Gemma.",
+        )
+    elif architecture == "PhiMoEForCausalLM" and ctx.accelerator.execution_provider != "CUDAExecutionProvider":
+        ctx.problem(f"The builder builds {architecture} for CUDA only.", "Set the accelerator to CUDA.")
+
+
+def _check_remote_code(model: ModelFacts, ctx: PlanContext) -> None:
+    if model.config.get("auto_map") and not model.meta.get("trust_remote_code"):
+        known = str(model.config.get("model_type", ""))
+        if architecture_of(model.config) in QUANTIZED and known:
+            return  # transformers has the architecture itself
+        ctx.problem(
+            "The model brings its own code (auto_map in config.json), which runs only if you trust it.",
+            "Read that code, then set trust_remote_code: true under load_kwargs of the input model.",
+        )
+
+
+def _check_quantization(model: Mapping[str, Any], config: ModelBuilderOptions, ctx: PlanContext) -> None:
+    method = quant_method(model)
+    if not method:
+        return
+    if method not in QUANT_METHODS:
+        ctx.problem(
+            f"The model is quantized with {method}, which the builder does not read "
+            f"(it reads {', '.join(sorted(QUANT_METHODS))}).",
+            "Start from the float model.",
+        )
+        return
+    section = model["quantization_config"]
+    if config.precision not in _QUANTIZED_PRECISIONS:
+        ctx.problem(
+            f"The model is quantized already ({method}); precision {config.precision} would need float weights.",
+            "Set precision to int4 or int8, or start from the float model.",
+            option="precision",
+        )
+    for option, key in (("block_size", "group_size"), ("is_symmetric", "symmetric")):
+        wanted, found = getattr(config, option), section.get(key, section.get("sym") if key == "symmetric" else None)
+        if wanted is not None and found is not None and wanted != found:
+            ctx.problem(
+                f"{option} is {wanted}, but the model is quantized already with {found}.",
+                "Take the option out: weights that are quantized are kept as they are.",
+                option=option,
+            )
+    for option in ("algo_config", "op_types_to_quantize"):
+        if getattr(config, option) is not None:
+            ctx.problem(
+                f"{option} has no effect: the model is quantized already ({method}).",
+                "Take it out, or start from the float model.",
+                option=option,
+            )
+
+
+def _check_shapes(facts: Mapping[str, Any], config: ModelBuilderOptions, ctx: PlanContext) -> None:
+    hidden, heads = facts.get("hidden_size"), facts.get("num_attention_heads")
+    if not (isinstance(hidden, int) and isinstance(heads, int) and heads > 0):
+        return
+    head_size = facts.get("head_dim") or hidden // heads
+    if head_size % 8 or (not facts.get("head_dim") and hidden % heads):
+        ctx.problem(
+            f"hidden_size {hidden} over {heads} heads gives heads of size {hidden / heads:g}; "
+            "the attention of the runtime needs a multiple of 8."
+        )
+
+
+def _check_search(facts: Mapping[str, Any], config: ModelBuilderOptions, ctx: PlanContext) -> None:
+    context = facts.get("max_position_embeddings")
+    longest = config.search.get("max_length")
+    if isinstance(context, int) and isinstance(longest, int) and longest > context:
+        ctx.problem(
+            f"search.max_length is {longest}, but the model's context holds {context} tokens.",
+            option="search.max_length",
+        )
+
+
+def _nearest(name: str, known: frozenset[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"Did you mean {close[0]}?" if close else ""

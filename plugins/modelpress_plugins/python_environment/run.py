@@ -1,0 +1,110 @@
+"""The system PythonEnvironment: the same warm worker, started with another Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from modelpress.api import Event, HostError, WarmWorker
+from modelpress_plugins.python_environment.config import PythonEnvironmentOptions
+
+_LIST_VERSIONS = """
+import importlib.metadata as m, json, sys
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = m.version(name)
+    except m.PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
+_WORKER_NEEDS = ("pydantic", "pluggy", "psutil", "xxhash", "filelock", "platformdirs")
+
+
+class PythonEnvironment:
+    """Runs jobs in a warm worker of another Python on this machine.
+
+    The code of modelpress and of each pass is copied to a folder that comes first on the import path
+    there, so that what runs is what the plan was made with, whatever is installed in the environment.
+    """
+
+    ships_code = True
+
+    def __init__(self, name: str, python: Path, environment: Mapping[str, str]) -> None:
+        self.name = name
+        self._python = python
+        self._code = Path(tempfile.mkdtemp(prefix="modelpress-code-"))
+        self._environment = {**environment, "PYTHONPATH": str(self._code)}
+        self._worker = WarmWorker([str(python)], self._environment)
+        self._versions: dict[str, str] = {}
+        self._asked: set[str] = set()
+
+    def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Versions of those distributions that are installed there."""
+        new = sorted({*names, *_WORKER_NEEDS} - self._asked)
+        if new:
+            self._versions.update(self._ask(new))
+            self._asked.update(new)
+            self._require_worker_needs()
+        return {name: self._versions[name] for name in names if name in self._versions}
+
+    def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
+        code = folder / "code"
+        shutil.copytree(code, self._code, dirs_exist_ok=True)
+        shutil.rmtree(code)  # one place for all jobs: the warm worker keeps importing from it
+        self._worker.run(folder, on_event)
+
+    def close(self) -> None:
+        self._worker.close()
+        shutil.rmtree(self._code, ignore_errors=True)
+
+    def _ask(self, names: Sequence[str]) -> dict[str, str]:
+        command = [str(self._python), "-c", _LIST_VERSIONS, *names]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, env=self._environment, timeout=60)
+            versions: dict[str, str] = json.loads(done.stdout)
+        except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+            raise HostError(
+                f"{self._python} does not run as a Python: {error}.",
+                "python_environment_path must name an environment that exists.",
+            ) from error
+        return versions
+
+    def _require_worker_needs(self) -> None:
+        missing = [name for name in _WORKER_NEEDS if name not in self._versions]
+        if missing:
+            raise HostError(
+                f"The environment of {self._python} lacks {', '.join(missing)}, which the worker needs.",
+                f'Install them there: "{self._python}" -m pip install {" ".join(missing)}',
+            )
+
+
+def open_environment(options: PythonEnvironmentOptions, name: str) -> PythonEnvironment:
+    """The environment, nothing started yet. Raises HostError when there is no Python in it."""
+    python = find_python(Path(options.python_environment_path).expanduser().absolute())
+    environment = dict(os.environ)
+    environment.pop("PYTHONHOME", None)
+    if not options.hf_token:
+        environment["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
+    path = [*options.prepend_to_path, str(python.parent), environment.get("PATH", "")]
+    environment.update(options.environment_variables)
+    environment["PATH"] = os.pathsep.join(path)
+    environment["VIRTUAL_ENV"] = str(python.parent.parent)
+    return PythonEnvironment(name, python, environment)
+
+
+def find_python(path: Path) -> Path:
+    """The Python executable of an environment's folder, its bin folder, or the executable itself."""
+    names = ("bin/python", "Scripts/python.exe", "python", "python.exe", "python3")
+    candidates = [path] if path.is_file() else [path / name for name in names]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise HostError(
+        f"There is no Python in {path}.", "python_environment_path must name an environment that exists."
+    )

@@ -1,0 +1,232 @@
+"""Write a quantized checkpoint tensor by tensor, the largest in blocks of rows: no model is ever built."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from modelpress.api import Checkpoint, CheckpointWriter, PassError, UserError
+from modelpress_plugins.quantize.grid import Codes, Grid
+from modelpress_plugins.quantize.hqq import half_quadratic
+from modelpress_plugins.quantize.kquant import k_quant
+from modelpress_plugins.quantize.layout import declared_tensors, is_quantized, tensors_of
+from modelpress_plugins.quantize.rtn import round_to_nearest
+from modelpress_plugins.quantize.targets import Choice, Part, Target, Targets, find_targets
+from modelpress_plugins.quantize.weights import (
+    FLOATS,
+    as_bytes,
+    check_finite,
+    read_rows,
+    read_tensor,
+    read_weight_rows,
+    row_blocks,
+)
+
+Rounder = Callable[[Tensor, Grid], Codes]
+"""Quantize some rows of a weight, float32 (rows, in), without data."""
+
+ROUNDERS: Mapping[str, Rounder] = {"rtn": round_to_nearest, "kquant": k_quant, "hqq": half_quadratic}
+
+ROWS_ELEMENTS = 2**19
+"""Elements that are rounded at once: 2 MiB as float32, which stays in a core's cache."""
+
+_NOT_COPIED = (
+    ".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt", ".pth", ".ckpt", ".gguf",
+    ".onnx", ".onnx.data", ".h5", ".msgpack",
+)  # fmt: skip
+_OURS = ("config.json", "modelpress.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was done. bits_per_weight: of the quantized weights, scales and zero points counted."""
+
+    modules: int
+    weights: int
+    bits_per_weight: float
+    nbytes: int
+    dropped: tuple[str, ...]
+    smaller_groups: tuple[str, ...]
+    """Modules whose inputs the chosen group does not divide; they got a smaller one."""
+
+
+Pieces = Callable[[Target, Part], Iterator[Codes]]
+"""The codes of a part, from the first row to the last, some rows at a time."""
+
+
+def quantize_checkpoint(
+    source: Path,
+    out: Path,
+    *,
+    algorithm: str = "rtn",
+    bits: int = 4,
+    block_size: int = 32,
+    symmetric: bool = True,
+    lm_head: bool = True,
+    progress: Callable[[int, int, str], None] = lambda done, total, unit: None,
+) -> Report:
+    """Quantize a float checkpoint without data: `rtn`, `kquant` or `hqq`.
+
+    out: a folder, made when missing; gets the weights, `config.json` and the files beside the model.
+    Raises UserError for a checkpoint that cannot be quantized, PassError when the disk is full; then
+    no weights file and no config.json is left in out.
+    """
+    choice = Choice(Grid(bits, block_size, symmetric), lm_head)
+    return stream_model(source, out, choice, ROUNDERS[algorithm], algorithm, progress)
+
+
+def stream_model(
+    source: Path,
+    out: Path,
+    choice: Choice,
+    rounder: Rounder,
+    algorithm: str,
+    progress: Callable[[int, int, str], None],
+) -> Report:
+    """Quantize with a rounder that needs no data. Memory: one block of rows, a few times over."""
+    config = read_float_config(source)
+    with Checkpoint(source) as checkpoint:
+        targets = find_targets(checkpoint, config, choice)
+
+        def pieces(target: Target, part: Part) -> Iterator[Codes]:
+            for start, stop in row_blocks(part.start, part.stop, target.columns, ROWS_ELEMENTS):
+                yield rounder(read_weight_rows(checkpoint, target.tensor, start, stop), part.grid)
+
+        return write_model(checkpoint, config, out, targets, algorithm, pieces, {}, progress)
+
+
+def read_float_config(source: Path) -> dict[str, Any]:
+    """`config.json` of a model that is not quantized yet. Raises UserError otherwise."""
+    try:
+        config: dict[str, Any] = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{source / 'config.json'} cannot be read: {error}.") from None
+    if is_quantized(config) or "quantization_config" in config:
+        method = config["quantization_config"].get("quant_method", "something unknown")
+        raise UserError(
+            f"The model is already quantized (by {method}).", "Give the float model to the quantizer."
+        )
+    return config
+
+
+def write_model(
+    checkpoint: Checkpoint,
+    config: Mapping[str, Any],
+    out: Path,
+    targets: Targets,
+    algorithm: str,
+    pieces: Pieces,
+    changed: Mapping[str, Tensor],
+    progress: Callable[[int, int, str], None],
+) -> Report:
+    """Write the whole folder. changed: float tensors that are no longer what they were (norms)."""
+    by_name = {target.tensor: target for target in targets.all}
+    kept = [
+        n for n in checkpoint.names()
+        if n not in targets.dropped and (n not in by_name or by_name[n].layer is None and targets.tied)
+    ]  # fmt: skip
+    writer = CheckpointWriter(out, _declare(checkpoint, targets, by_name, kept))
+    with writer:
+        for done, name in enumerate(checkpoint.names()):
+            progress(done, len(checkpoint), "tensors")
+            if name in kept:
+                _copy_float(checkpoint, writer, name, changed, targets.biases.get(name, ()))
+            if name in by_name:
+                _write_target(writer, by_name[name], pieces)
+        _write_beside(checkpoint.path, out, config, targets, algorithm)
+    progress(len(checkpoint), len(checkpoint), "tensors")
+    return _report(targets, writer.nbytes)
+
+
+def copy_side_files(source: Path, out: Path) -> None:
+    """Copy what lies beside the weights: tokenizer, generation settings, templates, code."""
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.name not in _OURS and not path.name.endswith(_NOT_COPIED):
+            shutil.copyfile(path, out / path.name)
+
+
+def _declare(
+    checkpoint: Checkpoint, targets: Targets, by_name: Mapping[str, Target], kept: list[str]
+) -> list[tuple[str, str, tuple[int, ...]]]:
+    declared: list[tuple[str, str, tuple[int, ...]]] = []
+    is_kept = set(kept)
+    for name in checkpoint.names():
+        info = checkpoint.info(name)
+        if name in targets.biases:
+            for part in targets.biases[name]:
+                declared.append((f"{part.module}.bias", info.dtype, (part.stop - part.start,)))
+        elif name in is_kept:
+            declared.append((name, info.dtype, info.shape))
+        if target := by_name.get(name):
+            for part in target.parts:
+                shape = (part.stop - part.start, target.columns)
+                declared += declared_tensors(part.module, part.grid, shape)
+    return declared
+
+
+def _copy_float(
+    checkpoint: Checkpoint,
+    writer: CheckpointWriter,
+    name: str,
+    changed: Mapping[str, Tensor],
+    bias_parts: tuple[Part, ...],
+) -> None:
+    info = checkpoint.info(name)
+    if bias_parts:
+        bias = read_tensor(checkpoint, name)
+        check_finite(bias, name)
+        for part in bias_parts:
+            writer.write(f"{part.module}.bias", as_bytes(bias[part.start : part.stop]))
+    elif name in changed:
+        writer.write(name, as_bytes(changed[name].to(read_tensor(checkpoint, name).dtype)))
+    elif info.dtype in FLOATS and len(info.shape) == 2:
+        for start, stop in row_blocks(0, *info.shape):
+            rows = read_rows(checkpoint, name, start, stop)
+            check_finite(rows, name)
+            writer.write(name, as_bytes(rows))
+    else:
+        tensor = read_tensor(checkpoint, name)
+        if info.dtype in FLOATS:
+            check_finite(tensor, name)
+        writer.write(name, as_bytes(tensor))
+
+
+def _write_target(writer: CheckpointWriter, target: Target, pieces: Pieces) -> None:
+    for part in target.parts:
+        for codes in pieces(target, part):
+            for name, tensor in tensors_of(part.module, codes).items():
+                writer.write(name, as_bytes(tensor))
+
+
+def _write_beside(
+    source: Path, out: Path, config: Mapping[str, Any], targets: Targets, algorithm: str
+) -> None:
+    document = {**config, "quantization_config": targets.config(algorithm).to_json()}
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    try:
+        copy_side_files(source, out)
+        (out / "config.json").write_text(text, encoding="utf-8")
+    except OSError as error:
+        (out / "config.json").unlink(missing_ok=True)
+        raise PassError(f"Writing {out} failed: {error.strerror or error}.") from error
+
+
+def _report(targets: Targets, nbytes: int) -> Report:
+    parts = [(t, p) for t in targets.all for p in t.parts]
+    weights = sum((p.stop - p.start) * t.columns for t, p in parts)
+    stored = sum((p.stop - p.start) * t.columns * p.grid.bits_per_weight for t, p in parts)
+    wanted = targets.choice.grid.group_size
+    return Report(
+        modules=len(parts),
+        weights=weights,
+        bits_per_weight=stored / weights,
+        nbytes=nbytes,
+        dropped=targets.dropped,
+        smaller_groups=tuple(p.module for _, p in parts if p.grid.group_size < wanted),
+    )
