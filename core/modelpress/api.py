@@ -48,7 +48,7 @@ from modelpress.specs import (
 
 if TYPE_CHECKING:
     from modelpress.options import DataRole, Options, Resource, ResourcePath
-    from modelpress.run.process import WarmWorker
+    from modelpress.engine.process import WarmWorker
 
 __all__ = [
     "API_VERSION",
@@ -101,7 +101,7 @@ _LAZY = {
     "Options": "modelpress.options",
     "Resource": "modelpress.options",
     "ResourcePath": "modelpress.options",
-    "WarmWorker": "modelpress.run.process",
+    "WarmWorker": "modelpress.engine.process",
 }
 
 

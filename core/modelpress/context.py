@@ -62,7 +62,12 @@ class PlanContext(Protocol):
     folder: Path
 
     def problem(
-        self, message: str, hint: str = "", *, option: str = "", kind: Literal["input", "dependency"] = "input"
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        option: str = "",
+        kind: Literal["input", "dependency"] = "input",
     ) -> None:
         """Tell a problem. option: dotted path of the option concerned, for its file and line."""
 
@@ -191,7 +196,7 @@ class DataSource(Protocol):
 
 class System(Protocol):
     """A place where work runs. Its one duty: run `python -m modelpress.worker FOLDER` there and bring the
-    folder back. See modelpress.run.job for what is in the folder.
+    folder back. See modelpress.engine.job for what is in the folder.
 
     ships_code: whether the place may lack modelpress or the pass: jobs then carry the code in `code/`.
     """

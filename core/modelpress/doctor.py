@@ -21,8 +21,8 @@ from typing import Literal
 import psutil
 
 from modelpress import __version__
-from modelpress.registry import Registry
-from modelpress.run.cache import default_cache_folder
+from modelpress.registry import BrokenPlugin, Registry
+from modelpress.engine.cache import default_cache_folder
 
 Verdict = Literal["ok", "note", "warning", "broken"]
 
@@ -58,7 +58,17 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     ),
     "onnxruntime_genai": ("onnxruntime-genai", "onnxruntime-genai-cuda", "onnxruntime-genai-directml"),
 }
-_CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "i8mm")
+_CPU_FEATURES = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_int8",
+    "amx_bf16",
+    "asimddp",
+    "i8mm",
+)
 _LITTLE_DISK = 5 * 10**9
 _LITTLE_MEMORY = 4 * 10**9
 
@@ -190,7 +200,7 @@ def check_overlaps(versions: Mapping[str, str]) -> list[Finding]:
                 Finding(
                     f"wheels of {package}",
                     "broken",
-                    f"{' and '.join(f'{name} {versions[name]}' for name in found)} overwrite each other's files",
+                    " and ".join(f"{name} {versions[name]}" for name in found) + " overwrite each other",
                     f"pip uninstall -y {' '.join(found)}, then install the one that you want",
                 )
             )
@@ -200,14 +210,16 @@ def check_overlaps(versions: Mapping[str, str]) -> list[Finding]:
 def check_plugins(registry: Registry) -> list[Finding]:
     """How many work, and each that does not."""
     names = ", ".join(plugin.name for plugin in registry.plugins)
-    findings = [Finding("plugins", "ok" if names else "broken", names or "none found: install modelpress again")]
+    findings = [
+        Finding("plugins", "ok" if names else "broken", names or "none found: install modelpress again")
+    ]
     for broken in registry.broken:
         findings.append(
             Finding(
                 f"plugin {broken.name}",
                 "broken",
                 f"from {broken.distribution}: {broken.error}",
-                f"update or remove {broken.distribution}, or set MODELPRESS_BLOCK_PLUGINS={broken.name}",
+                _remedy(broken),
             )
         )
     if registry.blocked:
@@ -215,6 +227,12 @@ def check_plugins(registry: Registry) -> list[Finding]:
             Finding("plugins", "note", f"MODELPRESS_BLOCK_PLUGINS keeps out {', '.join(registry.blocked)}")
         )
     return findings
+
+
+def _remedy(broken: BrokenPlugin) -> str:
+    if broken.distribution == "modelpress":
+        return "install modelpress again"
+    return f"update or remove {broken.distribution}, or set MODELPRESS_BLOCK_PLUGINS={broken.name}"
 
 
 def nvidia_gpus() -> list[str]:
@@ -242,7 +260,7 @@ def check_gpu(gpus: Sequence[str], versions: Mapping[str, str]) -> Finding:
 
 
 def cpu_features() -> frozenset[str]:
-    """Instruction sets that matter for int4 and bf16, as Linux names them; empty where they cannot be told."""
+    """Instruction sets that matter for int4 and bf16, by their Linux names; empty where there are none."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -280,7 +298,9 @@ def check_disk(area: str, folder: Path) -> Finding:
     usage = shutil.disk_usage(there)
     text = f"{usage.free / 1e9:.1f} of {usage.total / 1e9:.1f} GB free, {folder}"
     if usage.free < _LITTLE_DISK:
-        return Finding(area, "warning", text, "`modelpress cache gc` makes room; --cache-dir puts it elsewhere")
+        return Finding(
+            area, "warning", text, "`modelpress cache gc` makes room; --cache-dir puts it elsewhere"
+        )
     if not os.access(there, os.W_OK):
         return Finding(area, "warning", f"{text} (not writable)", "set MODELPRESS_CACHE, or pass --cache-dir")
     return Finding(area, "ok", text)

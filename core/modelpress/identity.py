@@ -38,26 +38,36 @@ def content_identity(path: Path, memo: DigestMemo | None = None) -> str:
 class DigestMemo:
     """Digests remembered by (path, size, mtime, inode), so that an unchanged gigabyte is read once.
 
-    folder: where the memory is kept, one small file per path. A damaged entry is computed again.
+    folder: where the memory is kept, one small file per path. A damaged entry is computed again. Nothing is
+    written before `keep`: a plan leaves no trace.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._new: dict[Path, str] = {}
 
     def __call__(self, path: Path) -> str:
         stat = path.stat()
         stamp = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}"
         entry = self._folder / xxhash.xxh3_128_hexdigest(stamp.encode())
+        if entry in self._new:
+            return self._new[entry]
         try:
             digest = entry.read_text(encoding="ascii")
             if len(digest) == 32:
                 return digest
         except (OSError, UnicodeDecodeError):
             pass
-        digest = digest_file(path)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        entry.write_text(digest, encoding="ascii")
-        return digest
+        self._new[entry] = digest_file(path)
+        return self._new[entry]
+
+    def keep(self) -> None:
+        """Write what was computed since the last time."""
+        if self._new:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        for entry, digest in self._new.items():
+            entry.write_text(digest, encoding="ascii")
+        self._new.clear()
 
 
 def _no_memo(path: Path) -> str:

@@ -1,7 +1,7 @@
 """Which plugins there are and what they bring. Each loads by itself: a broken one is noted, never fatal.
 
-    registry = Registry.load()
-    registry.find(PassSpec, "LoRA").spec.summary
+registry = Registry.load()
+registry.find(PassSpec, "LoRA").spec.summary
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _KINDS: dict[str, type[Any]] = {
     "modelpress_resources": ResourceSpec,
 }
 _OBSERVER = "modelpress_event"
-_REFERENCES = ("run", "config", "plan", "open", "peek", "fetch", "check", "load", "identity")
+_REFERENCES = ("run", "config", "plan", "open", "peek", "fetch", "check", "load", "tokenizer", "identity")
 
 
 class Registered(Generic[S]):
@@ -257,6 +257,9 @@ def resolve(reference: str, what: str = "", distribution: str = "") -> Any:
         raise UserError(f"The plugin behind {who} is at fault: {reference}: {error}.") from error
     except ImportError as error:
         raise MissingDependencyError(f"{who} cannot be loaded: {error}.") from error
+    except Exception as error:  # noqa: BLE001 - a module of a plugin may raise anything while it is imported
+        told = f"{type(error).__name__}: {error}"
+        raise UserError(f"The plugin behind {who} is at fault: {reference}: {told}.") from error
 
 
 class _PluginFault(Exception):

@@ -161,7 +161,7 @@ class MetricSpec:
 class ResourceSpec:
     """A kind of path that has to be fetched, named by `type` (`azureml_datastore`).
 
-    identity: `module:function` (config) -> str: what the content is, without fetching it (an etag, a version).
+    identity: `module:function` (config) -> str: what the content is (an etag), without fetching it.
     fetch:    `module:function` (config, folder: Path) -> Path
     """
 

@@ -26,7 +26,7 @@ from modelpress.context import Accelerator, DataSource, LoadedModel
 from modelpress.errors import MissingDependencyError, ModelpressError, PassError, UserError
 from modelpress.events import EventFile, JSONValue, Log, Progress, Report
 from modelpress.memory import PeakMemory
-from modelpress.run.job import (
+from modelpress.engine.job import (
     Job,
     input_path,
     model_artifact,
@@ -187,7 +187,7 @@ class WorkerContext:
         if data is None:
             known = ", ".join(sorted(self._job.data)) or "none"
             raise UserError(
-                f"{self._job.type} asked for the data {role!r}, but the workflow names none (named: {known}).",
+                f"{self._job.type} asked for the data {role!r}, but none is named (named: {known}).",
                 f"Give the option that names a data config for {role!r}.",
             )
         open_container = _import(data.open, self._job)

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from modelpress.cli.progress import Progress, Told, closing_line, step_title
 from modelpress.cli.text import cut, number, size
-from modelpress.cli.text import cut, number, size
 from modelpress.events import Event, Log, Report, RunFinished, StepFailed, StepFinished, StepStarted
 from modelpress.events import Progress as Advance
 

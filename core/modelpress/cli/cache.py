@@ -6,13 +6,13 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from modelpress.cli.text import json_option, plural, print_json, print_table, size
+from modelpress.cli.text import examples, json_option, plural, print_json, print_table, size
+from modelpress.engine.cache import Cache, CacheEntry, default_cache_folder
 from modelpress.errors import PassError, UserError
-from modelpress.run.cache import Cache, CacheEntry, default_cache_folder
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _DAYS = {"h": 1 / 24, "d": 1, "w": 7}
@@ -29,7 +29,7 @@ def command() -> None:
     """Finished steps, kept so that they are never done twice."""
 
 
-@command.command("ls", epilog="Example: modelpress cache ls --json")
+@command.command("ls", epilog=examples("modelpress cache ls --json"))
 @folder_option
 @json_option
 def ls(cache_dir: Path | None, as_json: bool) -> None:
@@ -49,7 +49,7 @@ def ls(cache_dir: Path | None, as_json: bool) -> None:
     click.echo(f"{plural(len(entries), 'entry')}, {total} in {cache.folder}")
 
 
-@command.command(epilog="Example: modelpress cache verify")
+@command.command(epilog=examples("modelpress cache verify"))
 @folder_option
 def verify(cache_dir: Path | None) -> None:
     """Compare every byte with what was written. Ends with 4 when something is damaged."""
@@ -69,7 +69,7 @@ def verify(cache_dir: Path | None) -> None:
     click.echo(f"{plural(len(entries), 'entry')}, all sound.")
 
 
-@command.command(epilog="Example: modelpress cache gc --older-than 30d --keep 20GB")
+@command.command(epilog=examples("modelpress cache gc --older-than 30d --keep 20GB"))
 @folder_option
 @click.option("--older-than", metavar="AGE", help="Remove what was not used for so long: 12h, 30d, 8w.")
 @click.option("--keep", metavar="SIZE", help="Remove the least used until so much is left: 500MB, 20GB.")
@@ -82,14 +82,14 @@ def gc(cache_dir: Path | None, older_than: str | None, keep: str | None) -> None
     click.echo(f"{size(freed)} freed.")
 
 
-@command.command(epilog="Example: modelpress cache clear --yes")
+@command.command(epilog=examples("modelpress cache clear --yes"))
 @folder_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def clear(cache_dir: Path | None, yes: bool) -> None:
     """Remove everything. Models in output folders are copies and stay."""
     cache = _open(cache_dir)
     total = sum(entry.size for entry in cache.entries())
-    if not yes:
+    if total and not yes:
         if not sys.stdin.isatty():
             raise UserError(f"This would remove {size(total)} from {cache.folder}.", "Add --yes to do it.")
         if not click.confirm(f"Remove {size(total)} from {cache.folder}?"):
@@ -101,18 +101,22 @@ def parse_size(text: str) -> int:
     """`20GB`, `500 MB`, `1.5g` or a number of bytes -> bytes."""
     match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)b?\s*", text.lower())
     try:
-        return int(float(match[1]) * _UNITS[match[2]]) if match else _refuse(text, "500MB or 20GB")
-    except ValueError:
-        return _refuse(text, "500MB or 20GB")
+        if match:
+            return int(float(match[1]) * _UNITS[match[2]])
+    except ValueError:  # two decimal points
+        pass
+    _refuse(text, "500MB or 20GB")
 
 
 def parse_age(text: str) -> float:
     """`12h`, `30d`, `8w` -> days."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([hdw])\s*", text.lower())
-    return float(match[1]) * _DAYS[match[2]] if match else _refuse(text, "12h, 30d or 8w")
+    if match is None:
+        _refuse(text, "12h, 30d or 8w")
+    return float(match[1]) * _DAYS[match[2]]
 
 
-def _refuse(text: str, expected: str) -> Any:
+def _refuse(text: str, expected: str) -> NoReturn:
     raise UserError(f"{text!r} is not understood; expected something like {expected}.")
 
 

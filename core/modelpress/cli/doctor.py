@@ -8,18 +8,21 @@ from dataclasses import asdict
 
 import click
 
-from modelpress.cli.text import json_option, on_terminal, plural, print_json
+from modelpress.cli.text import examples, json_option, on_terminal, plural, print_json
 from modelpress.doctor import Finding, examine
 from modelpress.registry import Registry
 
 _COLORS = {"ok": "green", "note": "cyan", "warning": "yellow", "broken": "red"}
 
 
-@click.command("doctor", epilog="Ends with 1 only when something is broken. Example: modelpress doctor --json")
+@click.command("doctor", epilog=examples("modelpress doctor", "modelpress doctor --json"))
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """Check this installation and this machine. Nothing is changed, the network is not used."""
+    """Check this installation and this machine. Nothing is changed, the network is not used.
+
+    Ends with 1 when something is broken, and only then.
+    """
     findings = examine(Registry.load())
     broken = sum(finding.verdict == "broken" for finding in findings)
     if as_json:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from modelpress.cli.text import on_terminal
+from modelpress.cli.text import page_width
 
 _MISSING = object()
 
@@ -19,20 +18,25 @@ _MISSING = object()
 class OptionFacts:
     """One option.
 
-    type:     integer, number, boolean, string, array, object, or `any` where several are allowed
+    types:    those allowed, null left out: integer, number, boolean, string, array, object, any
     choices:  the values allowed, where they are a closed set
     nullable: whether null is allowed
     default:  as JSON text; empty when the option is required
     """
 
     name: str
-    type: str
+    types: tuple[str, ...]
     choices: tuple[str, ...]
     nullable: bool
     default: str
     required: bool
     description: str
     limits: str
+
+    @property
+    def type(self) -> str:
+        """The one type that is allowed; `any` where there are several."""
+        return self.types[0] if len(self.types) == 1 else "any"
 
 
 def option_facts(schema: Mapping[str, Any]) -> list[OptionFacts]:
@@ -50,13 +54,15 @@ def _facts(
 ) -> OptionFacts:
     variants = [_follow(variant, definitions) for variant in field.get("anyOf", [field])]
     real = [variant for variant in variants if variant.get("type") != "null"]
-    types = {kind for variant in real for kind in _types(variant)}
+    types = dict.fromkeys(kind for variant in real for kind in _types(variant))
+    if "number" in types:
+        types.pop("integer", None)  # a whole number is a number
     closed = bool(real) and all("enum" in variant or "const" in variant for variant in real)
     choices = [v for variant in real for v in variant.get("enum", [variant.get("const")])] if closed else []
     default = field.get("default", _MISSING)
     return OptionFacts(
         name=name,
-        type=types.pop() if len(types) == 1 else "number" if types == {"integer", "number"} else "any",
+        types=tuple(types),
         choices=tuple(c if isinstance(c, str) else json.dumps(c) for c in choices),
         nullable=len(real) < len(variants),
         default="" if default is _MISSING else default if isinstance(default, str) else json.dumps(default),
@@ -95,7 +101,7 @@ def print_options(options: Sequence[OptionFacts]) -> None:
         click.echo("\nIt has no options.")
         return
     click.echo("\n" + click.style("Options", bold=True))
-    width = min(shutil.get_terminal_size().columns, 100) if on_terminal() else 100
+    width = page_width()
     for option in options:
         default = "required" if option.required else f"default {option.default}" if option.default else ""
         facts = ", ".join(fact for fact in (takes(option), option.limits, default) if fact)
@@ -106,5 +112,5 @@ def print_options(options: Sequence[OptionFacts]) -> None:
 
 def takes(option: OptionFacts) -> str:
     """`integer`, `nf4 | fp4`, `number or null`."""
-    kind = " | ".join(option.choices) if option.choices else option.type
-    return f"{kind} or null" if option.nullable else kind
+    kinds = [" | ".join(option.choices)] if option.choices else list(option.types)
+    return " or ".join([*kinds, "null"] if option.nullable else kinds)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from modelpress.cli.text import json_option, print_json, print_table
+from modelpress.cli.text import examples, json_option, page_width, print_json, print_table
 from modelpress.registry import Registered, Registry
 from modelpress.specs import PassSpec
 
@@ -16,7 +16,7 @@ def command() -> None:
     """What can be done to a model."""
 
 
-@command.command("list", epilog="Example: modelpress passes list --json")
+@command.command("list", epilog=examples("modelpress passes list --json"))
 @json_option
 def list_passes(as_json: bool) -> None:
     """All passes: what they take, what they give."""
@@ -27,13 +27,19 @@ def list_passes(as_json: bool) -> None:
     print_table(
         ("PASS", "TAKES", "GIVES", "PLUGIN", "WHAT IT DOES"),
         [
-            (entry.spec.name, " ".join(entry.spec.accepts), entry.spec.produces, entry.plugin, entry.spec.summary)
+            (
+                entry.spec.name,
+                " ".join(entry.spec.accepts),
+                entry.spec.produces,
+                entry.plugin,
+                entry.spec.summary,
+            )
             for entry in found
         ],
     )
 
 
-@command.command(epilog="Example: modelpress passes show LoRA")
+@command.command(epilog=examples("modelpress passes show LoRA"))
 @click.argument("name")
 @json_option
 def show(name: str, as_json: bool) -> None:
@@ -50,7 +56,7 @@ def show(name: str, as_json: bool) -> None:
     print_options(option_facts(schema))
 
 
-@command.command(epilog="Example: modelpress passes schema LoRA > lora.schema.json")
+@command.command(epilog=examples("modelpress passes schema LoRA > lora.schema.json"))
 @click.argument("name")
 def schema(name: str) -> None:
     """JSON Schema of the options of one pass."""
@@ -69,6 +75,7 @@ def _facts(entry: Registered[PassSpec]) -> dict[str, Any]:
         "requires": list(spec.requires),
         "extra": spec.extra,
         "version": spec.version,
+        "renames": [{"old": r.old, "new": r.new, "why": r.why} for r in spec.renames],
         "plugin": entry.plugin,
         "distribution": entry.distribution,
         "distribution_version": entry.version,
@@ -80,14 +87,17 @@ def _print_facts(entry: Registered[PassSpec]) -> None:
     click.echo(f"{click.style(spec.name, bold=True)}: {spec.summary}\n")
     needs = ", ".join(spec.requires) or "nothing more"
     install = f" (pip install '{entry.distribution}[{spec.extra}]')" if spec.extra else ""
-    old = ", ".join(f"{r.old} (now {r.new})" if r.new else f"{r.old} (gone)" for r in spec.renames)
+    old = [f"{rename.old} (now {rename.new})" for rename in spec.renames if rename.new]
+    gone = [rename.old for rename in spec.renames if not rename.new]
+    if gone:
+        old.append(f"and {len(gone)} that have no meaning any more (--json lists them)")
     for label, value in (
         ("takes", " or ".join(spec.accepts)),
         ("gives", "the format it took" if spec.produces == "same" else spec.produces),
         ("runs on", ", ".join(spec.devices)),
         ("needs", needs + install),
         ("from", f"{entry.distribution} {entry.version}, plugin {entry.plugin}"),
-        ("old names", old),
+        ("old names", ", ".join(old)),
     ):
         if value:
-            click.echo(f"  {label:<10} {value}")
+            click.echo(click.wrap_text(f"{label:<10} {value}", page_width(), "  ", " " * 13))

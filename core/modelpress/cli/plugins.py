@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from modelpress.cli.text import json_option, plural, print_json, print_table
+from modelpress.cli.text import examples, json_option, plural, print_json, print_table
 from modelpress.registry import Plugin, Registry
 
 
@@ -13,7 +13,7 @@ def command() -> None:
     """Where passes, systems and the rest come from."""
 
 
-@command.command("list", epilog="Example: modelpress plugins list")
+@command.command("list", epilog=examples("modelpress plugins list"))
 @json_option
 def list_plugins(as_json: bool) -> None:
     """All plugins; a broken one is told with its error and disturbs no other."""

@@ -101,11 +101,13 @@ def log_level(verbose: int, level: str | None) -> str:
     return level or ("note", "info", "debug")[min(verbose, 2)]
 
 
-verbosity_options: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
-    click.option("-v", "--verbose", count=True, help="Show more; -vv shows all."),
-    click.option(
+def verbosity_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options -v and --log-level, as `verbose` and `log_level_name`."""
+    level = click.option(
         "--log-level",
+        "log_level_name",
         type=click.Choice([*LEVELS, "error"]),
-        help="Least level of log lines to show (default: note).",
-    ),
-]
+        help="Least level of log lines that are shown.  [default: note]",
+    )
+    more = click.option("-v", "--verbose", count=True, help="Show more; -vv shows all.")
+    return more(level(function))

@@ -37,8 +37,8 @@ _SECTIONS = {
     cls=LazyGroup,
     sections=_SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `modelpress plan workflow.yaml`. Exit codes: 2 your input, 3 something is not "
-    "installed, 4 a pass failed, 5 a system failed, 130 interrupted.",
+    epilog="\b\nExit codes: 2 your input is wrong, 3 something is not installed,\n"
+    "4 a pass failed, 5 a system failed, 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="modelpress", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

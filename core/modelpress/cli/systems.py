@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from modelpress.cli.text import json_option, print_json, print_table
+from modelpress.cli.text import examples, json_option, print_json, print_table
 from modelpress.registry import Registry
 from modelpress.specs import SystemSpec
 
@@ -14,7 +14,7 @@ def command() -> None:
     """Where work runs."""
 
 
-@command.command("list", epilog="Example: modelpress systems list")
+@command.command("list", epilog=examples("modelpress systems list"))
 @json_option
 def list_systems(as_json: bool) -> None:
     """All kinds of systems that a workflow may name as `type`."""

@@ -47,6 +47,16 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
+def fold(name: str) -> str:
+    """A name without what people leave out or change: case, `-` and `_`."""
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def say(text: str, indent: str = "") -> None:
+    """Write running text; on a terminal its lines break between words, the further ones indented."""
+    click.echo(click.wrap_text(text, page_width(), "", indent) if on_terminal() else text)
+
+
 def shorten_path(path: str) -> str:
     """The path seen from here, where that is inside this folder; otherwise as it is."""
     here = os.getcwd() + os.sep
@@ -56,6 +66,11 @@ def shorten_path(path: str) -> str:
 def on_terminal() -> bool:
     """Whether people see stdout directly."""
     return sys.stdout.isatty()
+
+
+def page_width() -> int:
+    """Columns for running text: those of the terminal, 100 at most."""
+    return min(shutil.get_terminal_size().columns, 100) if on_terminal() else 100
 
 
 def print_json(value: Any) -> None:
@@ -101,3 +116,9 @@ def _print_paragraphs(header: Sequence[str], rows: Sequence[Sequence[str]], room
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
+
+
+def examples(*lines: str) -> str:
+    """An epilog for --help: each example on a line of its own (click's `\\b` keeps them apart)."""
+    heading = "Examples:" if len(lines) > 1 else "Example:"
+    return "\n".join(["\b", heading, *(f"  {line}" for line in lines)])

@@ -14,6 +14,9 @@ from modelpress.options import Options
 from modelpress.registry import Registered
 from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, SystemSpec
 
+LOCAL_SYSTEM = "local"
+"""The system that every workflow has: where its `systems` does not name it, this machine as it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Translation:

@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-_WELL_KNOWN = frozenset(
-    "bloom cohere cohere2 deepseek_v2 deepseek_v3 falcon gemma gemma2 gemma3_text gpt2 gpt_bigcode gpt_neo "
-    "gpt_neox gpt_oss gptj granite llama mistral mixtral olmo olmo2 opt phi phi3 phimoe qwen2 qwen2_moe qwen3 "
-    "qwen3_moe smollm3 stablelm starcoder2".split()
-)
+_WELL_KNOWN = """
+    bloom cohere cohere2 deepseek_v2 deepseek_v3 falcon gemma gemma2 gemma3_text gpt2 gpt_bigcode gpt_neo
+    gpt_neox gpt_oss gptj granite llama mistral mixtral olmo olmo2 opt phi phi3 phimoe qwen2 qwen2_moe qwen3
+    qwen3_moe smollm3 stablelm starcoder2
+"""
 """For a machine that plans without transformers."""
 
 
@@ -28,7 +28,9 @@ def code_files(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The Python files that `auto_map` names."""
     auto_map = config.get("auto_map")
     targets = auto_map.values() if isinstance(auto_map, Mapping) else ()
-    names = [name for target in targets for name in (target if isinstance(target, list) else [target]) if name]
+    names = [
+        name for target in targets for name in (target if isinstance(target, list) else [target]) if name
+    ]
     # `org/other--module.Class` is code of another repository
     return tuple(dict.fromkeys(f"{str(name).rpartition('.')[0]}.py" for name in names))
 
@@ -36,6 +38,6 @@ def code_files(config: Mapping[str, Any]) -> tuple[str, ...]:
 def _is_native(model_type: str) -> bool:
     transformers = find_spec("transformers")
     if not model_type or transformers is None or transformers.origin is None:
-        return model_type in _WELL_KNOWN
+        return model_type in _WELL_KNOWN.split()
     folder = Path(transformers.origin).parent / "models" / model_type.replace("-", "_").removesuffix("_text")
     return folder.is_dir()

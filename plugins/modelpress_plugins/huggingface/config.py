@@ -16,7 +16,7 @@ class LoadKwargs(Options):
 
     torch_dtype: str | None = Field(
         default=None,
-        description="float32, float16, bfloat16 or auto (as stored). Unset: float32 on a CPU, else as stored.",
+        description="float32, float16, bfloat16, auto (as stored). Unset: float32 on a CPU, else auto.",
     )
     device_map: str | dict[str, Any] | None = Field(
         default=None, description="Where the layers go, as accelerate takes it. Unset: all on one device."

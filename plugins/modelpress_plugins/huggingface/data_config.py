@@ -24,7 +24,9 @@ class LoadDataset(Options):
         description="json, csv, text or parquet for files, or the id of a data set on the hub. "
         "Unset: told by the suffix of data_files.",
     )
-    subset: str | None = Field(default=None, description="The data set's configuration, where it has several.")
+    subset: str | None = Field(
+        default=None, description="The data set's configuration, where it has several."
+    )
     split: str = Field(default="train", description="A split, or a slice of it: `train[:80%]`.")
     data_files: Annotated[str | list[Any] | dict[str, Any] | None, Resource(optional=True)] = Field(
         default=None, description="A file, a glob, a list of them, a mapping split -> files, or a resource."

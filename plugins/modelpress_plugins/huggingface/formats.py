@@ -8,7 +8,14 @@ from typing import Any
 
 from modelpress.api import Checkpoint, UserError
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tekken.json")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.json",
+    "vocab.txt",
+    "tekken.json",
+)
 """One of these lies in every folder from which a tokenizer can be opened."""
 
 

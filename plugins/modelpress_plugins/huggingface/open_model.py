@@ -113,7 +113,9 @@ def _open_adapter(value: str | dict[str, Any], base: ModelFacts, ctx: PlanContex
         return None
     if reason:
         hint = f"It was made for {adapter.get('base_model_name_or_path') or 'another model'}."
-        ctx.problem(f"The adapter {place.path} does not fit {base.path}: {reason}", hint, option="adapter_path")
+        ctx.problem(
+            f"The adapter {place.path} does not fit {base.path}: {reason}", hint, option="adapter_path"
+        )
     size = _weight_bytes(place.path, "adapter_model")
     return ModelFacts("hf-adapter", place.path, place.identity, base.config, size, base.meta, base)
 
@@ -149,11 +151,15 @@ def _check_code(folder: Path, config: Mapping[str, Any], load: LoadKwargs, ctx: 
 
 
 def _meta(config: HfModelOptions, *, trust: bool) -> dict[str, Any]:
-    load = config.load_kwargs.model_dump(mode="json", exclude_none=True, exclude={"trust_remote_code", "revision"})
+    load = config.load_kwargs.model_dump(
+        mode="json", exclude_none=True, exclude={"trust_remote_code", "revision"}
+    )
     method = load.pop("quantization_method", None)
     quantization = load.pop("quantization_config", None)
     meta: dict[str, Any] = {"task": config.task, "trust_remote_code": trust, "load_kwargs": load}
-    return meta | ({"quantization": quantization or {"load_in_4bit": True}} if method == "bitsandbytes" else {})
+    return meta | (
+        {"quantization": quantization or {"load_in_4bit": True}} if method == "bitsandbytes" else {}
+    )
 
 
 def _trusts(config: HfModelOptions) -> bool:

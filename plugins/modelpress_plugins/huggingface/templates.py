@@ -40,7 +40,11 @@ class Template:
         if not places or places[-1] == 0:
             return None
         last = places[-1]
-        return Template(self.parts[:last]), Template(self.parts[last : last + 1]), Template(self.parts[last + 1 :])
+        return (
+            Template(self.parts[:last]),
+            Template(self.parts[last : last + 1]),
+            Template(self.parts[last + 1 :]),
+        )
 
 
 def parse_template(text: str) -> Template:

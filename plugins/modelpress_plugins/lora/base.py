@@ -11,7 +11,8 @@ from modelpress.api import Accelerator, Artifact, UserError
 from modelpress_plugins.lora.config import AdapterConfig, Dtype, QLoRAConfig
 
 _NOT_PASSED = {"torch_dtype", "dtype", "device_map", "trust_remote_code", "quantization_method",
-               "quantization_config", "max_memory", "offload_folder"}  # fmt: skip
+               "quantization_config", "revision",
+    "max_memory", "offload_folder"}  # fmt: skip
 
 
 def train_device(accelerator: Accelerator) -> torch.device:
@@ -59,7 +60,7 @@ def open_base(
     opened: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         model.path,
         dtype=dtype,
-        device_map={"": device},
+        device_map=None if device.type == "cpu" and not bits else {"": device},
         local_files_only=True,
         trust_remote_code=bool(model.meta.get("trust_remote_code", False)),
         use_safetensors=True,

@@ -103,7 +103,8 @@ class _ProductConfig(AdapterConfig):
     rank_dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of ranks that are dropped.")
     module_dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of modules that are dropped.")
     use_effective_conv2d: bool = Field(
-        default=False, description="Decompose convolutions with a kernel greater than 1 x 1 in the smaller form."
+        default=False,
+        description="Decompose convolutions larger than 1 x 1 in the smaller form.",
     )
     init_weights: bool = Field(default=True, description="Start with a change of zero.")
 

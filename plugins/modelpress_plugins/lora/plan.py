@@ -8,7 +8,7 @@ from dataclasses import replace
 from math import prod
 
 from modelpress.api import Checkpoint, ModelFacts, PlanContext, UserError
-from modelpress_plugins.lora.config import AdapterConfig, LoHaConfig, LoKrConfig, LoRAConfig, QLoRAConfig
+from modelpress_plugins.lora.config import AdapterConfig, LoHaConfig, LoKrConfig, QLoRAConfig
 from modelpress_plugins.lora.targets import ALL_LINEAR, is_named, last_names, unmatched
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -135,29 +135,22 @@ def _chosen(config: AdapterConfig, shapes: Shapes) -> Iterator[tuple[int, int]]:
 def _is_chosen(targets: list[str] | str, path: str) -> bool:
     if targets == ALL_LINEAR:
         return not any(part in path for part in ("embed", "lm_head", "wte", "wpe"))
-    return not unmatched(targets if isinstance(targets, str) else [*targets], [path]) if isinstance(
-        targets, str
-    ) else any(is_named(path, name) for name in targets)
+    if isinstance(targets, str):
+        return not unmatched(targets, [path])
+    return any(is_named(path, name) for name in targets)
 
 
 def _guessed_shapes(model: ModelFacts) -> list[tuple[int, int]]:
     """Seven matrices a layer, as in a Llama, when only config.json is known."""
-    hidden, layers = model.config.get("hidden_size", 0), model.config.get("num_hidden_layers", 0)
-    wide = model.config.get("intermediate_size") or 4 * hidden
+    names = ("hidden_size", "intermediate_size", "num_hidden_layers")
+    hidden, wide, layers = (int(model.config.get(name) or 0) for name in names)
     return ([(hidden, hidden)] * 4 + [(hidden, wide)] * 3) * layers
 
 
 def _base_bytes(config: AdapterConfig, model: ModelFacts, ctx: PlanContext) -> int:
-    stored = {"float32": 4, "float64": 8}.get(str(model.config.get("dtype") or _old_dtype(model)), 2)
-    parameters = model.size // stored
+    stored = str(model.config.get("dtype") or model.config.get("torch_dtype"))
+    parameters = model.size // {"float32": 4, "float64": 8}.get(stored, 2)
     if isinstance(config, QLoRAConfig):
         return int(parameters * 0.7)
     on_gpu = ctx.accelerator.device == "gpu" and config.torch_dtype == "auto"
     return parameters * (2 if on_gpu else _BYTES[config.torch_dtype])
-
-
-def _old_dtype(model: ModelFacts) -> object:
-    return model.config.get("torch_dtype")
-
-
-__all__ = ["LoRAConfig", "plan"]

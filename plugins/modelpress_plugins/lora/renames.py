@@ -52,7 +52,9 @@ _TAKEN_OUT = {
 }
 
 WITHOUT_DOUBLE_QUANT = Rename(
-    "double_quant", None, "It belongs to QLoRA, which holds the base in 4 bits; here the base is not quantized."
+    "double_quant",
+    None,
+    "It belongs to QLoRA: here the base is not quantized.",
 )
 
 RENAMES: tuple[Rename, ...] = (

@@ -48,6 +48,10 @@ class TrainingSamples(Dataset[Pair]):
         return self._ids[span], self._labels[span]
 
     @property
+    def highest_id(self) -> int:
+        return int(self._ids.max())
+
+    @property
     def lengths(self) -> list[int]:
         """Tokens of each sample."""
         return [end - start for start, end in zip([0, *self._ends[:-1]], self._ends, strict=True)]
@@ -77,7 +81,10 @@ class EpochOrder(Sampler[int]):
         if self._strategy == "sequential":
             return iter(range(len(self._lengths)))
         if self._strategy == "group_by_length":
-            return iter(get_length_grouped_indices(self._lengths, self._group, generator=generator))
+            indices: list[int] = get_length_grouped_indices(  # type: ignore[no-untyped-call]
+                self._lengths, self._group, generator=generator
+            )
+            return iter(indices)
         return iter(torch.randperm(len(self._lengths), generator=generator).tolist())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -29,10 +30,11 @@ _SAVE_SHARE = 0.05
 
 
 class AdapterTrainer(Trainer):
-    """A Trainer that resumes to the same bits, saves the adapter alone and stops at a loss that is no number."""
+    """Resumes to the same bits, saves the adapter alone, stops when the loss is no number."""
 
-    def __init__(self, order: EpochOrder, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, model: PeftModel, order: EpochOrder, **options: Any) -> None:
+        super().__init__(model=model, **options)
+        self._adapted = model
         self._order = order
         self.remove_callback(PrinterCallback)
 
@@ -56,7 +58,7 @@ class AdapterTrainer(Trainer):
         return 0  # counted by walking all parameters at each step, and reported nowhere
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        save_weights(self.model, Path(output_dir or str(self.args.output_dir)))
+        save_weights(self._adapted, Path(output_dir or str(self.args.output_dir)))
 
 
 class Watch(TrainerCallback):
@@ -91,7 +93,9 @@ class Watch(TrainerCallback):
         if self._save_by_time and now - self._saved_at >= pause:
             control.should_save = True
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         mark_complete(folder, state.global_step, finished=state.global_step >= state.max_steps)
         self._saved_at = time.monotonic()

@@ -36,7 +36,7 @@ class TrainingArgs(Options):
 
     # How long
     num_train_epochs: float | None = Field(default=None, gt=0)
-    max_steps: int | None = Field(default=None, description="Optimizer steps; > 0 overrides num_train_epochs.")
+    max_steps: int | None = Field(default=None, description="Steps; > 0 overrides num_train_epochs.")
     per_device_train_batch_size: int | None = Field(default=None, ge=1)
     per_device_eval_batch_size: int | None = Field(default=None, ge=1)
     gradient_accumulation_steps: int | None = Field(default=None, ge=1)

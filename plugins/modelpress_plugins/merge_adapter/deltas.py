@@ -27,11 +27,14 @@ Parts = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows [start, stop) of a change. delta: float32, (stop - start, columns)."""
+    """Rows [start, stop) of a change. product: float32, (stop - start, columns), not scaled yet.
+
+    It is memory that the next block uses again.
+    """
 
     start: int
     stop: int
-    delta: Tensor
+    product: Tensor
 
 
 def blocks(rows: int, columns: int, limit: int = BLOCK, multiple: int = _ROWS) -> Iterator[tuple[int, int]]:
@@ -44,8 +47,8 @@ def blocks(rows: int, columns: int, limit: int = BLOCK, multiple: int = _ROWS) -
     yield start, rows
 
 
-def changes(low_rank: LowRank, parts: Parts, shape: tuple[int, ...], block: int = BLOCK) -> Iterator[Block]:
-    """The change of a weight of this shape (out, in), block by block, without DoRA's magnitude.
+def products(low_rank: LowRank, parts: Parts, shape: tuple[int, ...], block: int = BLOCK) -> Iterator[Block]:
+    """The change of a weight of this shape (out, in), block by block; neither scaled nor with DoRA's magnitude.
 
     parts: the adapter's tensors by part, float32.
     """
@@ -55,23 +58,38 @@ def changes(low_rank: LowRank, parts: Parts, shape: tuple[int, ...], block: int 
     elif low_rank.method == "embedding":
         a, b = parts["lora_embedding_A"], parts["lora_embedding_B"]  # (r, rows), (columns, r)
         for start, stop in blocks(rows, columns, block):
-            yield Block(start, stop, (b @ a[:, start:stop]).T.mul_(low_rank.scaling))
+            yield Block(start, stop, (b @ a[:, start:stop]).T)
     elif low_rank.method == "loha":
-        w1a, w1b, w2a, w2b = (parts[f"hada_w{p}"] for p in ("1_a", "1_b", "2_a", "2_b"))
-        for start, stop in blocks(rows, columns, block // 2):
-            delta = (w1a[start:stop] @ w1b).mul_(w2a[start:stop] @ w2b)
-            yield Block(start, stop, delta.mul_(low_rank.scaling))
+        yield from _loha(parts, shape, block)
     else:
-        yield from _lokr(low_rank, parts, shape, block)
+        yield from _lokr(parts, shape, block)
 
 
 def _lora(low_rank: LowRank, parts: Parts, shape: tuple[int, ...], block: int) -> Iterator[Block]:
     a, b = parts["lora_A"], parts["lora_B"]  # (r, in), (out, r)
     if is_transposed(low_rank, shape, (b.shape[0], a.shape[1])):
-        yield Block(0, shape[0], (b @ a).T.mul_(low_rank.scaling))  # not cut: such weights are small
+        yield Block(0, shape[0], (b @ a).T)  # not cut: such weights are small
         return
-    for start, stop in blocks(*shape, block):
-        yield Block(start, stop, torch.mm(b[start:stop], a).mul_(low_rank.scaling))
+    for start, stop, (out,) in _with_buffers(shape, block, 1):
+        yield Block(start, stop, torch.mm(b[start:stop], a, out=out))
+
+
+def _loha(parts: Parts, shape: tuple[int, ...], block: int) -> Iterator[Block]:
+    w1a, w1b, w2a, w2b = (parts[f"hada_w{p}"] for p in ("1_a", "1_b", "2_a", "2_b"))
+    for start, stop, (first, second) in _with_buffers((w1a.shape[0], w1b.shape[1]), block // 2, 2):
+        torch.mm(w1a[start:stop], w1b, out=first)
+        torch.mm(w2a[start:stop], w2b, out=second)
+        yield Block(start, stop, first.mul_(second))
+
+
+def _with_buffers(shape: tuple[int, ...], block: int, count: int) -> Iterator[tuple[int, int, list[Tensor]]]:
+    """Each block with buffers of its shape, the same memory every time: fresh memory costs more than the
+    arithmetic, since the system has to clear its pages."""
+    pieces = list(blocks(*shape, block))
+    most = max(stop - start for start, stop in pieces)
+    buffers = [torch.empty(most, shape[1]) for _ in range(count)]
+    for start, stop in pieces:
+        yield start, stop, [buffer[: stop - start] for buffer in buffers]
 
 
 def is_transposed(low_rank: LowRank, shape: tuple[int, ...], product: tuple[int, int]) -> bool:
@@ -79,33 +97,36 @@ def is_transposed(low_rank: LowRank, shape: tuple[int, ...], product: tuple[int,
     return shape != product or (low_rank.fan_in_fan_out and shape[0] == shape[1])
 
 
-def _lokr(low_rank: LowRank, parts: Parts, shape: tuple[int, ...], block: int) -> Iterator[Block]:
+def _lokr(parts: Parts, shape: tuple[int, ...], block: int) -> Iterator[Block]:
     w1, w2 = (parts[w] if w in parts else parts[f"{w}_a"] @ parts[f"{w}_b"] for w in ("lokr_w1", "lokr_w2"))
     if (w1.shape[0] * w2.shape[0], w1.shape[1] * w2.shape[1]) != shape:
-        yield Block(0, shape[0], torch.kron(w1, w2).mul_(low_rank.scaling).reshape(shape))
+        yield Block(0, shape[0], torch.kron(w1, w2).reshape(shape))
         return
     for start, stop in blocks(w1.shape[0], w2.shape[0] * shape[1], block, multiple=1):
-        delta = torch.kron(w1[start:stop].contiguous(), w2.contiguous()).mul_(low_rank.scaling)
-        yield Block(start * w2.shape[0], stop * w2.shape[0], delta)
+        product = torch.kron(w1[start:stop].contiguous(), w2.contiguous())
+        yield Block(start * w2.shape[0], stop * w2.shape[0], product)
 
 
-def apply(weight: Tensor, delta: Tensor, low_rank: LowRank) -> Tensor:
-    """weight + delta in float32 (float64 for such a weight); delta is overwritten. Not rounded yet."""
+def apply(weight: Tensor, product: Tensor, low_rank: LowRank) -> Tensor:
+    """weight + scaling * product in float32 (float64 for such a weight); product is overwritten.
+
+    Not rounded to the weight's dtype yet.
+    """
+    delta = product.mul_(low_rank.scaling)
     if low_rank.method == "embedding":
         return (weight + delta.to(weight.dtype)).to(_wide(weight))
     return delta.add_(weight) if _wide(weight) == delta.dtype else delta + weight
 
 
-def apply_dora(
-    weight: Tensor, delta: Tensor, magnitude: Tensor, low_rank: LowRank, transposed: bool
-) -> Tensor:
-    """DoRA (https://arxiv.org/abs/2402.09353): m * (W + D) / ||W + D||, the norm over each output's inputs.
+def apply_dora(weight: Tensor, product: Tensor, magnitude: Tensor, low_rank: LowRank, along: bool) -> Tensor:
+    """DoRA (https://arxiv.org/abs/2402.09353): m * (W + D) / ||W + D||, the norm over the inputs.
 
-    weight, delta: (out, in), or (in, out) when transposed or for an embedding; then all of it at once.
-    magnitude: (out,), the part that belongs to these rows. Not rounded yet.
+    weight, product: (out, in), some rows of it; or all of (in, out) when the norm runs along the first
+    dimension. magnitude: (out,), the part that belongs to these rows. Not rounded yet.
     """
+    delta = product.mul_(low_rank.scaling)
     total = weight + delta
-    if transposed or low_rank.method == "embedding":
+    if along:
         norm = torch.linalg.norm(weight.T + delta.T, dim=1)
         return (magnitude / norm).view(1, -1) * total
     norm = torch.linalg.norm(total, dim=1)

@@ -5,6 +5,8 @@ No model is built and nothing larger than a block of a tensor is held (see `delt
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -13,12 +15,12 @@ from modelpress_plugins.tensors import as_bytes, check_finite, from_bytes, read_
 
 from .adapter import STEM, LowRank, read_adapter
 from .config import MergeAdapterOptions
-from .deltas import Block, Parts, apply, apply_dora, changes, is_transposed
+from .deltas import Block, Parts, apply, apply_dora, is_transposed, products
 from .files import read_model_config, ties_embeddings, write_companions
 from .targets import Edit, Targets, match
 from .transformers_names import renamed_on_loading
 
-_STRIP = 2**20
+_STRIP = 2**19
 """Elements that are read, summed, rounded and written at a time: they stay in the processor's cache."""
 
 
@@ -106,18 +108,16 @@ class _Merge:
         for part, tensor in parts.items():
             check_finite(tensor, low_rank.parts[part])
         magnitude = parts.get("lora_magnitude_vector")
+        along = magnitude is not None and _norm_runs_along_rows(low_rank, parts, start)
         changed = False
-        for block in changes(low_rank, parts, start.shape):
-            for strip in _strips(
-                block, whole=magnitude is not None and _needs_all_rows(low_rank, parts, start)
-            ):
+        for block in products(low_rank, parts, start.shape):
+            for strip in _strips(block, whole=along):
                 weight = start.rows(strip.start, strip.stop)
                 if magnitude is None:
-                    result = apply(weight, strip.delta, low_rank)
+                    result = apply(weight, strip.product, low_rank)
                 else:
-                    result = _dora(
-                        weight, strip, magnitude, low_rank, _needs_all_rows(low_rank, parts, start)
-                    )
+                    part = magnitude.flatten() if along else magnitude[strip.start : strip.stop]
+                    result = apply_dora(weight, strip.product, part, low_rank, along)
                 result = self._finish(edit, result, strip.start)
                 check_finite(result, edit.name, start.dtype)
                 rounded = result.to(start.dtype)
@@ -157,23 +157,16 @@ class _Start:
         return from_bytes(data, self.dtype, (stop - start, *self.shape[1:]))
 
 
-def _needs_all_rows(low_rank: LowRank, parts: Parts, start: _Start) -> bool:
-    """Whether the norm of DoRA runs along the first dimension of the stored weight."""
+def _norm_runs_along_rows(low_rank: LowRank, parts: Parts, start: _Start) -> bool:
+    """Whether DoRA's norm runs along the first dimension of the stored weight, so that it needs all rows."""
     if low_rank.method == "embedding":
         return True
     return is_transposed(low_rank, start.shape, (parts["lora_B"].shape[0], parts["lora_A"].shape[1]))
 
 
-def _dora(weight: Tensor, strip: Block, magnitude: Tensor, low_rank: LowRank, transposed: bool) -> Tensor:
-    flat = magnitude.flatten()
-    part = flat if transposed else flat[strip.start : strip.stop]
-    return apply_dora(weight, strip.delta, part, low_rank, transposed)
-
-
-def _strips(block: Block, whole: bool) -> list[Block]:
+def _strips(block: Block, whole: bool) -> Iterator[Block]:
     rows = block.stop - block.start
-    step = rows if whole else max(1, _STRIP // max(1, block.delta.shape[1]))
-    return [
-        Block(block.start + i, block.start + min(i + step, rows), block.delta[i : i + step])
-        for i in range(0, rows, max(1, step))
-    ]
+    step = max(1, rows if whole else _STRIP // max(1, block.product.shape[1]))
+    for first in range(0, rows, step):
+        last = min(first + step, rows)
+        yield Block(block.start + first, block.start + last, block.product[first:last])

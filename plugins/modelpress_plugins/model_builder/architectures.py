@@ -49,10 +49,13 @@ SUPPORTED: frozenset[str] = frozenset(
 QUANTIZED: frozenset[str] = frozenset(
     {
         "Ernie4_5ForCausalLM",
+        "Gemma2ForCausalLM",
         "GemmaForCausalLM",
         "GraniteForCausalLM",
+        "HunYuanDenseV1ForCausalLM",
         "LlamaForCausalLM",
         "MistralForCausalLM",
+        "NemotronForCausalLM",
         "Phi3ForCausalLM",
         "Qwen2ForCausalLM",
         "Qwen3ForCausalLM",

@@ -75,7 +75,8 @@ def _check_external_data(graph: Path) -> None:
         _require(data)
         if len(names) == 1 and data.stat().st_size < needed:
             raise UserError(
-                f"{data} is cut short: {data.stat().st_size:,} bytes, {graph.name} needs {needed:,}.", _REBUILD
+                f"{data} is cut short: {data.stat().st_size:,} bytes, {graph.name} needs {needed:,}.",
+                _REBUILD,
             )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime_genai as og
+import onnxruntime_genai as og  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
@@ -32,7 +32,7 @@ if hasattr(og, "disable_telemetry_events"):
 
 
 def load(artifact: Artifact, device: str) -> GenAIModel:
-    """Open an ort-genai artifact. Raises UserError when files are missing, PassError when the runtime refuses."""
+    """Open an ort-genai artifact. Raises UserError for missing files, PassError when the runtime refuses."""
     check(artifact.path)
     return GenAIModel(artifact.path, device, trust_remote_code=bool(artifact.meta.get("trust_remote_code")))
 
@@ -52,6 +52,7 @@ class GenAIModel:
             folder, trust_remote_code=trust_remote_code, local_files_only=True
         )
         self._pad_id: int | None = facts.get("pad_token_id")
+        self._window = int(facts.get("decoder", {}).get("sliding_window", {}).get("window_size", 0))
         self._model: Any = _open(folder, device)
 
     def close(self) -> None:
@@ -163,8 +164,9 @@ class GenAIModel:
             raise PassError("The model has been closed.")
         if length > self.context_length:
             raise UserError(f"{length} tokens do not fit into the model's context of {self.context_length}.")
+        room = max(length, min(self._window, self.context_length))  # a windowed cache holds a whole window
         parameters = og.GeneratorParams(self._model)
-        parameters.set_search_options(max_length=length, batch_size=rows, **_GREEDY)
+        parameters.set_search_options(max_length=room, batch_size=rows, **_GREEDY)
         return og.Generator(self._model, parameters)
 
 
@@ -177,7 +179,7 @@ def _open(folder: Path, device: str) -> Any:
     except RuntimeError as error:  # what the binding raises for anything that the runtime refuses
         raise PassError(
             f"onnxruntime-genai {og.__version__} cannot open {folder}: {error}",
-            f"See {CONFIG}: a model built for another execution provider does not run on the device {device}.",
+            f"A model built for another execution provider ({CONFIG} names it) does not run on {device}.",
         ) from error
 
 

@@ -41,6 +41,11 @@ def plan(model: ModelFacts, config: ModelBuilderOptions, ctx: PlanContext) -> Mo
         _check_shapes(facts, config, ctx)
         _check_search(facts, config, ctx)
     streams = config.streaming is not False and streaming_obstacle(model.config, config) is None
+    if not streams and needs_rope_type(model.config):
+        ctx.problem(
+            "The builder wants rope_parameters.type in config.json, which transformers 5 no longer writes.",
+            'Add "type": "longrope" beside rope_type there.',
+        )
     if config.streaming and (obstacle := streaming_obstacle(model.config, config)):
         ctx.problem(f"The streaming path cannot do this: {obstacle}.", option="streaming")
     size = estimate_size(model, facts, config)
@@ -82,6 +87,12 @@ def streaming_obstacle(model: Mapping[str, Any], config: ModelBuilderOptions) ->
     return None
 
 
+def needs_rope_type(model: Mapping[str, Any]) -> bool:
+    """Whether the builder of onnxruntime-genai 0.18 would stumble over a longrope section of config.json."""
+    rope = model.get("rope_parameters") or model.get("rope_scaling") or {}
+    return rope.get("rope_type") == "longrope" and "type" not in rope
+
+
 _OWN_QUANTIZER_OPTIONS = {"matmul_mixed_precision", "use_qdq", "adapter_path", "num_hidden_layers"}
 
 
@@ -119,7 +130,8 @@ def _check_provider(config: ModelBuilderOptions, ctx: PlanContext) -> str:
     provider = PROVIDERS.get(name, "")
     if not provider:
         ctx.problem(
-            f"The builder cannot build for {name}.", f"It builds for {', '.join(PROVIDERS)}: set the accelerator."
+            f"The builder cannot build for {name}.",
+            f"It builds for {', '.join(PROVIDERS)}: set the accelerator.",
         )
     elif config.precision not in PRECISIONS[provider]:
         ctx.problem(
@@ -193,8 +205,14 @@ def _check_architecture(model: Mapping[str, Any], ctx: PlanContext) -> None:
             _nearest(architecture, SUPPORTED) + f" It builds {len(SUPPORTED)} architectures, among them "
             "Llama, Mistral, Phi-3, Qwen 2 and 3, Gemma.",
         )
-    elif architecture == "PhiMoEForCausalLM" and ctx.accelerator.execution_provider != "CUDAExecutionProvider":
+    elif (
+        architecture in _CUDA_ONLY and ctx.accelerator.execution_provider != _CUDA
+    ):
         ctx.problem(f"The builder builds {architecture} for CUDA only.", "Set the accelerator to CUDA.")
+
+
+_CUDA = "CUDAExecutionProvider"
+_CUDA_ONLY = {"PhiMoEForCausalLM"}
 
 
 def _check_remote_code(model: ModelFacts, ctx: PlanContext) -> None:
@@ -222,12 +240,15 @@ def _check_quantization(model: Mapping[str, Any], config: ModelBuilderOptions, c
     section = model["quantization_config"]
     if config.precision not in _QUANTIZED_PRECISIONS:
         ctx.problem(
-            f"The model is quantized already ({method}); precision {config.precision} would need float weights.",
+            f"The model is quantized already ({method}); {config.precision} would need float weights.",
             "Set precision to int4 or int8, or start from the float model.",
             option="precision",
         )
     for option, key in (("block_size", "group_size"), ("is_symmetric", "symmetric")):
-        wanted, found = getattr(config, option), section.get(key, section.get("sym") if key == "symmetric" else None)
+        wanted, found = (
+            getattr(config, option),
+            section.get(key, section.get("sym") if key == "symmetric" else None),
+        )
         if wanted is not None and found is not None and wanted != found:
             ctx.problem(
                 f"{option} is {wanted}, but the model is quantized already with {found}.",
@@ -248,11 +269,18 @@ def _check_shapes(facts: Mapping[str, Any], config: ModelBuilderOptions, ctx: Pl
     if not (isinstance(hidden, int) and isinstance(heads, int) and heads > 0):
         return
     head_size = facts.get("head_dim") or hidden // heads
-    if head_size % 8 or (not facts.get("head_dim") and hidden % heads):
+    rotated = int(head_size * _rotary_share(facts))
+    if rotated % 16:
         ctx.problem(
-            f"hidden_size {hidden} over {heads} heads gives heads of size {hidden / heads:g}; "
-            "the attention of the runtime needs a multiple of 8."
+            f"The model turns {rotated} of the {head_size} dimensions of a head (rotary embedding); the "
+            "attention of the runtime needs a multiple of 16."
         )
+
+
+def _rotary_share(facts: Mapping[str, Any]) -> float:
+    rope = facts.get("rope_parameters") or {}
+    share = facts.get("partial_rotary_factor") or rope.get("partial_rotary_factor")
+    return float(share) if isinstance(share, int | float) else 1.0
 
 
 def _check_search(facts: Mapping[str, Any], config: ModelBuilderOptions, ctx: PlanContext) -> None:

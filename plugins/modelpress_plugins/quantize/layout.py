@@ -23,7 +23,7 @@ from torch import Tensor
 
 from modelpress.api import Checkpoint, UserError
 from modelpress_plugins.quantize.grid import Codes, Grid
-from modelpress_plugins.quantize.weights import read_tensor
+from modelpress_plugins.tensors import read_tensor
 
 METHOD = "olive"
 
@@ -178,14 +178,7 @@ class QuantizedCheckpoint:
 
     def codes(self, module: str) -> Codes:
         """The codes of one stored module."""
-        grid = self.config.grid_of(module)
-        packed = read_tensor(self._checkpoint, f"{module}.qweight")
-        values = unpack(packed, grid.bits, packed.shape[1] * 8 // grid.bits)
-        scales = read_tensor(self._checkpoint, f"{module}.scales").float()
-        zeros = None
-        if f"{module}.qzeros" in self._checkpoint:
-            zeros = unpack(read_tensor(self._checkpoint, f"{module}.qzeros"), grid.bits, scales.shape[1])
-        return Codes(values, scales, zeros, grid)
+        return read_codes(self._checkpoint, module, self.config.grid_of(module))
 
     def close(self) -> None:
         self._checkpoint.close()
@@ -195,6 +188,17 @@ class QuantizedCheckpoint:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def read_codes(checkpoint: Checkpoint, module: str, grid: Grid) -> Codes:
+    """The codes of a module that is stored in this layout."""
+    packed = read_tensor(checkpoint, f"{module}.qweight")
+    values = unpack(packed, grid.bits, packed.shape[1] * 8 // grid.bits)
+    scales = read_tensor(checkpoint, f"{module}.scales").float()
+    if f"{module}.qzeros" not in checkpoint:
+        return Codes(values, scales, None, grid)
+    zeros = unpack(read_tensor(checkpoint, f"{module}.qzeros"), grid.bits, scales.shape[1])
+    return Codes(values, scales, zeros, grid)
 
 
 def read_weight(folder: Path, module: str) -> Tensor:

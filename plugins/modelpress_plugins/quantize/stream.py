@@ -18,15 +18,8 @@ from modelpress_plugins.quantize.kquant import k_quant
 from modelpress_plugins.quantize.layout import declared_tensors, is_quantized, tensors_of
 from modelpress_plugins.quantize.rtn import round_to_nearest
 from modelpress_plugins.quantize.targets import Choice, Part, Target, Targets, find_targets
-from modelpress_plugins.quantize.weights import (
-    FLOATS,
-    as_bytes,
-    check_finite,
-    read_rows,
-    read_tensor,
-    read_weight_rows,
-    row_blocks,
-)
+from modelpress_plugins.quantize.weights import read_weight_rows, row_blocks
+from modelpress_plugins.tensors import FLOATS, TORCH_DTYPES, as_bytes, check_finite, read_tensor
 
 Rounder = Callable[[Tensor, Grid], Codes]
 """Quantize some rows of a weight, float32 (rows, in), without data."""
@@ -179,15 +172,15 @@ def _copy_float(
 ) -> None:
     info = checkpoint.info(name)
     if bias_parts:
-        bias = read_tensor(checkpoint, name)
+        bias = changed.get(name, read_tensor(checkpoint, name)).to(TORCH_DTYPES[info.dtype])
         check_finite(bias, name)
         for part in bias_parts:
             writer.write(f"{part.module}.bias", as_bytes(bias[part.start : part.stop]))
     elif name in changed:
-        writer.write(name, as_bytes(changed[name].to(read_tensor(checkpoint, name).dtype)))
+        writer.write(name, as_bytes(changed[name].to(TORCH_DTYPES[info.dtype])))
     elif info.dtype in FLOATS and len(info.shape) == 2:
         for start, stop in row_blocks(0, *info.shape):
-            rows = read_rows(checkpoint, name, start, stop)
+            rows = read_tensor(checkpoint, name, slice(start, stop))
             check_finite(rows, name)
             writer.write(name, as_bytes(rows))
     else:

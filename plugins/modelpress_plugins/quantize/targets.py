@@ -10,7 +10,7 @@ from typing import Any
 from modelpress.api import Checkpoint, UserError
 from modelpress_plugins.quantize.grid import Grid
 from modelpress_plugins.quantize.layout import QuantizationConfig
-from modelpress_plugins.quantize.weights import FLOATS
+from modelpress_plugins.tensors import FLOATS
 
 SMALLEST_GROUP = 16
 """What MatMulNBits takes at least."""

@@ -1,0 +1,69 @@
+"""Planning a workflow file for a command that does not run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelpress.cli.text import plural, say
+from modelpress.config.load import load_workflow
+from modelpress.engine.cache import Cache, default_cache_folder
+from modelpress.engine.plan import Plan, make_plan
+from modelpress.engine.systems import OpenSystems
+from modelpress.errors import Problem
+from modelpress.registry import Registry
+
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+offline_option = click.option("--offline", is_flag=True, help="No network at all.")
+
+
+def plan_file(
+    file: Path,
+    registry: Registry,
+    *,
+    offline: bool = False,
+    cache_dir: Path | None = None,
+    output_dir: Path | None = None,
+) -> Plan:
+    """Plan the workflow in a file. Its problems are in the plan; nothing is written or run."""
+    workflow = load_workflow(file, registry)
+    cache = Cache(cache_dir.absolute() if cache_dir else workflow.cache_dir or default_cache_folder())
+    systems = OpenSystems(workflow, registry)
+    try:
+        target = output_dir.absolute() if output_dir else workflow.output_dir
+        return make_plan(workflow, registry, cache, systems, offline=offline, output_dir=target)
+    finally:
+        systems.close()
+
+
+def problems_as_json(problems: Sequence[Problem]) -> list[dict[str, Any]]:
+    """Each problem with its place, for editors."""
+    return [
+        {
+            "message": problem.message,
+            "hint": problem.hint,
+            "file": problem.where.file if problem.where else None,
+            "line": problem.where.line if problem.where else None,
+            "column": problem.where.column if problem.where else None,
+            "step": problem.step,
+            "kind": problem.kind,
+        }
+        for problem in problems
+    ]
+
+
+def tell_notes(plan: Plan) -> None:
+    """What was translated from an older form, and what the plan noticed; on stdout."""
+    if plan.translations:
+        click.echo(
+            f"{plural(len(plan.translations), 'older spelling')} (`modelpress migrate` rewrites them):"
+        )
+    for translation in plan.translations:
+        line = f"line {translation.where.line}" if translation.where and translation.where.line else ""
+        say(f"  {line:<9}{replace(translation, where=None)}", " " * 11)
+    for note in plan.notes:
+        say(f"note: {note}", "      ")

@@ -1,0 +1,123 @@
+"""Samples of a data config for `modelpress data preview`: opened as a pass would, marked by the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelpress.cli.planning import plan_file
+from modelpress.cli.text import on_terminal
+from modelpress.config.nearest import did_you_mean
+from modelpress.context import DataSource, Sample
+from modelpress.engine.cache import Cache, default_cache_folder
+from modelpress.engine.inputs import Place, resolve_options
+from modelpress.engine.load import load_tokenizer
+from modelpress.engine.plan import Plan
+from modelpress.errors import Problem, UserError, WorkflowError
+from modelpress.registry import Registry
+
+_NO_LOSS = -100
+
+
+def open_data(file: Path, name: str, model: Path | None, registry: Registry) -> tuple[DataSource, Any]:
+    """The data config of that name, opened, and the tokenizer of the workflow's model (or of `model`)."""
+    plan = plan_file(file, registry)
+    choice = plan.workflow.data.get(name)
+    if choice is None:
+        raise UserError(
+            f"{file} has no data config named {name!r}.",
+            did_you_mean(name, plan.workflow.data, what="It has"),
+        )
+    if choice.registered is None or choice.options is None:
+        plan.problems.raise_if_any()
+        raise UserError(f"The data config {name!r} is not valid.")
+    found: list[Problem] = []
+
+    def tell(message: str, hint: str, option: str) -> None:
+        path = f"{choice.path}.{option}" if option else choice.path
+        found.append(Problem(message, hint, plan.workflow.locate(path), name))
+
+    cache = Cache(plan.workflow.cache_dir or default_cache_folder())
+    place = Place(plan.workflow.folder, cache.digests, registry)
+    resolved = resolve_options(choice.options, name, place, tell)
+    if found:
+        raise WorkflowError(found)
+    options = type(choice.options).parse(resolved.here)
+    cache.data_folder.mkdir(parents=True, exist_ok=True)
+    source: DataSource = choice.registered.resolve(choice.registered.spec.open)(options, cache.data_folder)
+    return source, load_tokenizer(model or _model_folder(plan), registry)
+
+
+def _model_folder(plan: Plan) -> Path:
+    if plan.model is None:
+        plan.problems.raise_if_any()
+    if plan.model is None or plan.model.path is None:
+        raise UserError(
+            "The workflow's model is not on this machine yet.",
+            "Name a folder with a tokenizer: --model FOLDER.",
+        )
+    return plan.model.path
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A sample as text. parts: stretches of text, each with whether the loss covers it."""
+
+    sample: Sample
+    parts: Sequence[tuple[str, bool]]
+
+    @staticmethod
+    def of(sample: Sample, tokenizer: Any) -> Shown:
+        """Decode a sample stretch by stretch, special tokens shown."""
+        ids, labels = sample.input_ids, sample.labels
+        parts: list[tuple[str, bool]] = []
+        start, before = 0, ""
+        for end in range(1, len(ids) + 1):
+            covered = labels[start] != _NO_LOSS
+            if end < len(ids) and (labels[end] != _NO_LOSS) == covered:
+                continue
+            # The difference to what came before: decoded alone, a word may lose the space before it.
+            whole: str = tokenizer.decode(
+                ids[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+            parts.append((whole[len(before) :], covered))
+            start, before = end, whole
+        return Shown(sample, parts)
+
+    @property
+    def tokens(self) -> int:
+        return len(self.sample.input_ids)
+
+    @property
+    def loss_tokens(self) -> int:
+        return sum(label != _NO_LOSS for label in self.sample.labels)
+
+    def marked(self, limit: int | None, *, color: bool | None = None) -> str:
+        """The text with what the loss covers in colour or, without colour, in double brackets.
+
+        limit: characters after which a long sample is cut; None shows it whole
+        """
+        in_color = colors() if color is None else color
+        text, left = "", limit
+        for part, covered in self.parts:
+            shown = part if left is None else part[:left]
+            if left is not None:
+                left -= len(shown)
+            if in_color:
+                text += click.style(shown, fg="green", bold=True) if covered else click.style(shown, dim=True)
+            else:
+                text += f"[[{shown}]]" if covered else shown
+            if len(shown) < len(part):
+                return f"{text} … (--full shows it whole)"
+        return text
+
+
+def colors() -> bool:
+    """Whether stdout shows colour."""
+    context = click.get_current_context(silent=True)
+    allowed = context.color if context else None
+    return on_terminal() if allowed is None else allowed

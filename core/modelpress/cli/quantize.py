@@ -1,0 +1,252 @@
+"""`modelpress quantize MODEL --algorithm hqq --bits 4 -o OUT`: one pass, without a workflow file.
+
+The options after --algorithm are those of the pass, made from its schema; the run is a normal one.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelpress.cli.execute import execute
+from modelpress.cli.option_facts import OptionFacts, option_facts, takes
+from modelpress.cli.planning import offline_option
+from modelpress.cli.progress import log_level, verbosity_options
+from modelpress.cli.text import examples, fold, json_option
+from modelpress.config.nearest import did_you_mean
+from modelpress.errors import UserError, WorkflowError
+from modelpress.identity import looks_like_path
+from modelpress.options import DataRole, Options
+from modelpress.registry import Registered, Registry
+from modelpress.specs import PassSpec
+
+_ALGORITHM = "modelpress.algorithm"
+_PREFIX = "pass_option_"
+_DATA = "calibration"
+_READERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "text"}
+
+
+class AlgorithmCommand(click.Command):
+    """A command whose options grow by those of the pass that --algorithm names."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        name = _algorithm_in(args)
+        if name is not None:
+            entry = find_algorithm(Registry.load(), name)
+            ctx.meta[_ALGORITHM] = (entry, options_of(entry.resolve(entry.spec.config)))
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        _, options = ctx.meta.get(_ALGORITHM, (None, ()))
+        return [*super().get_params(ctx), *options]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        entry, options = ctx.meta.get(_ALGORITHM, (None, ()))
+        with formatter.section("Options"):
+            formatter.write_dl(_help_records(super().get_params(ctx), ctx))
+        if entry is not None:
+            with formatter.section(f"Options of {entry.spec.name} ({entry.spec.summary})"):
+                formatter.write_dl(_help_records(options, ctx))
+            return
+        known = [(e.spec.name.lower(), e.spec.summary) for e in algorithms(Registry.load())]
+        if known:
+            with formatter.section("Algorithms (--algorithm NAME --help shows the options of one)"):
+                formatter.write_dl(known)
+
+
+@click.command(
+    "quantize",
+    cls=AlgorithmCommand,
+    epilog=examples(
+        "modelpress quantize phi3 --algorithm hqq --bits 4 -o phi3-int4",
+        "modelpress quantize --algorithm gptq --help",
+    ),
+)
+@click.argument("model")
+@click.option(
+    "-a", "--algorithm", required=True, metavar="NAME", help="A pass, e.g. hqq; case does not matter."
+)
+@click.option(
+    "-o",
+    "--output-dir",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Where the model goes.",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Text to calibrate on: json, jsonl, csv, parquet, txt."
+)
+@click.option(
+    "--text-template", metavar="TEXT", help="How a row of the data becomes text: '{question} {answer}'."
+)
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code that lies in the model's folder.")
+@click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
+@offline_option
+@verbosity_options
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    model: str,
+    algorithm: str,
+    output_dir: Path,
+    data: Path | None,
+    text_template: str | None,
+    trust_remote_code: bool,
+    cache_dir: Path | None,
+    offline: bool,
+    verbose: int,
+    log_level_name: str | None,
+    as_json: bool,
+    **pass_options: Any,
+) -> None:
+    """Quantize MODEL (a folder, or the id of a model on the hub) with one pass."""
+    entry: Registered[PassSpec] = ctx.meta[_ALGORITHM][0]
+    values = {name.removeprefix(_PREFIX): value for name, value in pass_options.items() if value is not None}
+    workflow = one_pass_workflow(model, entry.spec.name, values, trust_remote_code=trust_remote_code)
+    if data is not None:
+        _add_data(workflow, entry, data, text_template)
+    with tempfile.TemporaryDirectory(prefix="modelpress-") as folder:
+        file = Path(folder) / "quantize.json"
+        file.write_text(json.dumps(workflow, indent=2), encoding="utf-8")
+        try:
+            execute(
+                file,
+                output_dir=output_dir,
+                cache_dir=cache_dir,
+                offline=offline,
+                in_process=False,
+                level=log_level(verbose, log_level_name),
+                as_json=as_json,
+            )
+        except WorkflowError as error:
+            # The user wrote no file: its lines would say nothing.
+            raise WorkflowError([replace(problem, where=None) for problem in error.problems]) from None
+
+
+def algorithms(registry: Registry) -> list[Registered[PassSpec]]:
+    """The passes that take a Hugging Face model and have an option `bits`."""
+    found = [entry for entry in registry.all(PassSpec) if "hf-model" in entry.spec.accepts]
+    with_bits = [entry for entry in found if "bits" in entry.resolve(entry.spec.config).model_fields]
+    return sorted(with_bits, key=lambda entry: entry.spec.name.lower())
+
+
+def find_algorithm(registry: Registry, name: str) -> Registered[PassSpec]:
+    """The pass of that name; case, `-` and `_` do not count. Raises UserError with the nearest."""
+    for entry in registry.all(PassSpec):
+        if fold(entry.spec.name) == fold(name):
+            return entry
+    names = [entry.spec.name.lower() for entry in algorithms(registry)]
+    raise UserError(f"There is no algorithm {name!r}.", did_you_mean(name, names, what="There are"))
+
+
+def one_pass_workflow(
+    model: str, pass_type: str, options: Mapping[str, Any], *, trust_remote_code: bool
+) -> dict[str, Any]:
+    """The workflow that the command line stands for; paths absolute."""
+    local = looks_like_path(model, Path.cwd())
+    input_model: dict[str, Any] = {
+        "type": "HfModel",
+        "model_path": str(Path(model).expanduser().absolute()) if local else model,
+    }
+    if trust_remote_code:
+        input_model["load_kwargs"] = {"trust_remote_code": True}
+    return {"input_model": input_model, "passes": {pass_type.lower(): {"type": pass_type, **options}}}
+
+
+def options_of(options: type[Options]) -> list[click.Option]:
+    """Command-line options from a pass's Options. Those that name a data config are left to --data."""
+    data = _data_options(options)
+    facts = option_facts(options.model_json_schema())
+    return [_option(fact) for fact in facts if fact.name not in data]
+
+
+def _help_records(params: Sequence[click.Parameter], ctx: click.Context) -> list[tuple[str, str]]:
+    options = [param for param in params if isinstance(param, click.Option)]
+    return [record for option in options if (record := option.get_help_record(ctx))]
+
+
+def _option(fact: OptionFacts) -> click.Option:
+    name = fact.name.replace("_", "-")
+    told = [fact.description, fact.limits, f"default: {fact.default}" if fact.default else ""]
+    help_text = "  ".join(
+        [told[0], f"[{'; '.join(t for t in told[1:] if t)}]" if any(told[1:]) else ""]
+    ).strip()
+    parameter = f"{_PREFIX}{fact.name}"
+    if fact.type == "boolean" and not fact.choices:
+        return click.Option([f"--{name}/--no-{name}", parameter], default=None, help=help_text)
+    return click.Option(
+        [f"--{name}", parameter],
+        metavar=f"[{'|'.join(fact.choices)}]" if fact.choices else fact.type.upper().replace("ANY", "VALUE"),
+        callback=lambda ctx, param, value: None if value is None else convert(value, fact, param, ctx),
+        required=fact.required,
+        help=help_text,
+    )
+
+
+def convert(
+    text: str, fact: OptionFacts, param: click.Parameter | None = None, ctx: click.Context | None = None
+) -> Any:
+    """A value as the schema wants it: a word for strings, JSON for all else. The pass checks the rest."""
+    if fact.choices and text not in fact.choices:
+        raise click.BadParameter(f"{text!r} is none of {', '.join(fact.choices)}.", ctx, param)
+    if fact.type == "string":
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        if fact.type == "any":
+            return text
+        raise click.BadParameter(f"{text!r} is not {takes(fact)}.", ctx, param) from None
+
+
+def _add_data(
+    workflow: dict[str, Any], entry: Registered[PassSpec], data: Path, text_template: str | None
+) -> None:
+    names = _data_options(entry.resolve(entry.spec.config))
+    if not names:
+        raise UserError(f"{entry.spec.name} takes no data.", "Leave out --data.")
+    reader = _READERS.get(data.suffix.lower())
+    if reader is None:
+        raise UserError(f"{data} is of no known kind; expected {', '.join(_READERS)}.")
+    template = {"text_template": text_template} if text_template else {}
+    workflow["data_configs"] = [
+        {
+            "name": _DATA,
+            "type": "HuggingfaceContainer",
+            "load_dataset_config": {
+                "data_name": reader,
+                "data_files": str(data.expanduser().absolute()),
+                "split": "train",
+            },
+            "pre_process_data_config": template,
+        }
+    ]
+    for options in workflow["passes"].values():
+        options.update(dict.fromkeys(names[:1], _DATA))
+
+
+def _data_options(options: type[Options]) -> list[str]:
+    return [
+        name
+        for name, field in options.model_fields.items()
+        if any(isinstance(mark, DataRole) for mark in field.metadata)
+    ]
+
+
+def _algorithm_in(args: Sequence[str]) -> str | None:
+    """The value of --algorithm, before click has parsed anything."""
+    for word, following in zip(args, [*args[1:], None], strict=True):
+        if word in ("-a", "--algorithm"):
+            return following
+        if word.startswith("--algorithm="):
+            return word.partition("=")[2]
+    return None

@@ -1,0 +1,37 @@
+"""`modelpress validate FILE`: every problem of a workflow, with file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from modelpress.cli.planning import file_argument, offline_option, plan_file, problems_as_json, tell_notes
+from modelpress.cli.text import examples, json_option, plural, print_json, say, shorten_path
+from modelpress.errors import WorkflowError
+from modelpress.registry import Registry
+
+
+@click.command("validate", epilog=examples("modelpress validate workflow.yaml"))
+@file_argument
+@offline_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, file: Path, offline: bool, as_json: bool) -> None:
+    """Tell every problem of a workflow, with file and line. Nothing is run.
+
+    Libraries that are not installed here are noted only: the file is no worse for it.
+    """
+    plan = plan_file(file, Registry.load(), offline=offline)
+    faults = [problem for problem in plan.problems if problem.kind == "input"]
+    lacks = [problem for problem in plan.problems if problem.kind == "dependency"]
+    if as_json:
+        print_json({"valid": not faults, "problems": problems_as_json([*faults, *lacks])})
+        ctx.exit(WorkflowError.exit_code if faults else 0)
+    if faults:
+        raise WorkflowError(faults)
+    tell_notes(plan)
+    for problem in lacks:
+        say(f"note: {problem.message} {problem.hint}", "      ")
+    metrics = f", {plural(len(plan.measurements), 'metric')}" if plan.measurements else ""
+    click.echo(f"{shorten_path(str(file))} is valid: {plural(len(plan.workflow.passes), 'pass')}{metrics}.")

@@ -1,0 +1,227 @@
+"""Look up each type that a workflow names and validate its options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from modelpress.config.markers import data_roles
+from modelpress.config.nearest import did_you_mean
+from modelpress.config.olive import device_of
+from modelpress.config.problems import Problems
+from modelpress.config.schema import (
+    AcceleratorSection,
+    DataSection,
+    InputModelSection,
+    MetricSection,
+    PassSection,
+    SubMetricSection,
+    SystemSection,
+    common_keys,
+)
+from modelpress.config.tree import Node
+from modelpress.config.validation import tell_faults
+from modelpress.config.workflow import (
+    DataChoice,
+    Goal,
+    MetricChoice,
+    ModelChoice,
+    PassChoice,
+    Positions,
+    SubMetric,
+    SystemChoice,
+)
+from modelpress.context import Accelerator
+from modelpress.errors import MissingDependencyError, UserError
+from modelpress.options import Options
+from modelpress.registry import Registered, Registry
+from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, Spec, SystemSpec
+
+K = TypeVar("K", bound=Spec)
+_Found = tuple[Registered[K] | None, Options | None, dict[str, str]]
+"""The thing, its options, and role -> name in data_configs."""
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider", "npu": "QNNExecutionProvider"}
+_SHARED_KEYS = ("accelerators", "data_config", "sub_types")
+"""Common keys that a plugin's options may have as well: it is given them, too."""
+
+
+class Choices:
+    """The parts of a workflow, from its tree by name. Whatever is wrong is told to `problems`."""
+
+    def __init__(self, root: Node, registry: Registry, positions: Positions, problems: Problems) -> None:
+        self._root = root
+        self._registry = registry
+        self._positions = positions
+        self._problems = problems
+        self._data_names = list(self._group("data_configs"))
+
+    def input_model(self) -> ModelChoice | None:
+        """None when there is none."""
+        node = self._root.mapping.get("input_model")
+        if node is None or not node.is_mapping:
+            return None
+        found, options, _ = self._look_up(ModelSpec, node, "input_model", "input_model", InputModelSection)
+        return ModelChoice(found, options)
+
+    def passes(self) -> tuple[PassChoice, ...]:
+        return tuple(self._pass(name, node) for name, node in self._group("passes").items())
+
+    def data(self) -> dict[str, DataChoice]:
+        choices = {}
+        for name, node in self._group("data_configs").items():
+            path = f"data_configs.{name}"
+            found, options, _ = self._look_up(DataContainerSpec, node, path, name, DataSection)
+            choices[name] = DataChoice(name, found, options)
+        return choices
+
+    def systems(self) -> dict[str, SystemChoice]:
+        choices = {}
+        for name, node in self._group("systems").items():
+            found, options, _ = self._look_up(SystemSpec, node, f"systems.{name}", name, SystemSection)
+            accelerators = node.mapping.get("accelerators")
+            expanded = [a for item in (accelerators.items if accelerators else ()) for a in _expand(item)]
+            choices[name] = SystemChoice(name, found, options, tuple(expanded))
+        return choices
+
+    def evaluators(self) -> dict[str, tuple[MetricChoice, ...]]:
+        choices = {}
+        for name, node in self._group("evaluators").items():
+            metrics = node.mapping.get("metrics")
+            path = f"evaluators.{name}.metrics"
+            choices[name] = tuple(
+                self._metric(f"{path}.{index}", item)
+                for index, item in enumerate(metrics.items if metrics else ())
+                if item.is_mapping
+            )
+        return choices
+
+    def _pass(self, name: str, node: Node) -> PassChoice:
+        path = f"passes.{name}"
+        found, options, data = self._look_up(PassSpec, node, path, name, PassSection)
+        return PassChoice(
+            name=name,
+            type_name=node.text("type"),
+            registered=found,
+            options=options,
+            host=node.text("host") or None,
+            evaluator=node.text("evaluator") or None,
+            output_name=node.text("output_name") or None,
+            data=data,
+        )
+
+    def _metric(self, path: str, node: Node) -> MetricChoice:
+        type_name = node.text("type")
+        name = node.text("name") or type_name
+        found, options, data = self._look_up(MetricSpec, node, path, name, MetricSection)
+        data_name = node.text("data_config")
+        if data_name and "data_config" not in (type(options).model_fields if options else ()):
+            self._require_data(data_name, f"{path}.data_config", name)
+            data = {"eval": data_name, **data}
+        sub_types = node.mapping.get("sub_types")
+        subs = tuple(s for item in (sub_types.items if sub_types else ()) if (s := _sub_metric(item)))
+        return MetricChoice(name, type_name, found, options, data, subs, path)
+
+    def _group(self, name: str) -> Mapping[str, Node]:
+        node = self._root.mapping.get(name)
+        return {key: child for key, child in node.mapping.items() if child.is_mapping} if node else {}
+
+    def _look_up(
+        self, kind: type[K], node: Node, path: str, step: str, section: type[BaseModel]
+    ) -> _Found[K]:
+        """The thing that the section's `type` names, and its options; None for what is wrong."""
+        type_name = node.text("type")
+        if not type_name:
+            return None, None, {}  # the check of the shape has told it
+        found = self._registry.get(kind, type_name)
+        where = self._positions.locate(f"{path}.type")
+        if found is None:
+            hint = self._registry.hint(kind, type_name)
+            message = f"There is no {kind.kind} of type {type_name!r}."
+            self._problems.add(message, hint, where=where, step=step)
+            return None, None, {}
+        try:
+            model = _options_class(found)
+        except (UserError, MissingDependencyError) as error:
+            fault: Literal["dependency", "input"] = (
+                "dependency" if isinstance(error, MissingDependencyError) else "input"
+            )
+            self._problems.add(error.message, error.hint, where=where, step=step, kind=fault)
+            return found, None, {}
+        common = common_keys(section)
+        shared = {key for key in _SHARED_KEYS if key in model.model_fields}
+        values = {k: n.plain() for k, n in node.mapping.items() if k not in common or k in shared}
+        options = self._parse(model, values, found.spec, path, step, _other_names(found.spec, common))
+        data = {}
+        for option, role, name in data_roles(model, options.canonical() if options else values):
+            data[role] = name
+            self._require_data(name, f"{path}.{option}", step)
+        return found, options, data
+
+    def _parse(
+        self,
+        model: type[Options],
+        values: dict[str, Any],
+        spec: Spec,
+        path: str,
+        step: str,
+        other_names: Mapping[str, str],
+    ) -> Options | None:
+        try:
+            return model.parse(values)
+        except ValidationError as error:
+            tell_faults(
+                error,
+                model,
+                values,
+                spec.name,
+                problems=self._problems,
+                locate=lambda option: self._positions.locate(f"{path}.{option}" if option else path),
+                step=step,
+                other_names=other_names,
+            )
+            return None
+
+    def _require_data(self, name: str, path: str, step: str) -> None:
+        if name in self._data_names:
+            return
+        hint = did_you_mean(name, self._data_names, what="There are") or "The workflow has no data_configs."
+        where = self._positions.locate(path)
+        self._problems.add(f"There is no data config named {name!r}.", hint, where=where, step=step)
+
+
+def _options_class(found: Registered[Any]) -> type[Options]:
+    model = found.resolve(found.spec.config)
+    if not (isinstance(model, type) and issubclass(model, Options)):
+        raise UserError(
+            f"The plugin behind {found.spec.name} is at fault: {found.spec.config} is no class of Options."
+        )
+    return model
+
+
+def _other_names(spec: Any, common: Iterable[str]) -> dict[str, str]:
+    """Keys that are right beside the options: the common ones, and old names with today's."""
+    renames = [rename for rename in getattr(spec, "renames", ()) if rename.new and "." not in rename.old]
+    return {**{key: key for key in common}, **{rename.old: rename.new for rename in renames}}
+
+
+def _expand(node: Node) -> list[Accelerator]:
+    """A device with each of its execution providers; nothing when the entry is wrong (told already)."""
+    try:
+        section = AcceleratorSection.model_validate(node.plain())
+    except ValidationError:
+        return []
+    providers = section.execution_providers
+    device = section.device or (device_of(providers[0]) if providers else "cpu")
+    return [Accelerator(device, provider) for provider in providers or [_PROVIDERS[device]]]
+
+
+def _sub_metric(node: Node) -> SubMetric | None:
+    try:
+        section = SubMetricSection.model_validate(node.plain())
+    except ValidationError:
+        return None
+    goal = Goal(section.goal.type, section.goal.value) if section.goal else None
+    priority = section.priority if section.priority is not None and section.priority > 0 else None
+    return SubMetric(section.name, priority, section.higher_is_better, goal)

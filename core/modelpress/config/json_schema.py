@@ -1,0 +1,116 @@
+"""The JSON Schema of a workflow (draft 2020-12), with the options of every plugin: for editors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from modelpress.config.schema import (
+    DataSection,
+    InputModelSection,
+    MetricSection,
+    PassSection,
+    SystemSection,
+    WorkflowFile,
+)
+from modelpress.errors import ModelpressError
+from modelpress.options import Options
+from modelpress.registry import Registered, Registry
+from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, SystemSpec
+
+Schema = dict[str, Any]
+_SECTIONS: tuple[tuple[str, type[Any], type[BaseModel]], ...] = (
+    ("InputModelSection", ModelSpec, InputModelSection),
+    ("DataSection", DataContainerSpec, DataSection),
+    ("SystemSection", SystemSpec, SystemSection),
+    ("PassSection", PassSpec, PassSection),
+    ("MetricSection", MetricSpec, MetricSection),
+)
+
+_NAMED = ("DataSection", "EvaluatorSection")
+"""May stand in a list, each with its name; then the name is a key of its own."""
+
+
+def workflow_json_schema(registry: Registry) -> Schema:
+    """The schema for what is installed. A plugin whose options cannot be imported is left open.
+
+    The same plugins give the same schema, in the same order.
+    """
+    schema = WorkflowFile.model_json_schema()
+    definitions: Schema = schema.pop("$defs")
+    for name, kind, section in _SECTIONS:
+        found = sorted(registry.all(kind), key=lambda entry: str(entry.spec.name))
+        definitions[name] = _choice(name, section, found, definitions)
+    for name in _NAMED:
+        types = [f"{name}.{entry.spec.name}" for entry in registry.all(DataContainerSpec)]
+        for definition in (name, *(known for known in types if known in definitions)):
+            definitions[definition].setdefault("properties", {})["name"] = {"type": "string"}
+    schema["properties"]["data_configs"] = _named(schema["properties"]["data_configs"], "DataSection")
+    schema["properties"]["evaluators"] = _named(schema["properties"]["evaluators"], "EvaluatorSection")
+    schema["properties"]["search_strategy"] |= {"enum": [False, None]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "$defs": {name: definitions[name] for name in sorted(definitions)},
+    }
+
+
+def _choice(
+    name: str, section: type[BaseModel], found: Sequence[Registered[Any]], definitions: Schema
+) -> Schema:
+    """One of several types; each brings its options."""
+    names = [known for entry in found for known in (entry.spec.name, *getattr(entry.spec, "aliases", ()))]
+    common = _own(section.model_json_schema(ref_template="#/$defs/{model}"))
+    branches = []
+    for entry in found:
+        definition = f"{name}.{entry.spec.name}"
+        definitions[definition] = _with_options(common, entry, definition, definitions)
+        types = [entry.spec.name, *getattr(entry.spec, "aliases", ())]
+        condition = {"properties": {"type": {"enum": types}}, "required": ["type"]}
+        branches.append({"if": condition, "then": {"$ref": f"#/$defs/{definition}"}})
+    kind = {**common["properties"]["type"], "enum": names}
+    schema: Schema = {
+        "type": "object",
+        "description": common.get("description", ""),
+        "properties": {"type": kind},
+        "required": ["type"],
+    }
+    return schema | ({"allOf": branches} if branches else {})
+
+
+def _with_options(common: Schema, entry: Registered[Any], definition: str, definitions: Schema) -> Schema:
+    spec = entry.spec
+    try:
+        model = entry.resolve(spec.config)
+    except ModelpressError:
+        return {"type": "object", "description": spec.summary}
+    if not (isinstance(model, type) and issubclass(model, Options)):
+        return {"type": "object", "description": spec.summary}
+    options = model.model_json_schema(ref_template=f"#/$defs/{definition}.{{model}}")
+    for inner, schema in options.pop("$defs", {}).items():
+        definitions[f"{definition}.{inner}"] = schema
+    properties = {**options.get("properties", {}), **common["properties"]}
+    required = [*common.get("required", []), *options.get("required", [])]
+    return {
+        "type": "object",
+        "description": spec.summary,
+        "properties": {**properties, "type": {**properties["type"], "description": spec.summary}},
+        "required": sorted(set(required), key=required.index),
+        "additionalProperties": False,
+    }
+
+
+def _own(schema: Schema) -> Schema:
+    """Without inner definitions: those of the sections stand in the workflow's own."""
+    return {key: value for key, value in schema.items() if key != "$defs"}
+
+
+def _named(as_mapping: Schema, definition: str) -> Schema:
+    """Things by name: a mapping, or a list whose items say their name."""
+    item = {
+        "allOf": [{"properties": {"name": {"type": "string"}}, "required": ["name"]}],
+        "$ref": f"#/$defs/{definition}",
+    }
+    return {**as_mapping, "anyOf": [*as_mapping["anyOf"], {"type": "array", "items": item}]}

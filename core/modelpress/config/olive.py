@@ -1,0 +1,222 @@
+"""Put a workflow in Olive's older form into its current one, which is ours. Every change is told.
+
+Names of options that changed inside a pass, a data container and so on are not known here: the plugins
+declare them, and `renames.py` applies them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modelpress.config.dialect import Dialect, copy, sections
+from modelpress.config.olive_model import translate_data_configs, translate_input_model
+from modelpress.config.problems import Problems
+from modelpress.config.translations import Translations
+from modelpress.config.tree import Node, make_node
+from modelpress.config.workflow import LOCAL_SYSTEM
+
+_CACHED_BY_CONTENT = (
+    "A result is used again only while nothing has changed that it was made of; "
+    "`modelpress cache clear` empties the cache."
+)
+_NO_MEANING = {
+    "clean_cache": _CACHED_BY_CONTENT,
+    "clean_evaluation_cache": _CACHED_BY_CONTENT,
+    "evaluate_input_model": "What passes give is measured; a workflow without passes measures its input.",
+    "log_to_file": "Redirect the output, or read events.jsonl in the folder of a failed step.",
+    "ort_log_severity_level": "The log of onnxruntime is no part of a run's.",
+    "ort_py_log_severity_level": "The log of onnxruntime is no part of a run's.",
+    "output_name": "The model is written to the folder `model` in output_dir.",
+    "plot_pareto_frontier": "There is nothing to plot without a search.",
+}
+_NOT_BUILT = {
+    "auto_optimizer_config": "Choosing passes automatically is not built yet: write the passes.",
+    "packaging_config": "Packaging is not built yet: the model is written to output_dir.",
+}
+_OF_A_PASS = {
+    "clean_run_cache": _CACHED_BY_CONTENT,
+    "disable_search": "Nothing is searched without search_strategy.",
+}
+_DEVICES = {
+    "CPUExecutionProvider": "cpu",
+    "OpenVINOExecutionProvider": "cpu",
+    "QNNExecutionProvider": "npu",
+    "VitisAIExecutionProvider": "npu",
+}  # all others are for GPUs
+
+
+def translate(root: Node, problems: Problems, translations: Translations) -> None:
+    """Change the tree to today's form. Native workflows come out as they went in."""
+    dialect = Dialect(root, problems, translations)
+    _translate_engine(dialect)
+    _translate_inline_choices(dialect)
+    translate_input_model(dialect)
+    translate_data_configs(dialect)
+    _translate_systems(dialect)
+    _translate_evaluators(dialect)
+    _translate_passes(dialect)
+    _translate_resources(dialect)
+    _translate_azureml_client(dialect)
+    _translate_execution_providers(dialect)
+    _translate_search(dialect)
+
+
+def device_of(execution_provider: str) -> str:
+    """The kind of device that an onnxruntime execution provider is for."""
+    return _DEVICES.get(execution_provider, "gpu")
+
+
+def _translate_engine(dialect: Dialect) -> None:
+    root = dialect.root
+    dialect.lift(root, "engine", "engine: {…}", "keys of the workflow itself")
+    for name, why in _NO_MEANING.items():
+        dialect.leave_out(root, name, name, why)
+    for name, message in _NOT_BUILT.items():
+        node = root.mapping.pop(name, None)
+        if node is not None and node.plain():
+            dialect.problems.add(message, where=node.place)
+        elif node is not None:
+            dialect.tell(name, "", node, "It asks for nothing.")
+
+
+def _translate_systems(dialect: Dialect) -> None:
+    for system in sections(dialect.root.mapping.get("systems")):
+        _lift_config(dialect, system)
+        accelerators = system.mapping.get("accelerators")
+        for node in accelerators.items if accelerators else ():
+            if isinstance(node.value, str):
+                device = node.value
+                dialect.tell(f"accelerators: [{device}]", f"accelerators: [{{device: {device}}}]", node)
+                node.value = {"device": make_node(device, node.place)}
+
+
+def _translate_evaluators(dialect: Dialect) -> None:
+    for evaluator in sections(dialect.root.mapping.get("evaluators")):
+        _lift_config(dialect, evaluator)
+        for metric in sections(evaluator.mapping.get("metrics")):
+            new = "options of the metric"
+            dialect.lift(metric, "metric_config", "metric_config", new)
+            for sub in sections(metric.mapping.get("sub_types")):
+                config = sub.mapping.pop("metric_config", None)
+                if config is None:
+                    continue
+                dialect.tell("sub_types.metric_config", new, config)
+                metric.mapping["metric_config"] = config
+                Dialect(metric, dialect.problems, Translations()).lift(metric, "metric_config", "", "")
+
+
+def _translate_passes(dialect: Dialect) -> None:
+    passes = dialect.root.mapping.get("passes")
+    for step in sections(passes):
+        _lift_config(dialect, step)
+        for name, why in _OF_A_PASS.items():
+            dialect.leave_out(step, name, f"{name} of a pass", why)
+    flows = dialect.root.mapping.pop("pass_flows", None)
+    if flows is not None and flows.items:
+        _order_passes(dialect, flows)
+
+
+def _order_passes(dialect: Dialect, flows: Node) -> None:
+    passes = dialect.root.mapping.get("passes")
+    names = [name.value for name in flows.items[0].items if isinstance(name.value, str)]
+    if len(flows.items) > 1:
+        message = "Several pass_flows are not built yet: write one workflow for each."
+        dialect.problems.add(message, where=flows.place)
+    elif passes is not None and set(names) <= set(passes.mapping):
+        dialect.tell("pass_flows", "the order of passes", flows, "Passes run as they stand.")
+        entries = {name: passes.mapping[name] for name in names}
+        for name, node in passes.mapping.items():
+            if name not in entries:
+                dialect.tell(f"passes.{name}", "", node, "pass_flows does not name it.")
+        passes.value = entries
+    else:
+        unknown = [name for name in names if passes is None or name not in passes.mapping]
+        dialect.problems.add(f"pass_flows names no such pass: {', '.join(unknown)}.", where=flows.place)
+
+
+def _translate_resources(dialect: Dialect) -> None:
+    """`{type: azureml_…, config: {…}}` anywhere becomes flat; the local kinds become plain text."""
+    for _, node in list(dialect.root.walk()):
+        kind = node.text("type")
+        if kind.startswith("azureml_") or kind in ("local_file", "local_folder", "string_name"):
+            _lift_config(dialect, node)
+        if kind in ("local_file", "local_folder", "string_name"):
+            inner = node.mapping.get("name" if kind == "string_name" else "path")
+            if inner is not None and len(node.mapping) == 2:
+                dialect.tell(f"{{type: {kind}, …}}", "its path or name", node)
+                node.value = inner.value
+
+
+def _translate_inline_choices(dialect: Dialect) -> None:
+    root = dialect.root
+    for key, group in (("host", "systems"), ("target", "systems"), ("evaluator", "evaluators")):
+        node = root.mapping.get(key)
+        if node is None or not node.is_mapping or root.mapping.setdefault(group, Node({}, node.place)).items:
+            continue
+        name = f"the_{key}"
+        dialect.tell(f"{key}: {{…}}", f"{group}.{name}", node)
+        dialect.merge(root, group, name, node)
+        root.mapping[key] = make_node(name, node.place)
+
+
+def _translate_azureml_client(dialect: Dialect) -> None:
+    client = dialect.root.mapping.pop("azureml_client", None)
+    if client is None:
+        return
+    users = 0
+    for _, node in list(dialect.root.walk()):
+        kind = node.text("type")
+        key = "azureml_client_config" if kind == "AzureML" else "azureml_client"
+        if kind == "AzureML" or kind in ("azureml_datastore", "azureml_model", "azureml_job_output"):
+            node.mapping.setdefault(key, copy(client))
+            users += 1
+    new = "azureml_client_config of each AzureML system, azureml_client of each resource" if users else ""
+    dialect.tell("azureml_client", new, client, "" if users else "Nothing in this workflow is on AzureML.")
+
+
+def _translate_execution_providers(dialect: Dialect) -> None:
+    root = dialect.root
+    providers = root.mapping.pop("execution_providers", None)
+    if providers is None or not providers.items:
+        return
+    name = root.text("target") or root.text("host") or LOCAL_SYSTEM
+    systems = root.mapping.setdefault("systems", Node({}, providers.place))
+    if name == LOCAL_SYSTEM and systems.is_mapping:
+        kind = make_node("LocalSystem", providers.place)
+        systems.mapping.setdefault(name, Node({"type": kind}, providers.place))
+    system = systems.mapping.get(name)
+    dialect.tell("execution_providers", f"accelerators of the system {name!r}", providers)
+    if system is not None and system.is_mapping:
+        _give_providers(system, [node for node in providers.items if isinstance(node.value, str)])
+
+
+def _give_providers(system: Node, providers: Sequence[Node]) -> None:
+    by_device: dict[str, list[Node]] = {}
+    for node in providers:
+        by_device.setdefault(device_of(str(node.value)), []).append(node)
+    place = providers[0].place
+    accelerators = system.mapping.get("accelerators")
+    if accelerators is None or not accelerators.items:
+        entries = [Node({"device": make_node(device, place)}, place) for device in by_device]
+        accelerators = system.mapping["accelerators"] = Node(entries, place)
+    for entry in accelerators.items:
+        fitting = by_device.get(entry.text("device"))
+        if fitting and entry.is_mapping:
+            entry.mapping.setdefault("execution_providers", Node([copy(n) for n in fitting], place))
+
+
+def _translate_search(dialect: Dialect) -> None:
+    search = dialect.root.mapping.get("search_strategy")
+    if search is None or not search.is_mapping:
+        return
+    dialect.lift(search, "search_algorithm_config", "search_algorithm_config", "keys of search_strategy")
+    for old, new in (("search_algorithm", "sampler"), ("num_samples", "max_samples")):
+        if old in search.mapping:
+            dialect.tell(f"search_strategy.{old}", new, search.mapping[old])
+            search.rename(old, new)
+    if search.text("sampler") == "exhaustive":
+        search.mapping["sampler"].value = "sequential"
+
+
+def _lift_config(dialect: Dialect, node: Node) -> None:
+    dialect.lift(node, "config", "{type, config: {…}}", "{type, …}")

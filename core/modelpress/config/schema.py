@@ -1,0 +1,150 @@
+"""The shape of a workflow file. Options of passes, systems, data containers and metrics are the plugins'."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(min_length=1)]
+
+GoalType = Literal[
+    "threshold",
+    "min-improvement",
+    "percent-min-improvement",
+    "max-degradation",
+    "percent-max-degradation",
+]
+
+
+def _folder_name(value: str) -> str:
+    if not value or value.strip(".") == "" or any(c in value for c in '/\\:*?"<>|'):
+        raise ValueError("has to be the name of a folder, without a path")
+    return value
+
+
+class Section(BaseModel):
+    """A part whose every key is known here."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
+
+
+class Typed(BaseModel):
+    """A part that a plugin brings: `type` names it, and the keys not known here are its options."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, protected_namespaces=())
+
+    type: Name = Field(description="Which one it is.")
+
+
+class InputModelSection(Typed):
+    """The model to begin with."""
+
+
+class DataSection(Typed):
+    """A named source of samples."""
+
+
+class AcceleratorSection(Section):
+    """A device, and how onnxruntime is to use it."""
+
+    device: Literal["cpu", "gpu", "npu"] | None = Field(
+        default=None, description="Unset: that of the first execution provider."
+    )
+    execution_providers: list[Name] | None = Field(
+        default=None,
+        min_length=1,
+        description="onnxruntime's names, the most wanted first. Unset: CPUExecutionProvider or "
+        "CUDAExecutionProvider, by the device.",
+    )
+
+
+class SystemSection(Typed):
+    """A place where work runs."""
+
+    accelerators: list[AcceleratorSection] | None = Field(
+        default=None, description="What models are pressed for there. Passes take the first."
+    )
+
+
+class GoalSection(Section):
+    """What a number is wanted to be."""
+
+    type: GoalType = Field(description="How value is meant; all but threshold compare with the input model.")
+    value: float = Field(description="In the metric's own unit, or in percent.")
+
+
+class SubMetricSection(Section):
+    """One of the numbers that a metric gives."""
+
+    name: Name = Field(description="`accuracy_score`, `p50` …")
+    priority: int | None = Field(default=None, description="1 is the highest; -1 or unset: only reported.")
+    higher_is_better: bool | None = Field(default=None, description="Unset: as the metric has it.")
+    goal: GoalSection | None = Field(default=None, description="What a search is to reach.")
+
+
+class MetricSection(Typed):
+    """One metric."""
+
+    name: Name | None = Field(default=None, description="What it is called in the results. Unset: its type.")
+    data_config: Name | None = Field(default=None, description="Name of the data to measure on.")
+    sub_types: list[SubMetricSection] | None = Field(
+        default=None, description="Which of its numbers are wanted. Unset: all."
+    )
+
+
+class EvaluatorSection(Section):
+    """A named list of metrics."""
+
+    metrics: list[MetricSection] = Field(description="What is measured.")
+
+
+class PassSection(Typed):
+    """One transformation of the model."""
+
+    host: Name | None = Field(default=None, description="The system that runs it. Unset: the workflow's.")
+    evaluator: Name | None = Field(
+        default=None, description="Measures what it gives. Unset: nothing does, except after the last pass."
+    )
+    output_name: Annotated[str, AfterValidator(_folder_name)] | None = Field(
+        default=None, description="Keep a copy of what it gives in this folder of output_dir."
+    )
+
+
+class WorkflowFile(Section):
+    """A modelpress workflow: a model, and what is done to it."""
+
+    workflow_id: str | None = Field(default=None, description="A name for it, shown in the report.")
+    input_model: InputModelSection = Field(description="The model to begin with.")
+    data_configs: dict[str, DataSection] | None = Field(
+        default=None, description="Data sets by name, for passes and metrics to use."
+    )
+    systems: dict[str, SystemSection] | None = Field(
+        default=None, description="Places where work runs, by name. `local` is always there."
+    )
+    evaluators: dict[str, EvaluatorSection] | None = Field(
+        default=None, description="Lists of metrics, by name."
+    )
+    passes: dict[str, PassSection] | None = Field(
+        default=None, description="What is done to the model, in this order; each has a name of your own."
+    )
+    host: Name | None = Field(default=None, description="The system that runs passes. Unset: this machine.")
+    target: Name | None = Field(default=None, description="The system that measures. Unset: the host.")
+    evaluator: Name | None = Field(default=None, description="Measures the model that comes out at the end.")
+    cache_dir: Name | None = Field(
+        default=None,
+        description="Where results of steps are kept, from this file's folder. Unset: the user's own.",
+    )
+    output_dir: Name | None = Field(
+        default=None, description="Where the model and the report are written, from this file's folder."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Every random choice follows from it.")
+    log_severity_level: int | None = Field(
+        default=None, ge=0, le=4, description="0 verbose, 1 info, 2 warning, 3 error, 4 fatal."
+    )
+    search_strategy: Any = Field(default=None, description="false or null: no search. More is not built yet.")
+
+
+def common_keys(section: type[BaseModel]) -> frozenset[str]:
+    """The keys of a section that are not its plugin's options."""
+    return frozenset(section.model_fields)

@@ -1,0 +1,139 @@
+"""The record of a run, `run.json`: what was made from what, with which code, how long and how large."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from modelpress import __version__
+from modelpress.artifact import Artifact
+from modelpress.engine.export import RECORD
+from modelpress.engine.plan import Measurement, Plan, Step
+from modelpress.engine.step import JobOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One pass or metric. seconds and peak_memory (bytes) are of the work itself; None when cached."""
+
+    name: str
+    type: str
+    kind: str
+    key: str
+    system: str
+    cached: bool
+    provider: str
+    options: Mapping[str, Any]
+    libraries: Mapping[str, str]
+    data: Mapping[str, Any]
+    size: int = 0
+    seconds: float | None = None
+    peak_memory: int | None = None
+    reports: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def of_step(step: Step, done: JobOutcome) -> StepRecord:
+        """The record of a pass."""
+        return StepRecord(
+            name=step.name,
+            type=step.pass_type,
+            kind="pass",
+            key=step.key,
+            system=step.system,
+            cached=done.cached,
+            provider=step.registered.identity,
+            options=step.resolved.key,
+            libraries=step.libraries,
+            data={role: plan.fingerprint for role, plan in step.data.items()},
+            size=done.size,
+            seconds=done.result.get("seconds"),
+            peak_memory=done.result.get("peak_memory"),
+            reports=done.result.get("reports", {}),
+        )
+
+    @staticmethod
+    def of_measurement(wanted: Measurement, done: JobOutcome) -> StepRecord:
+        """The record of a metric."""
+        registered = wanted.choice.registered
+        return StepRecord(
+            name=wanted.choice.name,
+            type=wanted.choice.type_name,
+            kind="metric",
+            key=wanted.key,
+            system=wanted.system,
+            cached=done.cached,
+            provider=registered.identity if registered else "",
+            options=wanted.resolved.key,
+            libraries={},
+            data={role: plan.fingerprint for role, plan in wanted.data.items()},
+            seconds=done.result.get("seconds"),
+            peak_memory=done.result.get("peak_memory"),
+            metrics=done.numbers,
+        )
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """A record that grows with the run."""
+
+    workflow: str
+    started: str
+    input_model: Mapping[str, Any]
+    seed: int
+    translations: list[str]
+    steps: list[StepRecord] = field(default_factory=list)
+    document: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def start(plan: Plan) -> RunRecord:
+        """An empty record of a plan."""
+        model = plan.model
+        return RunRecord(
+            workflow=str(plan.workflow.path),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            input_model={"identity": model.identity, "format": model.format} if model else {},
+            seed=plan.workflow.seed,
+            translations=[str(t) for t in plan.translations],
+        )
+
+    def add_step(self, record: StepRecord) -> None:
+        self.steps.append(record)
+
+    def finish(self, artifact: Artifact, seconds: float) -> dict[str, Any]:
+        """The whole as JSON values. metrics are those of the last model."""
+        metrics: dict[str, float] = {}
+        for step in self.steps:
+            if step.kind == "pass":
+                metrics = {}
+            metrics.update(step.metrics)
+        self.document = {
+            "modelpress": __version__,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "workflow": self.workflow,
+            "started": self.started,
+            "seconds": round(seconds, 3),
+            "seed": self.seed,
+            "input_model": dict(self.input_model),
+            "translations": self.translations,
+            "steps": [asdict(step) for step in self.steps],
+            "metrics": metrics,
+            "artifact": artifact.to_record(),
+        }
+        return self.document
+
+    def write(self, output_dir: Path) -> Path:
+        """Write `run.json` into the output folder; whole or not at all."""
+        output_dir.mkdir(parents=True, exist_ok=True)
+        target = output_dir / RECORD
+        temporary = target.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self.document, indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, target)
+        return target

@@ -1,0 +1,301 @@
+"""One step of a run: from the cache, or as a job on its system, then into the cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelpress.artifact import Artifact
+from modelpress.errors import HostError, MissingDependencyError, UserError, error_from_record
+from modelpress.events import Event, Log, Progress
+from modelpress.registry import Registered, Registry
+from modelpress.engine.cache import Cache
+from modelpress.engine.inputs import RemoteResource
+from modelpress.engine.job import (
+    DataInput,
+    FormatCode,
+    Job,
+    ModelInput,
+    ship_code,
+    write_job,
+)
+from modelpress.engine.plan import DataPlan, Measurement, Plan, Step
+from modelpress.engine.systems import OpenSystems
+from modelpress.specs import FormatSpec
+from modelpress.worker import DATA_FOLDER_INPUT
+
+_SUMMARY_NAMES = ("loss", "eval_loss", "merged_modules", "accuracy", "perplexity", "bits_per_weight")
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """What a step gave: an artifact, or numbers. result is what the worker wrote (empty when cached)."""
+
+    cached: bool
+    artifact: Artifact | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return self.artifact.size if self.artifact else 0
+
+    @property
+    def summary(self) -> str:
+        """A few of its numbers as one short text."""
+        reports = {**self.result.get("reports", {}), **self.numbers}
+        shown = [name for name in _SUMMARY_NAMES if name in reports] if not self.numbers else list(reports)
+        return ", ".join(f"{name} {_short(reports[name])}" for name in shown[:4])
+
+
+class StepRunner:
+    """Runs the steps of a plan."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        registry: Registry,
+        cache: Cache,
+        systems: OpenSystems,
+        offline: bool,
+        tell: Callable[[Event], None],
+    ) -> None:
+        self._plan = plan
+        self._cache = cache
+        self._systems = systems
+        self._offline = offline
+        self._tell = tell
+        self._registry = registry
+        self._formats = {
+            entry.spec.name: FormatCode(entry.spec.check, entry.spec.load)
+            for entry in registry.all(FormatSpec)
+        }
+
+    def input_model(self) -> Artifact:
+        """The input model on this machine, fetched when it is elsewhere."""
+        facts, choice = self._plan.model, self._plan.workflow.input_model
+        if facts is None or choice is None or choice.registered is None:
+            raise UserError("The workflow has no input model.")
+        path = facts.path
+        if path is None:
+            fetch = choice.registered.resolve(choice.registered.spec.fetch)
+            path = fetch(choice.options, _Fetch(self._offline, self._tell))
+        base = None
+        if facts.base is not None and facts.base.path is not None:
+            base = Artifact(facts.base.path, facts.base.format, facts.base.identity, meta=facts.base.meta)
+        return Artifact(path, facts.format, facts.identity, base=base, meta=facts.meta)
+
+    def run_step(self, step: Step, model: Artifact, on_start: Callable[[bool], None]) -> JobOutcome:
+        """The step's artifact, from the cache or made now. on_start is called when work begins."""
+        with self._cache.lock(step.key, lambda: self._tell(_waiting(step.name))):
+            found = self._cache.find(step.key, lambda text: self._tell(Log("warning", text)))
+            if found:
+                return JobOutcome(cached=True, artifact=_with_base(found, model))
+            is_last = step.index == len(self._plan.steps)
+            job = self._job(
+                "pass",
+                step.name,
+                step.registered,
+                step.resolved.job,
+                model,
+                step.data,
+                produces=step.format_out,
+            )
+            inputs = {**_paths(step.resolved.inputs, self._cache), **self._inputs(model, step.data)}
+            folder, result = self._work(
+                step, job, inputs, on_start, load_once=is_last, packages=_packages(step.registered)
+            )
+            base = model.base or model
+            answer = Artifact(
+                folder / "out",
+                result["format"],
+                step.key,
+                base=base if result["base"] else None,
+                meta=result["meta"],
+            )
+            made_by = _made_by(step, result)
+            artifact = self._cache.commit(folder / "out", answer, made_by)
+            self._cache.finish_job(step.key)
+            return JobOutcome(cached=False, artifact=artifact, result=result)
+
+    def run_measurement(
+        self, wanted: Measurement, model: Artifact, on_start: Callable[[bool], None]
+    ) -> JobOutcome:
+        """A metric's numbers, from the cache or measured now."""
+        registered = wanted.choice.registered
+        if registered is None:
+            raise UserError(f"There is no metric {wanted.choice.type_name!r}.")
+        with self._cache.lock(wanted.key, lambda: self._tell(_waiting(wanted.choice.name))):
+            found = self._cache.find_numbers(wanted.key)
+            if found:
+                return JobOutcome(cached=True, numbers=found["metrics"])
+            job = self._job(
+                "metric", wanted.choice.name, registered, wanted.resolved.job, model, wanted.data, produces=""
+            )
+            inputs = {**_paths(wanted.resolved.inputs, self._cache), **self._inputs(model, wanted.data)}
+            _, result = self._work(
+                wanted, job, inputs, on_start, load_once=False, packages=_packages(registered)
+            )
+            self._cache.commit_numbers(wanted.key, result)
+            self._cache.finish_job(wanted.key)
+            return JobOutcome(cached=False, numbers=result["metrics"], result=result)
+
+    def _job(
+        self,
+        kind: str,
+        name: str,
+        registered: Registered[Any],
+        options: Mapping[str, Any],
+        model: Artifact,
+        data: Mapping[str, DataPlan],
+        *,
+        produces: str,
+    ) -> dict[str, Any]:
+        spec = registered.spec
+        return {
+            "kind": kind,
+            "name": name,
+            "type": spec.name,
+            "run": spec.run,
+            "config": spec.config,
+            "options": options,
+            "model": _model_input(model),
+            "produces": produces,
+            "data": {role: _data_input(plan) for role, plan in data.items()},
+            "formats": self._formats,
+            "install_hint": registered.install_hint,
+            "seed": self._plan.workflow.seed,
+            "offline": self._offline,
+        }
+
+    def _inputs(self, model: Artifact, data: Mapping[str, DataPlan]) -> dict[str, Path]:
+        inputs = {DATA_FOLDER_INPUT: self._cache.data_folder}
+        current: Artifact | None = model
+        name = "model"
+        while current:
+            inputs[name] = current.path
+            current, name = current.base, f"{name}-base"
+        for plan in data.values():
+            inputs.update(_paths(plan.resolved.inputs, self._cache))
+        return inputs
+
+    def _work(
+        self,
+        step: Step | Measurement,
+        fields: Mapping[str, Any],
+        inputs: Mapping[str, Path],
+        on_start: Callable[[bool], None],
+        *,
+        load_once: bool,
+        packages: Mapping[str, Path],
+    ) -> tuple[Path, dict[str, Any]]:
+        """Run the job on its system. Returns its folder and what the worker answered."""
+        system = self._systems.get(step.system)
+        if system is None:
+            raise HostError(f"There is no system {step.system!r}.")
+        folder = self._cache.job_folder(step.key)
+        checkpoint = folder / "checkpoint"
+        resumed = checkpoint.is_dir() and any(checkpoint.iterdir())
+        job = Job(
+            **fields,
+            device=step.accelerator.device,
+            execution_provider=step.accelerator.execution_provider,
+            load_once=load_once,
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        write_job(folder, job, inputs)
+        if system.ships_code:
+            ship_code(folder, packages)
+        on_start(resumed)
+        system.run(folder, self._tell)
+        return folder, _answer(folder)
+
+
+def _answer(folder: Path) -> dict[str, Any]:
+    """What the worker wrote. Raises the error that it met, as if it had happened here."""
+    result = folder / "result.json"
+    if result.exists():
+        answer: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+        return answer
+    try:
+        record = json.loads((folder / "error.json").read_text(encoding="utf-8"))
+    except OSError:
+        raise HostError(f"The system brought back no answer in {folder}.") from None
+    error = error_from_record(record["type"], record["message"], record["hint"])
+    if not isinstance(error, UserError | MissingDependencyError):
+        error.hint = f"{error.hint} The folder of the step is kept: {folder}".strip()
+    raise error
+
+
+def _made_by(step: Step, result: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "pass": step.pass_type,
+        "provider": step.registered.identity,
+        "options": dict(step.resolved.key),
+        "libraries": dict(step.libraries),
+        "reports": result["reports"],
+        "seconds": result["seconds"],
+        "peak_memory": result["peak_memory"],
+    }
+
+
+def _model_input(model: Artifact, name: str = "model") -> ModelInput:
+    base = _model_input(model.base, f"{name}-base") if model.base else None
+    return ModelInput(name, model.format, model.key, dict(model.meta), base)
+
+
+def _data_input(plan: DataPlan) -> DataInput:
+    registered = plan.choice.registered
+    if registered is None:
+        raise UserError(f"The data config {plan.choice.name!r} is of no known type.")
+    spec = registered.spec
+    return DataInput(plan.choice.name, spec.name, spec.open, spec.config, plan.resolved.job)
+
+
+def _paths(inputs: Mapping[str, Path | RemoteResource], cache: Cache) -> dict[str, Path]:
+    return {
+        name: path.bring(cache.folder / "resources") if isinstance(path, RemoteResource) else path
+        for name, path in inputs.items()
+    }
+
+
+def _with_base(artifact: Artifact, model: Artifact) -> Artifact:
+    """The same adapter with its base where this run has it: the manifest's path may have moved."""
+    if artifact.base is None:
+        return artifact
+    return Artifact(artifact.path, artifact.format, artifact.key, model.base or model, artifact.meta)
+
+
+def _packages(registered: Registered[Any]) -> dict[str, Path]:
+    """Import name -> folder, of modelpress itself and of the distribution that brings the step."""
+    import modelpress  # noqa: PLC0415 - only its place is wanted; at the top it would be a cycle
+
+    found = {"modelpress": Path(modelpress.__file__).parent}
+    for folder in registered.provider.folders:
+        found[folder.stem] = folder
+    return found
+
+
+def _waiting(name: str) -> Log:
+    return Log("note", f"{name}: another run is at work on this step; waiting for it.")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """The FetchContext of a run."""
+
+    offline: bool
+    tell: Callable[[Event], None]
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        self.tell(Progress(done, total, unit))
+
+    def note(self, message: str) -> None:
+        self.tell(Log("note", message))

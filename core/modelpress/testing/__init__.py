@@ -1,0 +1,1 @@
+"""Tests that any plugin author can subclass."""

@@ -1,0 +1,96 @@
+"""The data container `HuggingfaceContainer`, opened: rows on disk, made into samples when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from modelpress.api import Exchange, Sample, UserError
+from modelpress_plugins.huggingface.data_config import HuggingfaceOptions
+from modelpress_plugins.huggingface.rows import Rows, holdout_part, load_rows, split_rows
+from modelpress_plugins.huggingface.samples import Piece, make_samples
+from modelpress_plugins.huggingface.text import Layout, Turn, make_layout
+
+
+def open_huggingface(config: HuggingfaceOptions, folder: Path) -> HuggingfaceSource:
+    """Open a data config. folder: where converted data sets are kept."""
+    rows = load_rows(config.load_dataset_config, folder)
+    if config.holdout:
+        rows = holdout_part(rows, config.holdout)
+    return HuggingfaceSource(rows, config, make_layout(config))
+
+
+class HuggingfaceSource:
+    """A modelpress.api.DataSource over rows of text."""
+
+    def __init__(self, rows: Rows, config: HuggingfaceOptions, layout: Layout) -> None:
+        self.name = rows.name
+        self._rows = rows
+        self._config = config
+        self._layout = layout
+
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        return (row for _, row in self._rows)
+
+    def samples(self, tokenizer: Any) -> Iterable[Sample]:
+        """Made anew each time it is gone through."""
+        return _Samples(self, tokenizer)
+
+    def exchanges(self, tokenizer: Any = None) -> Iterator[Exchange]:
+        for number, row in self._rows:
+            place = self._rows.place(number)
+            turns = self._layout.turns(row, place, tokenizer)
+            last = max((i for i, turn in enumerate(turns) if turn.answer is not None), default=None)
+            if last is None:
+                raise UserError(
+                    f"{place}: the data config does not tell which part is the answer.",
+                    "Use a template with the answer as its last placeholder, a pair, or a chat.",
+                )
+            before = "".join(turn.text for turn in turns[:last])
+            yield Exchange(before + turns[last].prompt, turns[last].answer or "")
+
+    def split(self, eval_size: float, seed: int) -> tuple[HuggingfaceSource, HuggingfaceSource]:
+        train, evaluation = split_rows(self._rows, self._layout.content, eval_size, seed)
+        return self._with(train), self._with(evaluation)
+
+    def texts(self, tokenizer: Any) -> Iterator[list[Piece]]:
+        """Each row as pieces of text. Rows without text are passed over; without an answer, refused."""
+        pre = self._config.pre_process_data_config
+        rows = self._rows
+        if pre.strategy_in_use.endswith("-random"):
+            rows = rows.shuffled(pre.random_seed)
+        for number, row in rows:
+            place = rows.place(number)
+            turns = self._layout.turns(row, place, tokenizer)
+            if not any(turn.text.strip() for turn in turns):
+                continue
+            yield _masked(turns, place) if pre.masks_prompt else [Piece("".join(t.text for t in turns), True)]
+
+    def _with(self, rows: Rows) -> HuggingfaceSource:
+        return HuggingfaceSource(rows, self._config, self._layout)
+
+    @property
+    def config(self) -> HuggingfaceOptions:
+        return self._config
+
+
+class _Samples:
+    def __init__(self, source: HuggingfaceSource, tokenizer: Any) -> None:
+        self._source = source
+        self._tokenizer = tokenizer
+
+    def __iter__(self) -> Iterator[Sample]:
+        pre = self._source.config.pre_process_data_config
+        return make_samples(self._source.texts(self._tokenizer), pre, self._tokenizer)
+
+
+def _masked(turns: list[Turn], place: str) -> list[Piece]:
+    """The pieces of a row of which only the answers are learned."""
+    pieces: list[Piece] = []
+    for turn in turns:
+        pieces.append(Piece(turn.prompt, False))
+        pieces.append(Piece((turn.answer or "") + turn.tail, turn.answer is not None))
+    if not any(turn.answer for turn in turns):
+        raise UserError(f"{place} has no answer to learn from.", "Leave the row out, or give it an answer.")
+    return [piece for piece in pieces if piece.text]

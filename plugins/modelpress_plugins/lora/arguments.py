@@ -1,0 +1,61 @@
+"""From the user's training_args to transformers' TrainingArguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from modelpress.api import PassContext, UserError
+from modelpress_plugins.lora.config import AdapterConfig
+
+_DEFAULTS: dict[str, Any] = {
+    "learning_rate": 2e-4,
+    "logging_steps": 10,
+    "logging_first_step": True,
+    "train_sampling_strategy": "group_by_length",
+}
+_OURS: dict[str, Any] = {
+    "report_to": "none",
+    "disable_tqdm": True,
+    "remove_unused_columns": False,
+    "prediction_loss_only": True,
+    "logging_nan_inf_filter": False,
+}
+
+
+def trainer_arguments(
+    config: AdapterConfig, ctx: PassContext, device: torch.device, dtype: torch.dtype, *, evaluates: bool
+) -> TrainingArguments:
+    """Raises UserError when the Trainer does not take them together."""
+    given = config.training_args.given()
+    on_cpu = device.type == "cpu"
+    chosen = {
+        **_DEFAULTS,
+        "seed": ctx.seed,
+        "dataloader_pin_memory": not on_cpu,
+        "bf16": not on_cpu and dtype == torch.bfloat16 and not given.get("fp16", False),
+        **given,
+        **_OURS,
+        "use_cpu": on_cpu,
+        "output_dir": str(ctx.checkpoint),
+        "save_strategy": _save_strategy(given),
+        "save_total_limit": max(2, given.get("save_total_limit", 2)),
+    }
+    if not evaluates:
+        chosen["eval_strategy"] = "no"
+    try:
+        return TrainingArguments(**chosen)
+    except (ValueError, TypeError, ImportError) as error:
+        raise UserError(f"The Trainer does not take these training_args: {error}") from error
+
+
+def saves_by_time(config: AdapterConfig) -> bool:
+    """Whether it is left to the pass when to save."""
+    return not {"save_strategy", "save_steps"} & set(config.training_args.given())
+
+
+def _save_strategy(given: dict[str, Any]) -> str:
+    strategy: str = given.get("save_strategy", "steps" if "save_steps" in given else "no")
+    return strategy

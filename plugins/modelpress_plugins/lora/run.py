@@ -1,0 +1,167 @@
+"""Train an adapter: transformers' Trainer on the samples that the data config gives, peft for the rest."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import torch
+from peft import LoHaConfig, LoKrConfig, LoraConfig, LoraRuntimeConfig, PeftConfig, TaskType
+from transformers import PreTrainedModel, set_seed
+
+from modelpress.api import Artifact, DataSource, PassContext, UserError
+from modelpress_plugins.huggingface.tokenizer import load_tokenizer
+from modelpress_plugins.lora import config as options
+from modelpress_plugins.lora.adapt import adapt, check_targets
+from modelpress_plugins.lora.arguments import saves_by_time, trainer_arguments
+from modelpress_plugins.lora.base import open_base, quantization, train_device, training_dtype
+from modelpress_plugins.lora.fit import fit
+from modelpress_plugins.lora.samples import TrainingSamples
+from modelpress_plugins.lora.save import check_finite, save_config, save_weights
+from modelpress_plugins.lora.surroundings import quiet, repeatable
+
+
+def lora(model: Artifact, config: options.LoRAConfig, ctx: PassContext) -> Artifact:
+    return _train(model, config, ctx, _low_rank(config, use_dora=config.use_dora))
+
+
+def qlora(model: Artifact, config: options.QLoRAConfig, ctx: PassContext) -> Artifact:
+    return _train(model, config, ctx, _low_rank(config, use_dora=config.use_dora))
+
+
+def dora(model: Artifact, config: options.DoRAConfig, ctx: PassContext) -> Artifact:
+    return _train(model, config, ctx, _low_rank(config, use_dora=True))
+
+
+def loha(model: Artifact, config: options.LoHaConfig, ctx: PassContext) -> Artifact:
+    return _train(model, config, ctx, LoHaConfig(**_common(config), **_product(config)))
+
+
+def lokr(model: Artifact, config: options.LoKrConfig, ctx: PassContext) -> Artifact:
+    method = LoKrConfig(
+        **_common(config),
+        **_product(config),
+        decompose_both=config.decompose_both,
+        decompose_factor=config.decompose_factor,
+        rank_dropout_scale=config.rank_dropout_scale,
+    )
+    return _train(model, config, ctx, method)
+
+
+def _low_rank(config: options.LowRankConfig, *, use_dora: bool) -> LoraConfig:
+    return LoraConfig(
+        **_common(config),
+        lora_alpha=config.alpha,
+        lora_dropout=config.lora_dropout,
+        bias=config.bias,
+        use_rslora=config.use_rslora,
+        init_lora_weights=config.init_lora_weights,
+        use_dora=use_dora,
+        runtime_config=LoraRuntimeConfig(ephemeral_gpu_offload=config.ephemeral_gpu_offload),
+    )
+
+
+def _common(config: options.AdapterConfig) -> dict[str, Any]:
+    return {
+        "task_type": TaskType.CAUSAL_LM,
+        "r": config.r,
+        "target_modules": config.target_modules,
+        "exclude_modules": config.exclude_modules,
+        "layers_to_transform": config.layers_to_transform,
+        "layers_pattern": config.layers_pattern,
+        "modules_to_save": config.modules_to_save,
+        "rank_pattern": dict(config.rank_pattern),
+        "alpha_pattern": dict(config.alpha_pattern),
+    }
+
+
+def _product(config: options.LoHaConfig | options.LoKrConfig) -> dict[str, Any]:
+    return {
+        "alpha": config.alpha,
+        "rank_dropout": config.rank_dropout,
+        "module_dropout": config.module_dropout,
+        "use_effective_conv2d": config.use_effective_conv2d,
+        "init_weights": config.init_weights,
+    }
+
+
+def _train(model: Artifact, config: options.AdapterConfig, ctx: PassContext, method: PeftConfig) -> Artifact:
+    device = train_device(ctx.accelerator)
+    try:
+        with quiet(), repeatable(device):
+            return _train_here(model, config, ctx, method, device)
+    finally:
+        gc.collect()  # a Trainer is a ring of references: the model would stay until the next collection
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _train_here(
+    model: Artifact, config: options.AdapterConfig, ctx: PassContext, method: PeftConfig, device: torch.device
+) -> Artifact:
+    tokenizer = load_tokenizer(model)
+    dtype = training_dtype(config.torch_dtype, device)
+    train, evaluation = _samples(config, ctx, tokenizer)
+    arguments = trainer_arguments(config, ctx, device, dtype, evaluates=evaluation is not None)
+    bits = quantization(config, dtype, device)
+    base = open_base(model, dtype, device, bits)
+    _check_fit(base, train, ctx)
+    check_targets(base, config, ctx)
+    set_seed(arguments.seed)  # the adapter's first values are drawn from it
+    adapted = adapt(base, method, arguments, in_bits=bits is not None)
+    ctx.report("trainable_parameters", adapted.get_nb_trainable_parameters()[0])
+    pad = tokenizer.pad_token_id or 0
+    fit(adapted, arguments, train, evaluation, ctx, pad=pad, save_by_time=saves_by_time(config))
+    check_finite(adapted)
+    save_weights(adapted, ctx.out)
+    save_config(method, model, ctx.out)
+    tokenizer.save_pretrained(str(ctx.out))
+    facts = {"dtype": str(dtype).removeprefix("torch."), **({"quantization": bits} if bits else {})}
+    return ctx.artifact("hf-adapter", base=model, meta={**_carried(model), **facts})
+
+
+def _samples(
+    config: options.AdapterConfig, ctx: PassContext, tokenizer: Any
+) -> tuple[TrainingSamples, TrainingSamples | None]:
+    """(train, evaluation). Raises UserError when there is nothing to learn from."""
+    source, evaluation = ctx.data("train"), None
+    if config.eval_data_config is not None:
+        evaluation = ctx.data("eval")
+    elif config.eval_dataset_size is not None:
+        args = config.training_args
+        seeds = (seed for seed in (args.data_seed, args.seed, ctx.seed) if seed is not None)
+        source, evaluation = source.split(config.eval_dataset_size, next(seeds))
+    train = _learnable(source, "train", ctx, tokenizer)
+    return train, _learnable(evaluation, "evaluation", ctx, tokenizer) if evaluation is not None else None
+
+
+def _learnable(source: DataSource, use: str, ctx: PassContext, tokenizer: Any) -> TrainingSamples:
+    samples = TrainingSamples(source.samples(tokenizer))
+    if len(samples) == 0:
+        lost = f": {samples.skipped} have no label." if samples.skipped else "."
+        raise UserError(
+            f"{source.name} gives no sample for {use}{lost}",
+            "Look at it with `modelpress data preview`; max_seq_len may have cut the labels off.",
+        )
+    if samples.skipped:
+        ctx.note(f"{samples.skipped} {use} samples without a label were left out; {len(samples)} remain.")
+    return samples
+
+
+def _check_fit(base: PreTrainedModel, train: TrainingSamples, ctx: PassContext) -> None:
+    """The tokenizer must not know more ids than the model; longer samples than it was made for are told."""
+    vocabulary = base.config.get_text_config().vocab_size
+    if train.highest_id >= vocabulary:
+        raise UserError(
+            f"The tokenizer gives id {train.highest_id}, but the model knows ids below {vocabulary} only.",
+            "Tokenizer and model do not belong together.",
+        )
+    positions = getattr(base.config, "max_position_embeddings", None)
+    longest = max(train.lengths)
+    if positions and longest > positions:
+        ctx.note(f"The longest sample has {longest} tokens; the model was made for {positions}.")
+
+
+def _carried(model: Artifact) -> dict[str, Any]:
+    """What of the base's meta holds for the adapter, too."""
+    return {name: model.meta[name] for name in ("task", "trust_remote_code") if name in model.meta}

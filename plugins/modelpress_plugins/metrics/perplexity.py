@@ -1,0 +1,52 @@
+"""Perplexity: e to the mean loss of a token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+import numpy as np
+
+from modelpress.api import Artifact, PassContext, Sample, TextModel
+from modelpress_plugins.metrics.config import PerplexityOptions
+from modelpress_plugins.metrics.text_model import no_data, opened
+
+_NO_LOSS = -100
+
+
+def perplexity(model: Artifact, config: PerplexityOptions, ctx: PassContext) -> Mapping[str, float]:
+    """Over all tokens with a label, each counting the same, whatever the length of its sample."""
+    data = ctx.data("data")
+    total, tokens = 0.0, 0
+    with opened(model, ctx) as loaded:
+        samples = list(islice(data.samples(loaded.tokenizer), config.max_samples))
+        longest = min(config.max_seq_len or loaded.context_length, loaded.context_length)
+        for done, sample in enumerate(samples):
+            loss, count = loss_of(loaded, unpadded(sample), longest)
+            total, tokens = total + loss, tokens + count
+            ctx.progress(done + 1, len(samples), "samples")
+    if not tokens:
+        raise no_data(data.name, "tokens with a label")
+    return {"perplexity": math.exp(total / tokens)}
+
+
+def unpadded(sample: Sample) -> tuple[Sequence[int], Sequence[int]]:
+    """(ids, labels) of the real tokens of a sample."""
+    if sample.attention_mask is None:
+        return sample.input_ids, sample.labels
+    kept = [i for i, mask in enumerate(sample.attention_mask) if mask]
+    return [sample.input_ids[i] for i in kept], [sample.labels[i] for i in kept]
+
+
+def loss_of(model: TextModel, sample: tuple[Sequence[int], Sequence[int]], longest: int) -> tuple[float, int]:
+    """(sum of the losses in nats, tokens with a label) of the first `longest` tokens."""
+    ids, labels = sample[0][:longest], sample[1][:longest]
+    positions = [i for i in range(1, len(ids)) if labels[i] != _NO_LOSS]
+    if not positions:
+        return 0.0, 0
+    logits = np.asarray(model.logits(ids))[np.asarray(positions) - 1].astype(np.float64)
+    highest = logits.max(axis=-1)
+    log_sums = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=-1))
+    wanted = logits[np.arange(len(positions)), [labels[i] for i in positions]]
+    return float((log_sums - wanted).sum()), len(positions)

@@ -1,0 +1,16 @@
+"""Bytes on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modelpress.api import Artifact, PassContext
+from modelpress_plugins.metrics.config import SizeOptions
+
+
+def size_on_disk(model: Artifact, config: SizeOptions, ctx: PassContext) -> Mapping[str, float]:
+    """All files of the model, and of what an adapter stands on."""
+    size = model.size
+    if model.base is not None and config.include_base:
+        size += model.base.size
+    return {"size_on_disk": float(size)}

@@ -1,0 +1,84 @@
+"""Call the builder of onnxruntime-genai by its public entry, quietly."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+# The builder's package puts its own folder on sys.path and imports `builders`, `loaders`, `quantization` and
+# `builder_config` from there by these bare names. That is one reason why passes run in a worker of their own.
+from onnxruntime_genai.models import builder  # type: ignore[import-untyped]
+
+from modelpress.api import PassError
+
+_LAYER = re.compile(r"^Reading layer (\d+)")
+_LAST_WORDS = 5
+_log = logging.getLogger("modelpress.model_builder")
+
+
+def build_folder(
+    source: Path,
+    out: Path,
+    precision: str,
+    provider: str,
+    cache: Path,
+    options: Mapping[str, str],
+    progress: Callable[[int, int, str], None],
+) -> None:
+    """Build `source` into `out`. provider: the builder's name; cache: a folder for it to write to.
+
+    options: as on the builder's command line. Raises PassError with the builder's own words.
+    """
+    words = BuilderWords(progress)
+    with redirect_stdout(words), redirect_stderr(io.StringIO()):
+        try:
+            prepared = builder.parse_extra_options(
+                None,
+                str(source),
+                str(out),
+                precision,
+                provider,
+                str(cache),
+                [f"{name}={value}" for name, value in options.items()],
+            )
+            words.layers = int(getattr(prepared["hf_details"]["hf_config"], "num_hidden_layers", 0) or 0)
+            builder.create_model(None, str(source), str(out), precision, provider, str(cache), **prepared)
+        except (
+            ValueError,
+            NotImplementedError,
+            LookupError,
+            AttributeError,
+            TypeError,
+            RuntimeError,
+        ) as error:
+            said = "; ".join(words.lines[-_LAST_WORDS:])
+            raise PassError(
+                f"The builder of onnxruntime-genai failed: {type(error).__name__}: {error}",
+                f"Its last words: {said}" if said else "",
+            ) from error
+
+
+class BuilderWords(io.TextIOBase):
+    """What the builder prints: kept, logged, and read for how far it is."""
+
+    def __init__(self, progress: Callable[[int, int, str], None]) -> None:
+        self.lines: list[str] = []
+        self.layers = 0
+        self._progress = progress
+        self._rest = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in filter(None, lines):
+            self.lines.append(line)
+            _log.debug("%s", line)
+            if match := _LAYER.match(line):
+                self._progress(int(match[1]) + 1, max(self.layers, int(match[1]) + 1), "layers")
+        return len(text)

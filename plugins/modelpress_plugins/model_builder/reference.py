@@ -1,0 +1,168 @@
+"""Logits of a checkpoint in fp32, computed from its files block by block: the model is never in memory.
+
+The architecture is transformers' own, built without weights. Its linear layers and embeddings are then
+replaced by ones that read their rows when they are asked for, and dequantize them on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import init_empty_weights  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from modelpress.api import Checkpoint
+from modelpress_plugins.quantize.grid import Codes
+from modelpress_plugins.quantize.layout import QuantizationConfig, is_quantized, unpack
+from modelpress_plugins.tensors import read_tensor
+
+_BLOCK = 2**22
+"""Weights that are in memory at once, as fp32."""
+
+HEAD = "lm_head"
+
+
+class NoReferenceError(Exception):
+    """Logits cannot be computed here; the message says why."""
+
+
+@torch.no_grad()
+def reference_logits(
+    folder: Path, ids: Sequence[int], *, trust_remote_code: bool = False, embedding_from_head: bool = False
+) -> NDArray[np.float32]:
+    """float32 (len(ids), vocabulary) of the model in a folder, float or of the layout `olive`.
+
+    embedding_from_head: look ids up in the quantized lm_head, as a model with shared embeddings does.
+    Raises NoReferenceError when the checkpoint is of another layout or its names are not transformers'.
+    """
+    config = AutoConfig.from_pretrained(
+        folder, trust_remote_code=trust_remote_code, local_files_only=True, attn_implementation="eager"
+    )
+    written = config.to_dict()
+    if getattr(config, "quantization_config", None) is not None:
+        if not is_quantized(written):
+            raise NoReferenceError("its quantized layout is read by the builder only")
+        del config.quantization_config
+    with Checkpoint(folder) as checkpoint:
+        quantization = QuantizationConfig.from_json(written) if is_quantized(written) else None
+        weights = Weights(checkpoint, quantization, embedding_from_head)
+        model = _streamed_model(config, weights, trust_remote_code)
+        logits: Tensor = model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
+    return logits.float().numpy()
+
+
+class Weights:
+    """The matrices of a checkpoint by the names of transformers' modules, as fp32 rows."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, quantization: QuantizationConfig | None, embedding_from_head: bool
+    ) -> None:
+        self.checkpoint = checkpoint
+        self._quantization = quantization
+        self._embedding_from_head = embedding_from_head
+
+    def stored(self, module: str, fallback: str = "") -> list[str]:
+        """Under what names the checkpoint holds a module: its own, its parts', or that it is tied to."""
+        fused = self._quantization.fused if self._quantization else {}
+        for names in (list(fused.get(module, ())), [module], [fallback]):
+            if names and all(self._holds(name) for name in names):
+                return names
+        raise NoReferenceError(f"the checkpoint has no tensor {module}.weight")
+
+    def embedding(self, module: str) -> str:
+        """Where ids are looked up."""
+        if self._embedding_from_head and f"{HEAD}.qweight" in self.checkpoint:
+            return HEAD
+        return self.stored(module)[0]
+
+    def blocks(self, stored: str) -> Iterator[Tensor]:
+        """All rows, some at a time."""
+        kind = "qweight" if f"{stored}.qweight" in self.checkpoint else "weight"
+        rows, columns = self.checkpoint.info(f"{stored}.{kind}").shape
+        step = max(1, _BLOCK // max(1, columns))
+        for start in range(0, rows, step):
+            yield self.rows(stored, start, min(start + step, rows))
+
+    def rows(self, stored: str, start: int, stop: int) -> Tensor:
+        """fp32 (stop - start, columns)."""
+        wanted = slice(start, stop)
+        if f"{stored}.qweight" not in self.checkpoint or self._quantization is None:
+            return read_tensor(self.checkpoint, f"{stored}.weight", wanted).float()
+        grid = self._quantization.grid_of(stored)
+        packed = read_tensor(self.checkpoint, f"{stored}.qweight", wanted)
+        scales = read_tensor(self.checkpoint, f"{stored}.scales", wanted).float()
+        zeros = None
+        if f"{stored}.qzeros" in self.checkpoint:
+            packed_zeros = read_tensor(self.checkpoint, f"{stored}.qzeros", wanted)
+            zeros = unpack(packed_zeros, grid.bits, scales.shape[1])
+        values = unpack(packed, grid.bits, packed.shape[1] * 8 // grid.bits)
+        return Codes(values.contiguous(), scales, zeros, grid).dequantize()
+
+    def vector(self, name: str, parts: Sequence[str] = ()) -> Tensor:
+        """A small float tensor; of a fused module whose bias was cut, its parts joined."""
+        if name in self.checkpoint:
+            return read_tensor(self.checkpoint, name).float()
+        if parts and all(f"{part}.bias" in self.checkpoint for part in parts):
+            return torch.cat([read_tensor(self.checkpoint, f"{part}.bias").float() for part in parts])
+        raise NoReferenceError(f"the checkpoint has no tensor {name}")
+
+    def _holds(self, module: str) -> bool:
+        return f"{module}.weight" in self.checkpoint or f"{module}.qweight" in self.checkpoint
+
+
+class StreamedLinear(nn.Module):
+    """x (…, in) -> (…, out), with the weight read block by block at each call."""
+
+    def __init__(self, weights: Weights, stored: Sequence[str], bias: Tensor | None) -> None:
+        super().__init__()
+        self._weights, self._stored, self._bias = weights, stored, bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [x @ block.T for stored in self._stored for block in self._weights.blocks(stored)]
+        joined = torch.cat(parts, dim=-1)
+        return joined if self._bias is None else joined + self._bias
+
+
+class StreamedEmbedding(nn.Module):
+    """ids (…) -> (…, columns), reading only the rows of these ids."""
+
+    def __init__(self, weights: Weights, stored: str, scale: Tensor | None) -> None:
+        super().__init__()
+        self._weights, self._stored, self._scale = weights, stored, scale
+
+    def forward(self, ids: Tensor) -> Tensor:
+        rows = [self._weights.rows(self._stored, i, i + 1) for i in ids.flatten().tolist()]
+        found = torch.cat(rows).view(*ids.shape, -1)
+        return found if self._scale is None else found * self._scale
+
+
+def _streamed_model(config: Any, weights: Weights, trust_remote_code: bool) -> nn.Module:
+    with init_empty_weights(include_buffers=False):
+        model: Any = AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32, trust_remote_code=trust_remote_code
+        )
+    model.eval()
+    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+    names = {id(module): name for name, module in model.named_modules()}
+    tied = {id(outputs): names[id(inputs)]} if outputs is not None else {}
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.Linear):
+            stored = weights.stored(name, tied.get(id(module), ""))
+            bias = None if module.bias is None else weights.vector(f"{name}.bias", stored)
+            model.set_submodule(name, StreamedLinear(weights, stored, bias))
+        elif isinstance(module, nn.Embedding):
+            scale = getattr(module, "embed_scale", None)
+            model.set_submodule(name, StreamedEmbedding(weights, weights.embedding(name), scale))
+    for name, parameter in list(model.named_parameters()):
+        owner, _, own_name = name.rpartition(".")
+        value = weights.vector(name)
+        if value.shape != parameter.shape:
+            raise NoReferenceError(f"{name} is {tuple(value.shape)}, expected {tuple(parameter.shape)}")
+        setattr(model.get_submodule(owner), own_name, nn.Parameter(value, requires_grad=False))
+    return model  # type: ignore[no-any-return]

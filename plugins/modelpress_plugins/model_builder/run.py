@@ -1,0 +1,225 @@
+"""Drive the builder of onnxruntime-genai, and ship only what loads and computes the right numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import onnxruntime_genai as og  # type: ignore[import-untyped]
+
+from modelpress.api import Artifact, Checkpoint, MissingDependencyError, PassContext, PassError, UserError
+from modelpress_plugins.model_builder.architectures import PROVIDERS
+from modelpress_plugins.model_builder.check import CONFIG
+from modelpress_plugins.model_builder.config import ModelBuilderOptions
+from modelpress_plugins.model_builder.drive import build_folder
+from modelpress_plugins.model_builder.graph import shape_shared_scales, shares_embedding
+from modelpress_plugins.model_builder.plan import needs_rope_type, quant_method, streaming_obstacle
+from modelpress_plugins.model_builder.reference import NoReferenceError, reference_logits
+from modelpress_plugins.model_builder.verify import Logits, Trial, try_out, twin_reference, verify
+from modelpress_plugins.quantize.stream import quantize_checkpoint
+
+_AVAILABLE: Mapping[str, Callable[[], bool]] = {
+    "cuda": og.is_cuda_available,
+    "dml": og.is_dml_available,
+    "webgpu": og.is_webgpu_available,
+}
+_BITS = {"int4": 4, "int8": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the builder reads. quantization: of its config.json; None for a float model."""
+
+    folder: Path
+    quantization: Mapping[str, Any] | None
+
+    @property
+    def symmetric(self) -> bool | None:
+        """Whether the quantized weights have no zero points; None when not known."""
+        section = self.quantization or {}
+        value = section.get("symmetric", section.get("sym"))
+        return value if isinstance(value, bool) else None
+
+
+def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Artifact:
+    """Build an onnxruntime-genai folder in ctx.out, load it, and compare it with its source."""
+    provider = _provider(ctx)
+    remote = bool(model.meta.get("trust_remote_code"))
+    source = _source(model.path, config, ctx)
+    build_folder(
+        source.folder,
+        ctx.out,
+        config.precision,
+        provider,
+        ctx.scratch / "builder",
+        _builder_options(source, config, trust_remote_code=remote),
+        ctx.progress,
+    )
+    _write_search_defaults(ctx.out / CONFIG, config.search)
+    graph = ctx.out / str(_decoder(ctx.out)["filename"])
+    shape_shared_scales(graph)
+    meta = {key: model.meta[key] for key in ("task", "trust_remote_code") if key in model.meta}
+    artifact = ctx.artifact("ort-genai", meta={**meta, "precision": config.precision})
+    _prove(artifact, graph, source, config, ctx, trust_remote_code=remote)
+    return artifact
+
+
+def _provider(ctx: PassContext) -> str:
+    """The builder's name of the execution provider. A model that cannot be loaded here is not built here."""
+    name = ctx.accelerator.execution_provider
+    provider = PROVIDERS.get(name)
+    if provider is None:
+        raise UserError(f"The builder cannot build for {name}.", f"It builds for {', '.join(PROVIDERS)}.")
+    if provider in _AVAILABLE and not _AVAILABLE[provider]():
+        raise MissingDependencyError(
+            f"The onnxruntime-genai that is installed here has no {name}, so the model could not be tried.",
+            "Install the extra `gpu` or `directml` here, or run this step on a host that has it.",
+        )
+    return provider
+
+
+def _source(folder: Path, config: ModelBuilderOptions, ctx: PassContext) -> Source:
+    """The model as it is, or quantized tensor by tensor first."""
+    written = _read_config(folder)
+    if quant_method(written):
+        _refuse_fused_zero_points(folder, written)
+        return Source(folder, written["quantization_config"])
+    if config.precision not in _BITS:
+        return Source(folder, None)
+    obstacle = "streaming is false" if config.streaming is False else streaming_obstacle(written, config)
+    if obstacle is None:
+        try:
+            return _stream(folder, config, ctx)
+        except UserError as error:
+            if config.streaming:
+                raise
+            obstacle = error.message
+    if config.streaming is None:
+        ctx.note(
+            f"The builder itself quantizes, with the whole float model in memory: {obstacle}."
+        )
+    return Source(folder, None)
+
+
+def _stream(folder: Path, config: ModelBuilderOptions, ctx: PassContext) -> Source:
+    out = ctx.scratch / "quantized"
+    quantize_checkpoint(
+        folder,
+        out,
+        algorithm="rtn",
+        bits=_BITS[config.precision],
+        block_size=config.block_size or 32,
+        symmetric=config.is_symmetric is not False,
+        progress=ctx.progress,
+    )
+    written = _read_config(out)
+    if needs_rope_type(written):
+        written["rope_parameters"]["type"] = "longrope"
+        (out / "config.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    return Source(out, written["quantization_config"])
+
+
+def _refuse_fused_zero_points(folder: Path, config: Mapping[str, Any]) -> None:
+    """The builder of onnxruntime-genai 0.18 cuts packed zero points of fused projections at the wrong row."""
+    if quant_method(config) != "olive":
+        return
+    with Checkpoint(folder) as checkpoint:
+        bad = [n for n in checkpoint.names() if n.endswith(("qkv_proj.qzeros", "gate_up_proj.qzeros"))]
+    if bad:
+        raise UserError(
+            f"{bad[0]}: zero points of fused projections are read wrongly by the builder.",
+            "Quantize the float model with a pass of modelpress, or symmetrically.",
+        )
+
+
+def _builder_options(
+    source: Source, config: ModelBuilderOptions, *, trust_remote_code: bool
+) -> dict[str, str]:
+    """Options as the builder's command line takes them."""
+    section = source.quantization
+    options: dict[str, Any] = {
+        "block_size": config.block_size or (section or {}).get("group_size"),
+        "is_symmetric": config.is_symmetric if config.is_symmetric is not None else source.symmetric,
+        "accuracy_level": config.accuracy_level,
+        "algo_config": config.algo_config,
+        "op_types_to_quantize": "/".join(config.op_types_to_quantize or ()) or None,
+        "nodes_to_exclude": ",".join(config.nodes_to_exclude) or None,
+        "exclude_embeds": config.exclude_embeds or None,
+        "exclude_lm_head": config.exclude_lm_head or None,
+        "enable_cuda_graph": config.enable_cuda_graph,
+        "hf_token": False,
+        "hf_remote": trust_remote_code,
+    }
+    if section is not None and (source.symmetric is not False or section.get("overrides")):
+        # The builder joins q, k and v by their zero points, also where there are none or widths differ.
+        options["fuse_qkv"] = False
+    if config.precision == "int8":
+        options["shared_embeddings"] = False  # a shared embedding is int4 or float; the builder tries anyway
+    options.update(config.extra_options)
+    return {name: _as_text(value) for name, value in options.items() if value is not None}
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _prove(
+    artifact: Artifact,
+    graph: Path,
+    source: Source,
+    config: ModelBuilderOptions,
+    ctx: PassContext,
+    *,
+    trust_remote_code: bool,
+) -> None:
+    """Load it once and let it answer; compare its logits where there is something to compare with."""
+    if config.exclude_embeds or config.exclude_lm_head:
+        ctx.load(artifact).close()
+        ctx.note("The model was loaded, but a model without embedding or head cannot be asked anything.")
+        return
+    trial = try_out(artifact, ctx)
+    if not config.verify:
+        ctx.note("The logits were not compared with the source: verify is false.")
+        return
+    expected = partial(
+        reference_logits,
+        source.folder,
+        trust_remote_code=trust_remote_code,
+        embedding_from_head=shares_embedding(graph),
+    )
+    if source.quantization is None and config.precision in _BITS:
+        verify(artifact, graph, trial, config.precision, partial(_twin, artifact, graph, trial, ctx), ctx)
+        return
+    try:
+        verify(artifact, graph, trial, config.precision, expected, ctx)
+    except NoReferenceError as error:
+        if config.precision in _BITS:
+            verify(artifact, graph, trial, config.precision, partial(_twin, artifact, graph, trial, ctx), ctx)
+        else:
+            ctx.note(f"The logits were not compared with the source: {error}.")
+
+
+def _twin(artifact: Artifact, graph: Path, trial: Trial, ctx: PassContext, _: Sequence[int]) -> Logits:
+    return twin_reference(artifact, graph, trial, ctx)
+
+
+def _write_search_defaults(path: Path, search: Mapping[str, Any]) -> None:
+    if search:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config["search"] = {**config.get("search", {}), **search}
+        path.write_text(json.dumps(config, indent=4) + "\n", encoding="utf-8")
+
+
+def _decoder(folder: Path) -> Mapping[str, Any]:
+    model = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model"]
+    if "filename" not in model.get("decoder", {}):
+        raise PassError(f"The builder wrote a {CONFIG} whose decoder names no file.")
+    return dict(model["decoder"])
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))

@@ -1,0 +1,155 @@
+"""Show that a built model computes what its source says, on the machine that will run it.
+
+Kernels differ from machine to machine, and some are wrong: with ONNX Runtime up to 1.27 the AVX2 kernel for
+one row of activations (that is, generation) with 8-bit activations and zero points is off by half
+(onnxruntime#29853). Such a model answers nonsense without any error, so logits are compared, those of
+generation too, and a level of accuracy that passes is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelpress.api import Artifact, PassContext, PassError
+from modelpress_plugins.model_builder.genai import GenAIModel
+from modelpress_plugins.model_builder.graph import accuracy_levels, set_accuracy_level
+
+Logits = NDArray[np.float32]
+
+NEW_TOKENS = 8
+_PROMPT = "The quick brown fox jumps over the lazy dog."
+_PROMPT_TOKENS = 8
+
+TOLERANCE = {"fp32": 0.01, "fp16": 0.05, "bf16": 0.2, "int8": 0.2, "int4": 0.2}
+"""Largest relative error of logits (see `relative_error`) by precision.
+
+fp32: sums in another order give 1e-6 to 1e-3. fp16 and bf16: 11 and 8 bits of mantissa. int8 and int4 are
+compared with the same rounded weights, so what differs is the 8-bit activations of accuracy_level 4: 0.5 %
+in one product, 2 to 7 % after the layers of a model; the faulty kernel gives more than 50 %.
+"""
+
+_FALLBACK_LEVELS = (1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What the model made of a short prompt. ids: prompt and answer; logits: (len(ids), vocabulary)."""
+
+    ids: list[int]
+    prompt: int
+    logits: Logits
+
+
+def relative_error(found: Logits, expected: Logits) -> float:
+    """|found - expected| / |expected|, over all rows, with each row's mean taken out of `expected`:
+    a constant added to every logit changes no probability. NaN when found is not finite."""
+    centred = expected - expected.mean(axis=-1, keepdims=True)
+    difference = found - expected
+    difference -= difference.mean(axis=-1, keepdims=True)
+    return float(np.linalg.norm(difference) / max(float(np.linalg.norm(centred)), 1e-12))
+
+
+def try_out(artifact: Artifact, ctx: PassContext, ids: Sequence[int] | None = None) -> Trial:
+    """Load the artifact, let it generate, and take the logits of prompt and answer.
+
+    ids: the same prompt and answer again, instead of generating. Raises PassError when the runtime refuses
+    the model or a logit is not finite.
+    """
+    model = ctx.load(artifact)
+    if not isinstance(model, GenAIModel):
+        raise PassError(f"{artifact.format} was loaded as {type(model).__name__}, expected GenAIModel.")
+    with closing(model):
+        prompt = _prompt(model)
+        try:
+            whole = list(ids) if ids is not None else _continue(model, prompt)
+            logits = model.logits_in_steps(whole, len(prompt))
+        except RuntimeError as error:  # what the binding raises for whatever the runtime refuses
+            raise PassError(f"onnxruntime-genai loads the built model but cannot run it: {error}") from error
+    if not np.isfinite(logits).all():
+        raise PassError(f"The model in {artifact.path} gives logits that are not finite.")
+    return Trial(whole, len(prompt), logits)
+
+
+def verify(
+    artifact: Artifact,
+    graph: Path,
+    trial: Trial,
+    precision: str,
+    reference: Callable[[Sequence[int]], Logits],
+    ctx: PassContext,
+) -> None:
+    """Compare with the reference. A quantized model that fails at its accuracy level gets the next one that
+    passes; PassError when none does."""
+    tolerance = TOLERANCE[precision]
+    expected = reference(trial.ids)
+    if expected.shape != trial.logits.shape:
+        raise PassError(f"The built model gives logits of {trial.logits.shape}, its source {expected.shape}.")
+    error = relative_error(trial.logits, expected)
+    if error > tolerance:
+        error = _next_level(artifact, graph, trial, error, tolerance, expected, ctx)
+    ctx.report("logits_error", round(error, 5))
+
+
+def twin_reference(artifact: Artifact, graph: Path, trial: Trial, ctx: PassContext) -> Logits:
+    """Logits of the same graph with its products computed in fp32: what the weights themselves say.
+
+    For models whose source cannot be computed here. The graph is as before afterwards.
+    """
+    original = graph.read_bytes()
+    set_accuracy_level(graph, 0)
+    try:
+        return try_out(artifact, ctx, trial.ids).logits
+    finally:
+        graph.write_bytes(original)
+
+
+def _next_level(
+    artifact: Artifact,
+    graph: Path,
+    trial: Trial,
+    error: float,
+    tolerance: float,
+    expected: Logits,
+    ctx: PassContext,
+) -> float:
+    """The error at the first level that passes; the graph is left at that level."""
+    built = max(accuracy_levels(graph), default=0)
+    errors = {built: error}
+    for level in _FALLBACK_LEVELS:
+        if built == 0 or level == built:
+            continue
+        set_accuracy_level(graph, level)
+        errors[level] = relative_error(try_out(artifact, ctx, trial.ids).logits, expected)
+        if errors[level] <= tolerance:
+            ctx.note(
+                f"accuracy_level {built} computes wrongly on this machine (logits off by {error:.0%}): "
+                f"the model uses level {level} (off by {errors[level]:.1%}), which is slower."
+            )
+            return errors[level]
+    told = ", ".join(f"{error:.0%} at accuracy_level {level}" for level, error in errors.items())
+    raise PassError(
+        f"The built model does not compute what its source says: logits are off by {told}; "
+        f"{tolerance:.0%} is the limit.",
+        "Please report it with the model's config.json. verify: false ships it all the same.",
+    )
+
+
+def _prompt(model: GenAIModel) -> list[int]:
+    ids = [int(i) for i in model.tokenizer(_PROMPT)["input_ids"]]
+    room = max(1, min(_PROMPT_TOKENS, model.context_length - NEW_TOKENS - 1))
+    return ids[:room] or [0]
+
+
+def _continue(model: GenAIModel, prompt: list[int]) -> list[int]:
+    """The prompt, the answer, and, where that ended early, the prompt's ids again."""
+    answer = list(model.generate(prompt, NEW_TOKENS))
+    if not answer:
+        raise PassError("The built model generated nothing.")
+    filler = (prompt * NEW_TOKENS)[: max(0, NEW_TOKENS - len(answer))]
+    return [*prompt, *answer, *filler][: model.context_length]

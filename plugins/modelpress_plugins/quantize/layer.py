@@ -1,0 +1,152 @@
+"""A decoder layer as a calibrated quantizer sees it: its linear parts, their inputs, what feeds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from modelpress_plugins.quantize.grid import Grid
+from modelpress_plugins.quantize.inputs import InputStatistics
+from modelpress_plugins.quantize.targets import Part, Target
+
+GROUPS = (("q", "k", "v", "qkv"), ("o",), ("gate", "up", "gate_up"), ("down",))
+"""Projections that have the same inputs, in the order in which they run."""
+
+
+@dataclass(slots=True)
+class LinearPart:
+    """Some rows of a linear module. weight, bias: views; changing them changes the layer."""
+
+    name: str
+    """Of the module in the quantized checkpoint."""
+    linear_name: str
+    """Of the module in the layer, e.g. `self_attn.qkv_proj`."""
+    weight: Tensor
+    bias: Tensor | None
+    grid: Grid
+
+    @property
+    def rows(self) -> int:
+        return self.weight.shape[0]
+
+
+class LayerView:
+    """module: a decoder layer with float32 weights. prefix: of its tensors' names, with the dot."""
+
+    def __init__(self, module: nn.Module, prefix: str, targets: Sequence[Target]) -> None:
+        self.module = module
+        self._prefix = prefix
+        self._parts: dict[str, LinearPart] = {}
+        self._inputs: dict[str, InputStatistics] = {}
+        self._fed_by: dict[str, str] = {}
+        for target in targets:
+            linear_name = target.module.removeprefix(prefix)
+            linear = module.get_submodule(linear_name)
+            for part in target.parts:
+                self._parts[kind_of(part.module)] = _linear_part(linear, linear_name, part)
+
+    @property
+    def head_size(self) -> int:
+        return int(self.module.self_attn.head_dim)  # type: ignore[union-attr, arg-type]
+
+    def parts(self, kinds: Iterable[str] | None = None) -> list[LinearPart]:
+        """In the order in which they run; only those of the given kinds (`q`, `down`, …)."""
+        wanted = [kind for group in GROUPS for kind in group if kinds is None or kind in kinds]
+        return [self._parts[kind] for kind in wanted if kind in self._parts]
+
+    def part(self, kind: str) -> LinearPart | None:
+        return self._parts.get(kind)
+
+    def inputs_of(self, part: LinearPart) -> InputStatistics:
+        return self._inputs[_group_of(kind_of(part.name))]
+
+    def norms(self) -> Iterator[tuple[str, nn.Module]]:
+        """The norms that feed projections, with their names in the layer."""
+        for name in dict.fromkeys(self._fed_by.values()):
+            yield name, self.module.get_submodule(name)
+
+    def readers_of(self, norm: str) -> list[LinearPart]:
+        """The projections whose inputs are the norm's outputs."""
+        return [p for kind, p in self._parts.items() if self._fed_by.get(_group_of(kind)) == norm]
+
+    def floats(self, name: str, only: str = "") -> dict[str, Tensor]:
+        """Parameters of a module, by their names in the float checkpoint; only: one of them."""
+        module = self.module.get_submodule(name)
+        return {
+            f"{self._prefix}{name}.{key}": value.detach()
+            for key, value in module.named_parameters(recurse=False)
+            if not only or key == only
+        }
+
+    def set_float(self, name: str, value: Tensor) -> None:
+        """Set a parameter by its name in the float checkpoint."""
+        self.module.get_parameter(name.removeprefix(self._prefix)).data.copy_(value)
+
+    def gather(
+        self, forward: Callable[[Tensor], Tensor], batches: Iterable[Tensor], tokens: int, kinds: Sequence[str]
+    ) -> None:
+        """Run the batches and keep statistics of the inputs of those projections."""
+        inputs: dict[str, InputStatistics] = {}
+        produced: dict[str, Tensor] = {}
+        hooks = []
+        for name, module in self.module.named_modules():
+            if "norm" in name.rpartition(".")[2]:
+                hooks.append(module.register_forward_hook(_remember(produced, name)))
+        seen: set[str] = set()
+        for part in self.parts(kinds):
+            group = _group_of(kind_of(part.name))
+            if group not in seen:
+                seen.add(group)
+                linear = self.module.get_submodule(part.linear_name)
+                inputs[group] = InputStatistics(part.weight.shape[1], tokens, str(part.weight.device))
+                hook = _watch(inputs[group], produced, self._fed_by, group)
+                hooks.append(linear.register_forward_pre_hook(hook))
+        try:
+            for batch in batches:
+                forward(batch)
+                produced.clear()
+        finally:
+            for handle in hooks:
+                handle.remove()
+        for statistics in inputs.values():
+            statistics.finish()
+        self._inputs.update(inputs)
+
+
+def kind_of(module: str) -> str:
+    """`model.layers.0.mlp.gate_up_proj` -> `gate_up`."""
+    return module.rpartition(".")[2].removesuffix("_proj")
+
+
+def _group_of(kind: str) -> str:
+    return next(group[0] for group in GROUPS if kind in group)
+
+
+def _linear_part(linear: nn.Module, linear_name: str, part: Part) -> LinearPart:
+    rows = slice(part.start, part.stop)
+    weight: Tensor = linear.weight  # type: ignore[assignment]
+    bias = getattr(linear, "bias", None)
+    return LinearPart(
+        part.module, linear_name, weight.data[rows], None if bias is None else bias.data[rows], part.grid
+    )
+
+
+def _remember(produced: dict[str, Tensor], name: str) -> Callable[[nn.Module, object, Tensor], None]:
+    def hook(module: nn.Module, args: object, output: Tensor) -> None:
+        produced[name] = output
+
+    return hook
+
+
+def _watch(
+    statistics: InputStatistics, produced: dict[str, Tensor], fed_by: dict[str, str], group: str
+) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        for name, output in produced.items():
+            if output is args[0]:
+                fed_by[group] = name
+        statistics.add(args[0])
+
+    return hook

@@ -1,0 +1,205 @@
+"""Quantize with calibration data: one decoder layer at a time, each kept on disk as soon as it is done.
+
+The inputs of a layer come from the layers before it as they are already quantized. An interrupted run takes
+up the finished layers from their files, runs the data through them once more, and goes on with the same
+numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from modelpress.api import Checkpoint, CheckpointWriter
+from modelpress_plugins.quantize.activations import Activations
+from modelpress_plugins.quantize.decoder import LayeredDecoder
+from modelpress_plugins.quantize.grid import Codes, Grid
+from modelpress_plugins.quantize.inputs import InputStatistics
+from modelpress_plugins.quantize.layer import GROUPS, LayerView
+from modelpress_plugins.quantize.layout import declared_tensors, read_codes, tensors_of
+from modelpress_plugins.quantize.stream import Report, write_model
+from modelpress_plugins.quantize.targets import Part, Target, Targets
+from modelpress_plugins.quantize.weights import read_weight_rows, row_blocks
+from modelpress_plugins.tensors import SAFETENSORS_NAMES, as_bytes, read_tensor
+
+HEAD_ELEMENTS = 2**22
+"""Elements of the output layer that are quantized at once."""
+
+
+class Algorithm(Protocol):
+    """A calibrated way to quantize."""
+
+    def prepare(self, layer: LayerView) -> dict[str, Tensor]:
+        """Change the layer's weights before they are quantized, in place, such that the model computes the
+        same; the float tensors changed, by their names in the checkpoint."""
+
+    def quantize(self, weight: Tensor, grid: Grid, inputs: InputStatistics) -> Codes:
+        """weight: float32 (out, in)."""
+
+
+@dataclass(slots=True)
+class Calibration:
+    """What a calibrated run works with.
+
+    batches:    ids (rows, length)
+    sequential: gather the inputs of each projection after those before it in the layer are quantized
+    limit:      bytes of activations that may be in memory
+    scratch:    for activations past the limit
+    finished:   where finished layers are kept until the end
+    """
+
+    batches: Sequence[Tensor]
+    sequential: bool
+    limit: int
+    scratch: Path
+    finished: Path
+    progress: Callable[[int, int, str], None]
+
+    @property
+    def tokens(self) -> int:
+        return sum(batch.numel() for batch in self.batches)
+
+
+def quantize_layerwise(
+    checkpoint: Checkpoint,
+    decoder: LayeredDecoder,
+    config: Mapping[str, Any],
+    out: Path,
+    targets: Targets,
+    algorithm: Algorithm,
+    name: str,
+    calibration: Calibration,
+) -> Report:
+    """Quantize the layers, then the output layer, then write the whole model to out."""
+    total = len(decoder) + (targets.lm_head is not None)
+    with torch.no_grad():
+        hidden = first_activations(decoder, calibration)
+        for index in range(len(decoder)):
+            calibration.progress(index, total, "layers")
+            view = LayerView(decoder.layer(index), decoder.name(index), targets.of_layer(index))
+            file = calibration.finished / f"layer-{index:05d}.safetensors"
+            if file.is_file():
+                _restore(view, file)
+            else:
+                _quantize_layer(decoder, view, index, hidden, algorithm, calibration, file)
+            for batch in hidden:
+                batch.copy_(decoder.run(view.module, index, batch.to(decoder.device)))
+        if targets.lm_head is not None:
+            calibration.progress(total - 1, total, "layers")
+            _quantize_head(checkpoint, decoder, targets.lm_head, hidden, algorithm, calibration)
+    return _assemble(checkpoint, config, out, targets, name, calibration)
+
+
+def first_activations(decoder: LayeredDecoder, calibration: Calibration) -> Activations:
+    """The embedded ids."""
+    hidden: Activations | None = None
+    shapes = [(batch.shape[0], batch.shape[1]) for batch in calibration.batches]
+    for at, embedded in enumerate(decoder.embed(calibration.batches)):
+        if hidden is None:
+            hidden = Activations(shapes, embedded.shape[-1], calibration.limit, calibration.scratch)
+        hidden[at].copy_(embedded)
+    assert hidden is not None
+    return hidden
+
+
+def _quantize_layer(
+    decoder: LayeredDecoder,
+    view: LayerView,
+    index: int,
+    hidden: Activations,
+    algorithm: Algorithm,
+    calibration: Calibration,
+    file: Path,
+) -> None:
+    def forward(batch: Tensor) -> Tensor:
+        return decoder.run(view.module, index, batch.to(decoder.device))
+
+    every = [kind for group in GROUPS for kind in group]
+    view.gather(forward, hidden, calibration.tokens, every)
+    changed = algorithm.prepare(view)
+    done: dict[str, Codes] = {}
+    for at, group in enumerate(GROUPS):
+        if at and calibration.sequential:
+            view.gather(forward, hidden, calibration.tokens, group)
+        for part in view.parts(group):
+            codes = algorithm.quantize(part.weight, part.grid, view.inputs_of(part))
+            done[part.name] = codes
+            part.weight.copy_(codes.dequantize())
+    tensors = {n: t for module, codes in done.items() for n, t in tensors_of(module, codes).items()}
+    _save(file, {**tensors, **{n: t.float().cpu() for n, t in changed.items()}})
+
+
+def _restore(view: LayerView, file: Path) -> None:
+    """Bring a layer into the state in which it was when its file was written."""
+    with Checkpoint(file) as stored:
+        for name in stored.names():
+            if not name.endswith((".qweight", ".scales", ".qzeros")):
+                view.set_float(name, read_tensor(stored, name))
+        for part in view.parts():
+            part.weight.copy_(read_codes(stored, part.name, part.grid).dequantize())
+
+
+def _quantize_head(
+    checkpoint: Checkpoint,
+    decoder: LayeredDecoder,
+    head: Target,
+    hidden: Activations,
+    algorithm: Algorithm,
+    calibration: Calibration,
+) -> None:
+    """In blocks of rows: the rows of a weight are quantized each by itself."""
+    file = calibration.finished / "lm_head.safetensors"
+    if file.is_file():
+        return
+    norm = decoder.norm()
+    inputs = InputStatistics(head.columns, calibration.tokens, decoder.device)
+    for batch in hidden:
+        inputs.add(norm(batch.to(decoder.device)))
+    inputs.finish()
+    (part,) = head.parts
+    declared = declared_tensors(part.module, part.grid, (head.rows, head.columns))
+    with CheckpointWriter(calibration.finished, declared, stem="lm_head") as writer:
+        for start, stop in row_blocks(0, head.rows, head.columns, HEAD_ELEMENTS):
+            weight = read_weight_rows(checkpoint, head.tensor, start, stop).to(decoder.device)
+            for name, tensor in tensors_of(part.module, algorithm.quantize(weight, part.grid, inputs)).items():
+                writer.write(name, as_bytes(tensor.cpu()))
+
+
+def _save(file: Path, tensors: Mapping[str, Tensor]) -> None:
+    """All or nothing: the file gets its name when it is whole."""
+    declared = [(n, SAFETENSORS_NAMES[t.dtype], tuple(t.shape)) for n, t in tensors.items()]
+    with CheckpointWriter(file.parent, declared, stem=file.stem) as writer:
+        for name, tensor in tensors.items():
+            writer.write(name, as_bytes(tensor.cpu()))
+
+
+def _assemble(
+    checkpoint: Checkpoint,
+    config: Mapping[str, Any],
+    out: Path,
+    targets: Targets,
+    name: str,
+    calibration: Calibration,
+) -> Report:
+    stored = {file.stem: Checkpoint(file) for file in sorted(calibration.finished.glob("*.safetensors"))}
+    try:
+        changed = {
+            tensor: read_tensor(piece, tensor)
+            for piece in stored.values()
+            for tensor in piece.names()
+            if not tensor.endswith((".qweight", ".scales", ".qzeros"))
+        }
+
+        def pieces(target: Target, part: Part) -> Iterator[Codes]:
+            file = "lm_head" if target.layer is None else f"layer-{target.layer:05d}"
+            yield read_codes(stored[file], part.module, part.grid)
+
+        return write_model(checkpoint, config, out, targets, name, pieces, changed, calibration.progress)
+    finally:
+        for piece in stored.values():
+            piece.close()

@@ -1,0 +1,97 @@
+"""Who may import what: the rules that keep the core small, plugins honest and lists quick."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "core" / "modelpress"
+PLUGINS = ROOT / "plugins" / "modelpress_plugins"
+HEAVY = {
+    "accelerate", "bitsandbytes", "datasets", "numpy", "onnx", "onnx_ir", "onnxruntime", "onnxruntime_genai",
+    "pandas", "peft", "safetensors", "tokenizers", "torch", "transformers",
+}  # fmt: skip
+PROMISED = {"modelpress.api", "modelpress.testing"}
+
+
+def python_files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def top_level_names(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imported(path)}
+
+
+@pytest.mark.parametrize("path", python_files(CORE), ids=lambda p: p.relative_to(CORE).as_posix())
+def test_the_core_imports_no_heavy_library(path: Path) -> None:
+    if path.is_relative_to(CORE / "testing"):
+        pytest.skip("the contract kit runs in tests, beside the libraries")
+    assert not top_level_names(path) & HEAVY
+    assert "modelpress_plugins" not in top_level_names(path)
+
+
+@pytest.mark.parametrize("path", python_files(PLUGINS), ids=lambda p: p.relative_to(PLUGINS).as_posix())
+def test_plugins_import_only_what_is_promised(path: Path) -> None:
+    core = {name for name in imported(path) if name.partition(".")[0] == "modelpress"}
+    allowed = {name for name in core if any(name == p or name.startswith(p + ".") for p in PROMISED)}
+    assert core == allowed
+
+
+@pytest.mark.parametrize(
+    "path", sorted(p for p in PLUGINS.glob("*/__init__.py")), ids=lambda p: p.parent.name
+)
+def test_a_plugins_entry_module_is_light(path: Path) -> None:
+    allowed = set(sys.stdlib_module_names) | {"modelpress", "modelpress_plugins"}
+    assert top_level_names(path) <= allowed
+
+
+def loaded_after(*arguments: str) -> set[str]:
+    """Top-level modules that are loaded when a command has ended well."""
+    code = (
+        "import json, sys\nfrom modelpress.cli import main\n"
+        "try:\n    code = main(sys.argv[1:])\nexcept SystemExit as end:\n    code = end.code\n"
+        "print('\\n' + json.dumps([code or 0, sorted({m.partition('.')[0] for m in sys.modules})]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    status, modules = json.loads(done.stdout.splitlines()[-1])
+    assert status == 0, done.stdout + done.stderr
+    return set(modules)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("passes", "list"), ("systems", "list"), ("data", "list"), ("plugins", "list"), ("--help",)]
+)
+def test_listing_is_light(arguments: tuple[str, ...]) -> None:
+    assert not loaded_after(*arguments) & (HEAVY | {"pydantic", "rich"})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("validate", "examples/emotions/workflow.yaml"),
+        ("plan", "examples/emotions/workflow.yaml"),
+        ("schema",),
+        ("passes", "schema", "LoRA"),
+    ],
+)
+def test_planning_imports_no_heavy_library(arguments: tuple[str, ...]) -> None:
+    assert not loaded_after(*arguments) & HEAVY

@@ -1,0 +1,225 @@
+"""A package of small passes that behave well and badly, importable here and in the worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from modelpress.engine.job import Job, ModelInput, write_job
+
+PASSES = '''
+"""Small passes: some behave, some do not."""
+import json, os, signal, sys, time
+from modelpress.api import Options, PassError, UserError
+
+
+class Empty(Options):
+    text: str = ""
+    path: str | None = None
+
+
+def write(model, options, ctx):
+    print("a library prints this")
+    (ctx.out / "file.txt").write_text(options.text + (model.path / "file.txt").read_text())
+    if options.path:
+        (ctx.out / "data.txt").write_text(open(options.path).read())
+    ctx.progress(1, 2, "steps")
+    ctx.progress(2, 2, "steps")
+    ctx.report("loss", 0.5)
+    ctx.note("read this")
+    return ctx.artifact("text", meta={"pid": os.getpid()})
+
+
+def empty(model, options, ctx):
+    return ctx.artifact("text")
+
+
+def user_error(model, options, ctx):
+    raise UserError("The column 'tone' is missing.", "Name one of: mood.")
+
+
+def crash(model, options, ctx):
+    return 1 / 0
+
+
+def exit_early(model, options, ctx):
+    sys.exit(3)
+
+
+def out_of_memory(model, options, ctx):
+    raise MemoryError
+
+
+def killed(model, options, ctx):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def segfault(model, options, ctx):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def slow(model, options, ctx):
+    (ctx.checkpoint / "pid").write_text(str(os.getpid()))
+    ctx.progress(1, 100, "steps")
+    time.sleep(60)
+
+
+def wrong_format(model, options, ctx):
+    return ctx.artifact("other")
+
+
+def nothing(model, options, ctx):
+    return None
+
+
+def disk_full(model, options, ctx):
+    import errno
+    raise OSError(errno.ENOSPC, "No space left on device", str(ctx.out / "x"))
+
+
+def count(model, options, ctx):
+    return {"words": len((model.path / "file.txt").read_text().split())}
+
+
+def check(folder):
+    if not (folder / "file.txt").exists():
+        raise UserError("no file.txt")
+
+
+def load(artifact, device):
+    class Loaded:
+        def close(self):
+            (artifact.path.parent / "loaded").touch()
+    return Loaded()
+'''
+
+
+@pytest.fixture
+def passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of the package of passes."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "demo_passes.py").write_text(PASSES)
+    monkeypatch.syspath_prepend(str(source))
+    yield "demo_passes"
+    sys.modules.pop("demo_passes", None)
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    """An input model: one text file."""
+    folder = tmp_path / "input"
+    folder.mkdir()
+    (folder / "file.txt").write_text("one two three")
+    return folder
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, passes: str, model_folder: Path):
+    """Lay out a job folder for one of the passes; returns the folder."""
+
+    def make(function: str, number: int = 0, inputs: dict[str, Path] | None = None, **fields: object) -> Path:
+        folder = tmp_path / f"job-{function}-{number}"
+        folder.mkdir(exist_ok=True)
+        values: dict[str, object] = {
+            "kind": "pass",
+            "name": function,
+            "type": function.title(),
+            "run": f"{passes}:{function}",
+            "config": f"{passes}:Empty",
+            "options": {},
+            "model": ModelInput("model", "text", "content:1"),
+            "produces": "text",
+            **fields,
+        }
+        write_job(folder, Job(**values), {"model": model_folder, **(inputs or {})})  # type: ignore[arg-type]
+        return folder
+
+    return make
+
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Demo:
+    """A folder with a workflow over text files, and the demo plugin installed for its runs."""
+
+    folder: Path
+    site: Path
+    log: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        path = os.pathsep.join([str(self.site), *(p for p in sys.path if p and p != str(self.site))])
+        return {**os.environ, "PYTHONPATH": path, "DEMO_LOG": str(self.log), "MODELPRESS_CACHE": "unused"}
+
+    @property
+    def done(self) -> list[str]:
+        """The pieces of work really done so far."""
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def write(self, **changes: object) -> Path:
+        """The workflow file; changes replace top-level keys (None takes one out)."""
+        document: dict[str, object] = {
+            "input_model": {"type": "TextModel", "model_path": "model"},
+            "passes": {"first": {"type": "Append", "text": " more"}, "second": {"type": "Upper"}},
+            "cache_dir": "cache",
+            "output_dir": "output",
+            **changes,
+        }
+        path = self.folder / "workflow.json"
+        path.write_text(json.dumps({k: v for k, v in document.items() if v is not None}, indent=1))
+        return path
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "modelpress", *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line to its end."""
+        return subprocess.run(
+            self.command("run", str(self.folder / "workflow.json"), *arguments),
+            env=self.environment, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command line and leave it running."""
+        return subprocess.Popen(
+            self.command("run", str(self.folder / "workflow.json"), *arguments),
+            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    @property
+    def text(self) -> str:
+        """What the last run made."""
+        return (self.folder / "output" / "model" / "text.txt").read_text()
+
+
+@pytest.fixture
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Demo]:
+    """A workflow folder with a two-word model, and the demo plugin importable and discoverable."""
+    site = tmp_path / "site"
+    info = site / "demo_plugin-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: demo-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[modelpress]\ndemo = demo_plugin\n")
+    for name in ("demo_plugin", "demo_plugin_options"):
+        (site / f"{name}.py").write_text((HERE / f"{name}.py.txt").read_text())
+    folder = tmp_path / "work"
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "text.txt").write_text("one two")
+    log = tmp_path / "log"
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("DEMO_LOG", str(log))
+    made = Demo(folder, site, log)
+    made.write()
+    yield made
+    for name in ("demo_plugin", "demo_plugin_options"):
+        sys.modules.pop(name, None)

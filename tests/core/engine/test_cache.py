@@ -1,0 +1,130 @@
+"""The cache: whole or not at all, damage noticed, shared by processes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from modelpress.artifact import MANIFEST, Artifact, damaged_files
+from modelpress.engine.cache import Cache
+
+KEY = "k" * 64
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+def commit(cache: Cache, key: str = KEY, text: str = "weights") -> Artifact:
+    out = cache.job_folder(key) / "out"
+    (out / "sub").mkdir(parents=True)
+    (out / "model.bin").write_text(text)
+    (out / "sub" / "config.json").write_text("{}")
+    return cache.commit(out, Artifact(out, "text", key, meta={"task": "x"}), {"pass": "Test"})
+
+
+def test_a_committed_artifact_is_found_again(cache: Cache) -> None:
+    made = commit(cache)
+    found = cache.find(KEY, print)
+    assert found == made
+    assert found is not None
+    assert (found.path / "model.bin").read_text() == "weights"
+    assert cache.has(KEY)
+
+
+def test_what_is_not_there_is_not_found(cache: Cache) -> None:
+    assert cache.find(KEY, print) is None
+    assert not cache.has(KEY)
+
+
+@pytest.mark.parametrize("damage", ["cut", "edit", "remove", "add", "manifest"])
+def test_damage_is_noticed_and_taken_away(cache: Cache, damage: str) -> None:
+    path = commit(cache).path
+    if damage == "cut":
+        os.truncate(path / "model.bin", 3)
+    elif damage == "edit":
+        (path / "model.bin").write_text("WEIGHTS")
+    elif damage == "remove":
+        (path / "sub" / "config.json").unlink()
+    elif damage == "add":
+        (path / "extra").write_text("")
+    else:
+        (path / MANIFEST).write_text("{")
+    told: list[str] = []
+    assert cache.find(KEY, told.append) is None
+    assert "damaged" in told[0]
+    assert not path.exists()
+    assert commit(cache).path.exists()
+
+
+def test_an_edit_that_keeps_size_and_time_is_found_by_a_full_check(cache: Cache) -> None:
+    path = commit(cache).path
+    stat = (path / "model.bin").stat()
+    (path / "model.bin").write_text("WEIGHTS")
+    os.utime(path / "model.bin", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert damaged_files(path) == []
+    assert damaged_files(path, full=True) == ["model.bin: its content has changed"]
+
+
+def test_a_copied_artifact_with_new_times_is_still_whole(cache: Cache) -> None:
+    path = commit(cache).path
+    os.utime(path / "model.bin")
+    assert cache.has(KEY)
+
+
+def test_a_lock_makes_the_second_wait(cache: Cache) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with cache.lock(KEY, lambda: order.append("waits")):
+            order.append("second")
+
+    with cache.lock(KEY, lambda: order.append("never")):
+        thread = threading.Thread(target=second)
+        thread.start()
+        while not order:
+            time.sleep(0.01)
+        order.append("first")
+    thread.join()
+    assert order == ["waits", "first", "second"]
+
+
+def test_collect_keeps_what_was_used_last(cache: Cache) -> None:
+    for number, key in enumerate("abc"):
+        path = commit(cache, key * 64).path
+        os.utime(path / MANIFEST, (number + 1, number + 1))
+    entries = cache.entries()
+    assert [entry.key[0] for entry in entries] == ["c", "b", "a"]
+    freed = cache.collect(keep_bytes=entries[0].size)
+    assert freed == 2 * entries[0].size
+    assert [entry.key[0] for entry in cache.entries()] == ["c"]
+
+
+def test_collect_by_age(cache: Cache) -> None:
+    old, new = commit(cache, "a" * 64).path, commit(cache, "b" * 64).path
+    os.utime(old / MANIFEST, (1, 1))
+    cache.collect(older_than_days=1)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_clear_empties_but_leaves_what_is_in_work(cache: Cache) -> None:
+    commit(cache, "a" * 64)
+    commit(cache, "b" * 64)
+    cache.commit_numbers("n", {"metrics": {"x": 1}})
+    with cache.lock("b" * 64, lambda: None):
+        cache.clear()
+    assert [entry.key[0] for entry in cache.entries()] == ["b"]
+    assert cache.find_numbers("n") is None
+
+
+def test_numbers_are_kept_and_damage_counts_as_none(cache: Cache) -> None:
+    cache.commit_numbers("n", {"metrics": {"accuracy": 0.5}})
+    assert cache.find_numbers("n") == {"metrics": {"accuracy": 0.5}}
+    (cache.folder / "evaluations" / "n.json").write_text("{")
+    assert cache.find_numbers("n") is None

@@ -1,0 +1,112 @@
+"""The worker: what it answers to passes that behave and to passes that do not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelpress import worker
+from modelpress.events import Log, Progress, Report, decode_event
+from modelpress.engine.job import FormatCode
+
+
+def answer(folder: Path) -> dict:
+    worker.work(folder)
+    (name,) = [n for n in ("result.json", "error.json") if (folder / n).exists()]
+    return {"file": name, **json.loads((folder / name).read_text())}
+
+
+def test_a_pass_writes_its_artifact_and_its_events(make_job) -> None:
+    folder = make_job("write", options={"text": "new "})
+    result = answer(folder)
+    assert result["file"] == "result.json"
+    assert result["format"] == "text"
+    assert result["reports"] == {"loss": 0.5}
+    assert (folder / "out" / "file.txt").read_text() == "new one two three"
+    events = [decode_event(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert events[0] == Progress(1, 2, "steps")
+    assert Report("loss", 0.5) in events
+    assert Log("note", "read this") in events
+    assert not (folder / "scratch").exists()
+
+
+def test_an_input_path_reaches_the_pass_as_a_path(make_job, tmp_path: Path) -> None:
+    data = tmp_path / "data.json"
+    data.write_text("content")
+    folder = make_job("write", options={"path": {"$input": "data"}}, inputs={"data": data})
+    assert answer(folder)["file"] == "result.json"
+    assert (folder / "out" / "data.txt").read_text() == "content"
+
+
+@pytest.mark.parametrize(
+    ("function", "type_name", "text"),
+    [
+        ("user_error", "UserError", "column 'tone'"),
+        ("crash", "ZeroDivisionError", "division"),
+        ("exit_early", "PassError", "sys.exit(3)"),
+        ("out_of_memory", "PassError", "ran out of memory"),
+        ("wrong_format", "PassError", "promises 'text' but returned 'other'"),
+        ("nothing", "PassError", "returned NoneType"),
+        ("disk_full", "UserError", "disk is full"),
+        ("absent", "PassError", "has no 'absent'"),
+    ],
+)
+def test_a_failing_pass_becomes_an_answer(make_job, function: str, type_name: str, text: str) -> None:
+    result = answer(make_job(function))
+    assert result["file"] == "error.json"
+    assert result["type"] == type_name
+    assert text in result["message"]
+
+
+def test_a_missing_library_is_told_with_what_to_install(make_job) -> None:
+    folder = make_job("write", run="not_there.run:x", install_hint='pip install "modelpress[cpu]"')
+    result = answer(folder)
+    assert result["type"] == "MissingDependencyError"
+    assert "not_there" in result["message"]
+    assert result["hint"] == 'pip install "modelpress[cpu]"'
+
+
+def test_a_broken_output_is_not_accepted(make_job, passes: str) -> None:
+    formats = {"text": FormatCode(f"{passes}:check", "")}
+    result = answer(make_job("empty", formats=formats))
+    assert result["type"] == "PassError"
+    assert "left a broken text: no file.txt" in result["message"]
+
+
+def test_the_last_output_is_loaded_once(make_job, passes: str) -> None:
+    formats = {"text": FormatCode(f"{passes}:check", f"{passes}:load")}
+    folder = make_job("write", formats=formats, load_once=True)
+    assert answer(folder)["file"] == "result.json"
+    assert (folder / "loaded").exists()
+
+
+def test_a_metric_gives_numbers(make_job) -> None:
+    result = answer(make_job("count", kind="metric"))
+    assert result["metrics"] == {"words": 3.0}
+
+
+def test_the_worker_runs_as_a_command(make_job, tmp_path: Path) -> None:
+    folder = make_job("write")
+    path = ":".join([str(tmp_path / "source"), *(p for p in sys.path if p)])
+    done = subprocess.run(
+        [sys.executable, "-m", "modelpress.worker", str(folder)], env={"PYTHONPATH": path}, check=False
+    )
+    assert done.returncode == 0
+    assert (folder / "result.json").exists()
+
+
+def test_the_worker_imports_no_heavy_library(make_job, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from modelpress import worker; worker.work(Path(sys.argv[1]));"
+        "print([m for m in ('torch', 'numpy', 'transformers', 'rich', 'click') if m in sys.modules])"
+    )
+    path = ":".join([str(tmp_path / "source"), *(p for p in sys.path if p)])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(make_job("write"))],
+        env={"PYTHONPATH": path}, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,262 @@
+"""What the plan says of an input model: it reads headers and small files only, and asks no network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modelpress.api import UserError
+from modelpress_plugins.huggingface.config import HfModelOptions
+from modelpress_plugins.huggingface.formats import check_hf_model
+from modelpress_plugins.huggingface.open_model import open_model
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def model(model_folder: Path, tmp_path: Path) -> Path:
+    """A copy that a test may spoil."""
+    return Path(shutil.copytree(model_folder, tmp_path / "tiny"))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def adapter(model_folder: Path, tmp_path: Path) -> Path:
+    return make_adapter(model_folder, tmp_path / "adapter")
+
+
+def make_adapter(base: Path, folder: Path) -> Path:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    loaded = AutoModelForCausalLM.from_pretrained(base)
+    get_peft_model(loaded, LoraConfig(r=4, target_modules=["qkv_proj"])).save_pretrained(folder)
+    return folder
+
+
+def cache_snapshot(hub: Path, name: str, source: Path) -> Path:
+    folder = hub / f"models--{name.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(COMMIT)
+    return Path(shutil.copytree(source, folder / "snapshots" / COMMIT))
+
+
+def opened(told: Any, path: Path | str, **given: Any) -> Any:
+    return open_model(HfModelOptions.parse({"model_path": str(path), **given}), told)
+
+
+def change_config(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+def test_a_folder_gives_its_config_and_size(told: Any, model: Path) -> None:
+    facts = opened(told, model)
+    assert (facts.format, facts.path, facts.identity) == ("hf-model", model, "")
+    assert facts.config["model_type"] == "phi3"
+    assert facts.size == sum(p.stat().st_size for p in model.glob("*.safetensors")) - header(model)
+    assert facts.meta["task"] == "text-generation"
+    assert told.problems == told.notes == []
+
+
+def header(model: Path) -> int:
+    return 8 + int.from_bytes((model / "model.safetensors").read_bytes()[:8], "little")
+
+
+def test_a_missing_folder_is_told_and_never_asked_of_the_hub(told: Any, model: Path) -> None:
+    told.offline = False
+    assert opened(told, model.with_name("tinny")) is None
+    assert "does not exist" in told.text
+    assert "Did you mean 'tiny'?" in told.text
+
+
+def test_a_folder_without_config_is_told(told: Any, model: Path) -> None:
+    (model / "config.json").unlink()
+    opened(told, model)
+    assert "has no config.json" in told.text
+
+
+def test_an_adapter_given_as_a_model_is_told(told: Any, adapter: Path) -> None:
+    opened(told, adapter)
+    assert "give it as adapter_path" in told.text
+
+
+def test_truncated_weights_are_told(told: Any, model: Path) -> None:
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    opened(told, model)
+    assert "model.safetensors" in told.text
+    with pytest.raises(UserError):
+        check_hf_model(model)
+
+
+def test_weights_in_pickles_only_are_refused(told: Any, model: Path) -> None:
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+    opened(told, model)
+    assert "pickle" in told.text
+    assert "save_pretrained" in told.text
+
+
+def test_a_missing_tokenizer_is_told(told: Any, model: Path) -> None:
+    for file in model.glob("tokenizer*"):
+        file.unlink()
+    opened(told, model)
+    assert "has no tokenizer" in told.text
+
+
+def test_code_that_is_needed_is_told_unless_trusted(told: Any, model: Path) -> None:
+    code = {"AutoConfig": "configuration_x.XConfig", "AutoModelForCausalLM": "modeling_x.XForCausalLM"}
+    change_config(model, model_type="strange", auto_map=code)
+    opened(told, model)
+    ((message, _, option),) = told.problems
+    assert "configuration_x.py, modeling_x.py" in message
+    assert option == "load_kwargs.trust_remote_code"
+    told.problems.clear()
+    facts = opened(told, model, load_kwargs={"trust_remote_code": True})
+    assert facts.meta["trust_remote_code"] is True
+    assert told.problems == []
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_code_of_an_architecture_that_transformers_carries_is_not_run(
+    told: Any, model: Path, trust: bool
+) -> None:
+    change_config(model, auto_map={"AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM"})
+    facts = opened(told, model, load_kwargs={"trust_remote_code": trust})
+    assert facts.meta["trust_remote_code"] is False
+    assert "modeling_phi3.py" in told.notes[0]
+    assert told.problems == []
+
+
+def test_another_task_is_told(told: Any, model: Path) -> None:
+    opened(told, model, task="text-classification")
+    assert "'text-classification' is not supported" in told.text
+
+
+def test_options_of_from_pretrained_travel_in_meta(told: Any, model: Path) -> None:
+    kwargs = {
+        "torch_dtype": "float32",
+        "attn_implementation": "eager",
+        "quantization_method": "bitsandbytes",
+        "quantization_config": {"load_in_4bit": True},
+    }
+    meta = opened(told, model, load_kwargs=kwargs).meta
+    assert meta["load_kwargs"] == {"torch_dtype": "float32", "attn_implementation": "eager"}
+    assert meta["quantization"] == {"load_in_4bit": True}
+
+
+def test_a_cached_hub_model_is_found_by_its_commit(told: Any, model: Path, hub: Path) -> None:
+    snapshot = cache_snapshot(hub, "org/tiny", model)
+    facts = opened(told, "org/tiny")
+    assert (facts.path, facts.identity) == (snapshot, f"hub:org/tiny@{COMMIT}")
+    assert told.problems == []
+
+
+def test_offline_an_absent_hub_model_is_told_with_what_to_do(told: Any, hub: Path) -> None:
+    assert opened(told, "org/absent") is None
+    assert "the run is offline" in told.text
+    assert "hf download org/absent" in told.text
+
+
+def test_offline_by_the_environment(told: Any, hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told.offline = False
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert opened(told, "org/absent") is None
+    assert "the run is offline" in told.text
+
+
+def test_online_an_absent_hub_model_is_left_to_be_fetched(
+    told: Any, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
+    told.offline = False
+    facts = opened(told, "org/absent")
+    assert (facts.path, facts.identity) == (None, "")
+    assert told.problems == []
+
+
+def test_a_half_fetched_snapshot_does_not_count(told: Any, model: Path, hub: Path) -> None:
+    (cache_snapshot(hub, "org/tiny", model) / "model.safetensors").unlink()
+    assert opened(told, "org/tiny") is None
+    assert "not wholly" in told.text
+
+
+def test_an_mlflow_folder_is_opened_with_its_tokenizer_apart(
+    told: Any, model: Path, tmp_path: Path
+) -> None:
+    mlflow = tmp_path / "mlflow"
+    tokenizer = mlflow / "data" / "tokenizer"
+    tokenizer.mkdir(parents=True)
+    for file in model.glob("tokenizer*"):
+        file.rename(tokenizer / file.name)
+    model.rename(mlflow / "data" / "model")
+    (mlflow / "MLmodel").write_text("flavors:\n  hftransformersv2: {}\n")
+    facts = opened(told, mlflow)
+    assert facts.path == mlflow / "data" / "model"
+    assert facts.meta["tokenizer_path"] == str(tokenizer)
+    assert told.problems == []
+
+
+def test_an_adapter_comes_with_its_base(told: Any, model_folder: Path, adapter: Path) -> None:
+    facts = opened(told, model_folder, adapter_path=str(adapter))
+    assert (facts.format, facts.path) == ("hf-adapter", adapter)
+    assert (facts.base.format, facts.base.path) == ("hf-model", model_folder)
+    assert facts.config["model_type"] == "phi3"
+    assert told.problems == []
+
+
+def test_an_adapter_of_another_base_is_told(
+    told: Any, model_folder: Path, adapter: Path, tmp_path: Path
+) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM
+
+    size = {"vocab_size": 400, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    wider, other = tmp_path / "wider", tmp_path / "other"
+    Phi3ForCausalLM(Phi3Config(hidden_size=32, pad_token_id=0, **size)).save_pretrained(wider)
+    LlamaForCausalLM(LlamaConfig(hidden_size=64, **size)).save_pretrained(other)
+    for folder in (wider, other):
+        for file in model_folder.glob("tokenizer*"):
+            shutil.copy(file, folder)
+    opened(told, wider, adapter_path=str(adapter))
+    opened(told, other, adapter_path=str(adapter))
+    first, second = (message for message, _, _ in told.problems)
+    assert "the adapter's factor 64" in first
+    assert "nor any other module that the adapter changes" in second
+
+
+def test_planning_imports_no_heavy_library(model_folder: Path, tones: Path) -> None:
+    script = f"""
+import sys
+import modelpress_plugins.huggingface as plugin
+assert "pydantic" not in sys.modules
+from modelpress_plugins.huggingface.config import HfModelOptions
+from modelpress_plugins.huggingface.data_config import HuggingfaceOptions
+from modelpress_plugins.huggingface.open_model import open_model
+from modelpress_plugins.huggingface.peek import peek_huggingface
+
+class Told:
+    offline = True
+    def problem(self, *a, **k): raise SystemExit(str(a))
+    def note(self, *a): pass
+
+assert open_model(HfModelOptions.parse({{"model_path": {str(model_folder)!r}}}), Told())
+load = {{"data_files": {str(tones)!r}}}
+pre = {{"text_cols": "tone"}}
+options = HuggingfaceOptions.parse({{"load_dataset_config": load, "pre_process_data_config": pre}})
+assert peek_huggingface(options, Told()).rows == 10
+heavy = {{"torch", "transformers", "datasets", "numpy", "peft", "safetensors", "huggingface_hub"}}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, env={"PYTHONPATH": ":".join(sys.path)})
