@@ -21,8 +21,8 @@ from typing import Literal
 import psutil
 
 from modelpress import __version__
-from modelpress.registry import BrokenPlugin, Registry
 from modelpress.engine.cache import default_cache_folder
+from modelpress.registry import BrokenPlugin, Registry
 
 Verdict = Literal["ok", "note", "warning", "broken"]
 

@@ -20,10 +20,10 @@ A plugin is a module named by an entry point of the group `modelpress`:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pluggy
 
-from modelpress.events import Event
 from modelpress.specs import (
     DataContainerSpec,
     FormatSpec,
@@ -33,6 +33,9 @@ from modelpress.specs import (
     ResourceSpec,
     SystemSpec,
 )
+
+if TYPE_CHECKING:
+    from modelpress.events import Event
 
 API_VERSION = 1
 ENTRY_POINT_GROUP = "modelpress"

@@ -11,8 +11,6 @@ from importlib.metadata import Distribution, EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 
-import xxhash
-
 
 class Provider:
     """Who brings an entry point."""
@@ -65,7 +63,9 @@ class Provider:
     def source_digest(self) -> str:
         """XXH3-128 over the Python files of the plugin's top-level package: what an editable install's
         version cannot say. 32 hex digits."""
-        state = xxhash.xxh3_128()
+        from xxhash import xxh3_128  # noqa: PLC0415 - every command loads this module, few ask for digests
+
+        state = xxh3_128()
         for root in self.folders:
             files = [root] if root.is_file() else sorted(root.rglob("*.py"))
             for file in files:

@@ -257,7 +257,7 @@ def resolve(reference: str, what: str = "", distribution: str = "") -> Any:
         raise UserError(f"The plugin behind {who} is at fault: {reference}: {error}.") from error
     except ImportError as error:
         raise MissingDependencyError(f"{who} cannot be loaded: {error}.") from error
-    except Exception as error:  # noqa: BLE001 - a module of a plugin may raise anything while it is imported
+    except Exception as error:
         told = f"{type(error).__name__}: {error}"
         raise UserError(f"The plugin behind {who} is at fault: {reference}: {told}.") from error
 

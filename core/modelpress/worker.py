@@ -23,9 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 from modelpress.artifact import Artifact
 from modelpress.context import Accelerator, DataSource, LoadedModel
-from modelpress.errors import MissingDependencyError, ModelpressError, PassError, UserError
-from modelpress.events import EventFile, JSONValue, Log, Progress, Report
-from modelpress.memory import PeakMemory
 from modelpress.engine.job import (
     Job,
     input_path,
@@ -35,6 +32,9 @@ from modelpress.engine.job import (
     write_error,
     write_result,
 )
+from modelpress.errors import MissingDependencyError, ModelpressError, PassError, UserError
+from modelpress.events import EventFile, JSONValue, Log, Progress, Report
+from modelpress.memory import PeakMemory
 
 if TYPE_CHECKING:
     from modelpress.options import Options

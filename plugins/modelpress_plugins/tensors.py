@@ -58,7 +58,7 @@ def from_bytes(data: memoryview | bytearray, dtype: torch.dtype, shape: tuple[in
 
 def as_bytes(tensor: Tensor) -> memoryview:
     """The tensor's bytes in row order; without a copy when it is contiguous."""
-    return memoryview(tensor.detach().contiguous().flatten().view(torch.uint8).numpy())
+    return tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data
 
 
 def torch_dtype(name: str, tensor: str) -> torch.dtype:

@@ -33,6 +33,9 @@ _PLACE = re.compile(r"\{[^{}\n]*\}")
 @click.argument("phrase", required=False)
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=256, show_default=True)
 @click.option("--prompt-template", metavar="TEXT", help="The prompt, with {} where the phrase goes.")
+@click.option(
+    "--workflow", type=click.Path(path_type=Path), help="Take the prompt from this workflow's data."
+)
 @click.option("--raw", is_flag=True, help="The phrase is the whole prompt: no template.")
 @click.option("--chat", is_flag=True, help="Use the chat template of the model's tokenizer.")
 @click.option("--system", "system_message", metavar="TEXT", help="System message; implies --chat.")
@@ -42,6 +45,7 @@ def command(
     phrase: str | None,
     max_new_tokens: int,
     prompt_template: str | None,
+    workflow: Path | None,
     raw: bool,
     chat: bool,
     system_message: str | None,
@@ -52,10 +56,16 @@ def command(
     A model that was trained with a prompt template gets the phrase in that template.
     """
     chat = chat or system_message is not None
-    if sum((raw, chat, prompt_template is not None)) > 1:
-        raise click.UsageError("--raw, --chat (or --system) and --prompt-template exclude each other.")
+    if sum((raw, chat, prompt_template is not None, workflow is not None)) > 1:
+        raise click.UsageError(
+            "--raw, --chat (or --system), --prompt-template and --workflow exclude each other."
+        )
     text = phrase if phrase is not None else _read_stdin()
+    if not text.strip():
+        raise click.UsageError("The phrase is empty.")
     registry = Registry.load()
+    if workflow is not None:
+        prompt_template = trained_prompt(workflow, registry)
     meta = find_artifact(model, registry).meta
     _quieten_libraries()
     opened: Any = load_model(model, registry, device)
@@ -73,11 +83,11 @@ def command(
 
 
 def fill(template: str, phrase: str) -> str:
-    """The template with its one placeholder (`{}` or `{name}`, as often as it stands there) replaced.
+    """The template with its placeholder replaced: `{}`, or the one `{name}` that is in it.
 
-    Other braces are left alone. Raises UserError when there is none, or more than one.
+    Other braces are left alone. Raises UserError when there is no placeholder, or more than one.
     """
-    names = set(_PLACE.findall(template))
+    names = {"{}"} if "{}" in template else set(_PLACE.findall(template))
     if len(names) != 1:
         found = ", ".join(sorted(names)) or "none"
         raise UserError(
@@ -87,6 +97,33 @@ def fill(template: str, phrase: str) -> str:
     return template.replace(names.pop(), phrase)
 
 
+def trained_prompt(file: Path, registry: Registry) -> str:
+    """The prompt that the workflow's first training pass saw: its data's template up to the answer.
+
+    Raises UserError when no pass names training data with a template that has a question and an answer.
+    """
+    # Only here: reading a workflow takes pydantic, and most questions come without one.
+    from modelpress.config.load import load_workflow  # noqa: PLC0415
+
+    workflow = load_workflow(file, registry)
+    for choice in workflow.passes:
+        data = workflow.data.get(choice.data.get("train", ""))
+        options = data.options.canonical() if data and data.options else {}
+        template = (options.get("pre_process_data_config") or {}).get("text_template") or ""
+        if prompt := _before_answer(template):
+            return prompt
+    raise UserError(
+        f"{file} trains with no text_template of a question and an answer.", "Use --prompt-template."
+    )
+
+
+def _before_answer(template: str) -> str:
+    """The template up to its last placeholder; empty when only one is in it. `{{` stands for `{` there."""
+    places = list(re.finditer(r"(?<!\{)\{[^{}]+\}", template))
+    prompt = template[: places[-1].start()] if len(places) > 1 else ""
+    return prompt.replace("{{", "{").replace("}}", "}")
+
+
 def _read_stdin() -> str:
     if sys.stdin.isatty():
         raise click.UsageError("There is no phrase to put to the model.")
@@ -94,9 +131,9 @@ def _read_stdin() -> str:
 
 
 def _quieten_libraries() -> None:
-    """The answer is what was asked for, not transformers' advice; and a folder needs no network."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    """The answer is what was asked for, not transformers' advice and bars; and a folder needs no network."""
+    for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("TQDM_DISABLE", "1"), ("HF_HUB_OFFLINE", "1")):
+        os.environ.setdefault(name, value)
 
 
 def _ids(tokenizer: Any, prompt: str, *, special: bool = True) -> list[int]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 
-@dataclass(frozen=True, slots=True)
-class Lazy:
+class Lazy(NamedTuple):
     """A command that is known by name: `command` in the module modelpress.cli.<module>.
 
     summary stands here, so that the list of commands imports none of them.
@@ -45,8 +42,10 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in self._lazy:
-            near = get_close_matches(args[0], self._lazy, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else "`modelpress --help` lists the commands."
+            # Only here: nothing but a mistake needs it.
+            from modelpress.config.nearest import did_you_mean  # noqa: PLC0415
+
+            hint = did_you_mean(args[0], self._lazy, what="There are")
             raise click.UsageError(f"There is no command {args[0]!r}. {hint}", ctx)
         return super().resolve_command(ctx, args)
 

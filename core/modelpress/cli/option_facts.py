@@ -105,7 +105,8 @@ def print_options(options: Sequence[OptionFacts]) -> None:
     for option in options:
         default = "required" if option.required else f"default {option.default}" if option.default else ""
         facts = ", ".join(fact for fact in (takes(option), option.limits, default) if fact)
-        click.echo(f"  {click.style(option.name, bold=True)}  ({facts})")
+        line = click.wrap_text(f"{option.name}  ({facts})", width, "  ", "      ")
+        click.echo(line.replace(option.name, click.style(option.name, bold=True), 1))
         if option.description:
             click.echo(click.wrap_text(option.description, width, "      ", "      "))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from modelpress.cli.text import examples, json_option, page_width, print_json, print_table
+from modelpress.cli.text import examples, json_option, page_width, print_json, print_table, say
 from modelpress.registry import Registered, Registry
 from modelpress.specs import PassSpec
 
@@ -84,7 +84,7 @@ def _facts(entry: Registered[PassSpec]) -> dict[str, Any]:
 
 def _print_facts(entry: Registered[PassSpec]) -> None:
     spec = entry.spec
-    click.echo(f"{click.style(spec.name, bold=True)}: {spec.summary}\n")
+    say(f"{spec.name}: {spec.summary}\n")
     needs = ", ".join(spec.requires) or "nothing more"
     install = f" (pip install '{entry.distribution}[{spec.extra}]')" if spec.extra else ""
     old = [f"{rename.old} (now {rename.new})" for rename in spec.renames if rename.new]

@@ -19,7 +19,8 @@ from modelpress.cli.text import (
     shorten_path,
     size,
 )
-from modelpress.engine.plan import Plan
+from modelpress.engine.plan import Plan, Step
+from modelpress.engine.systems import OpenSystems
 from modelpress.registry import Registry
 
 

@@ -59,9 +59,8 @@ def problems_as_json(problems: Sequence[Problem]) -> list[dict[str, Any]]:
 def tell_notes(plan: Plan) -> None:
     """What was translated from an older form, and what the plan noticed; on stdout."""
     if plan.translations:
-        click.echo(
-            f"{plural(len(plan.translations), 'older spelling')} (`modelpress migrate` rewrites them):"
-        )
+        spellings = plural(len(plan.translations), "older spelling")
+        say(f"{spellings} (`modelpress migrate` rewrites them):")
     for translation in plan.translations:
         line = f"line {translation.where.line}" if translation.where and translation.where.line else ""
         say(f"  {line:<9}{replace(translation, where=None)}", " " * 11)

@@ -92,8 +92,9 @@ def closing_line(event: Event, *, resumed: bool = False) -> str:
 
 
 def step_title(event: StepStarted | StepFinished | StepFailed) -> str:
-    """`[1/3] LoRA lora`"""
-    return f"[{event.index}/{event.total}] {event.pass_type} {event.name}"
+    """`[1/3] LoRA lora`; a name that is the type's own is not said twice."""
+    name = "" if event.name == event.pass_type else f" {event.name}"
+    return f"[{event.index}/{event.total}] {event.pass_type}{name}"
 
 
 def log_level(verbose: int, level: str | None) -> str:

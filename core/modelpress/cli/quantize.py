@@ -51,7 +51,7 @@ class AlgorithmCommand(click.Command):
         with formatter.section("Options"):
             formatter.write_dl(_help_records(super().get_params(ctx), ctx))
         if entry is not None:
-            with formatter.section(f"Options of {entry.spec.name} ({entry.spec.summary})"):
+            with formatter.section(f"Options of {entry.spec.name}"):
                 formatter.write_dl(_help_records(options, ctx))
             return
         known = [(e.spec.name.lower(), e.spec.summary) for e in algorithms(Registry.load())]
@@ -114,6 +114,8 @@ def command(
     workflow = one_pass_workflow(model, entry.spec.name, values, trust_remote_code=trust_remote_code)
     if data is not None:
         _add_data(workflow, entry, data, text_template)
+    elif _needs_data(entry):
+        raise UserError(f"{entry.spec.name} calibrates on data.", "Name a file of text: --data train.json")
     with tempfile.TemporaryDirectory(prefix="modelpress-") as folder:
         file = Path(folder) / "quantize.json"
         file.write_text(json.dumps(workflow, indent=2), encoding="utf-8")
@@ -232,6 +234,11 @@ def _add_data(
     ]
     for options in workflow["passes"].values():
         options.update(dict.fromkeys(names[:1], _DATA))
+
+
+def _needs_data(entry: Registered[PassSpec]) -> bool:
+    options = entry.resolve(entry.spec.config)
+    return any(options.model_fields[name].is_required() for name in _data_options(options))
 
 
 def _data_options(options: type[Options]) -> list[str]:

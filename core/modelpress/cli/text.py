@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -75,6 +74,8 @@ def page_width() -> int:
 
 def print_json(value: Any) -> None:
     """Write JSON for programs: indented, in UTF-8, keys in the order given."""
+    import json  # noqa: PLC0415  a table is drawn without it
+
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 

@@ -118,7 +118,7 @@ class Choices:
         data_name = node.text("data_config")
         if data_name and "data_config" not in (type(options).model_fields if options else ()):
             self._require_data(data_name, f"{path}.data_config", name)
-            data = {"eval": data_name, **data}
+            data = {"data": data_name, **data}
         sub_types = node.mapping.get("sub_types")
         subs = tuple(s for item in (sub_types.items if sub_types else ()) if (s := _sub_metric(item)))
         return MetricChoice(name, type_name, found, options, data, subs, path)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The name most like the given one; None when none is. Case, `-`, `_` and blanks do not count."""
+    from difflib import get_close_matches  # noqa: PLC0415 - every command loads this module, few misspell
+
     by_folded: dict[str, str] = {}
     for candidate in names:
         by_folded.setdefault(_fold(candidate), candidate)

@@ -19,7 +19,7 @@ from modelpress.config.problems import Problems
 from modelpress.config.tree import Node, Scalar
 from modelpress.errors import Location, Problem, UserError, WorkflowError
 
-_MOST_NODES = 200_000  # aliases may multiply a small file without end
+_MOST_NODES = 50_000  # aliases may multiply a small file without end
 _TAG = "tag:yaml.org,2002:"
 _RESOLVERS = (
     ("null", r"~|null|Null|NULL|", "~nN\0"),

@@ -219,7 +219,7 @@ def _inside(annotation: Any) -> Any:
 
 def _nearest_key(key: str, names: Sequence[str], other_names: Mapping[str, str]) -> str:
     near = nearest(key, [*names, *other_names])
-    if near in other_names:
+    if near is not None and near in other_names:
         return f"Did you mean {other_names[near]!r}?"
     return did_you_mean(key, names, what="It has")
 

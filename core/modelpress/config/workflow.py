@@ -134,7 +134,7 @@ class SubMetric:
 class MetricChoice:
     """One metric of an evaluator. registered and options are None when wrong (told as problems).
 
-    data: role -> name in `data_configs`; a plain `data_config` key counts as role `eval` where the
+    data: role -> name in `data_configs`; a plain `data_config` key counts as role `data` where the
           metric's options have no field of that name
     sub_metrics: empty when the workflow names none: all that the metric gives
     path: for `LoadedWorkflow.locate`, `evaluators.common.metrics.0`

@@ -16,11 +16,11 @@ import xxhash
 from pydantic import BaseModel, ValidationError
 
 from modelpress.config.nearest import nearest
+from modelpress.engine.job import INPUT_MARK
 from modelpress.errors import ModelpressError
 from modelpress.identity import DigestMemo, content_identity
 from modelpress.options import DataRole, Options, Resource
 from modelpress.registry import Registered, Registry
-from modelpress.engine.job import INPUT_MARK
 from modelpress.specs import ResourceSpec
 
 
@@ -69,9 +69,11 @@ def resolve_options(options: Options, prefix: str, place: Place, tell: Tell) -> 
     prefix: begins the names of the inputs found, so that those of two data configs differ.
     """
     resolver = _Resolver(prefix, place, tell)
-    here, job, key = options.canonical(), options.canonical(), options.canonical()
+    # Only what the user wrote, so that a plan function can tell it from a default.
+    here = options.model_dump(mode="json", exclude_unset=True)
+    job, key = options.canonical(), options.canonical()
     for path, marker in marked_fields(type(options), options):
-        value = _get(here, path)
+        value = _get(job, path)
         if value is None:
             continue
         faces = resolver.resolve(value, marker, ".".join(path))
@@ -185,5 +187,5 @@ def _get(values: Mapping[str, Any], path: tuple[str, ...]) -> Any:
 def _set(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     current = values
     for name in path[:-1]:
-        current = current[name]
+        current = current.setdefault(name, {})
     current[path[-1]] = value

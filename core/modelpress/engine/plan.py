@@ -20,15 +20,15 @@ from modelpress.config.workflow import (
     Translation,
 )
 from modelpress.context import Accelerator, DataFacts, ModelFacts, System
+from modelpress.engine.cache import Cache
+from modelpress.engine.inputs import Place, ResolvedOptions, resolve_options
+from modelpress.engine.keys import step_key
+from modelpress.engine.systems import OpenSystems
 from modelpress.errors import HostError
 from modelpress.identity import content_identity
 from modelpress.memory import available_memory
 from modelpress.options import Options
 from modelpress.registry import Registered, Registry
-from modelpress.engine.cache import Cache
-from modelpress.engine.inputs import Place, ResolvedOptions, resolve_options
-from modelpress.engine.keys import step_key
-from modelpress.engine.systems import OpenSystems
 from modelpress.specs import MetricSpec, PassSpec
 
 

@@ -11,15 +11,15 @@ from typing import Any
 
 from modelpress.artifact import Artifact
 from modelpress.config.load import load_workflow
-from modelpress.errors import Interrupted, UserError
-from modelpress.events import Event, Log, RunFinished, StepFailed, StepFinished, StepStarted
-from modelpress.registry import Registry
 from modelpress.engine.cache import Cache, default_cache_folder
 from modelpress.engine.export import check_output_dir, export_model
 from modelpress.engine.plan import Measurement, Plan, Step, make_plan
 from modelpress.engine.record import RunRecord, StepRecord
 from modelpress.engine.step import JobOutcome, StepRunner
 from modelpress.engine.systems import OpenSystems
+from modelpress.errors import Interrupted, UserError
+from modelpress.events import Event, Log, RunFinished, StepFailed, StepFinished, StepStarted
+from modelpress.registry import Registry
 
 OnEvent = Callable[[Event], None]
 

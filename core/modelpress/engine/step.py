@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.artifact import Artifact
-from modelpress.errors import HostError, MissingDependencyError, UserError, error_from_record
-from modelpress.events import Event, Log, Progress
-from modelpress.registry import Registered, Registry
 from modelpress.engine.cache import Cache
 from modelpress.engine.inputs import RemoteResource
 from modelpress.engine.job import (
@@ -24,6 +21,9 @@ from modelpress.engine.job import (
 )
 from modelpress.engine.plan import DataPlan, Measurement, Plan, Step
 from modelpress.engine.systems import OpenSystems
+from modelpress.errors import HostError, MissingDependencyError, UserError, error_from_record
+from modelpress.events import Event, Log, Progress
+from modelpress.registry import Registered, Registry
 from modelpress.specs import FormatSpec
 from modelpress.worker import DATA_FOLDER_INPUT
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from modelpress import worker
 from modelpress.config.workflow import LoadedWorkflow
 from modelpress.context import System
+from modelpress.engine.process import EventReader
 from modelpress.events import Event
 from modelpress.registry import Registry
-from modelpress.engine.process import EventReader
 from modelpress.specs import SystemSpec
 
 DEFAULT_SYSTEM = "local"

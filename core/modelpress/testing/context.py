@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 from modelpress.artifact import Artifact
-from modelpress.events import EventFile
-from modelpress.registry import Registry
+from modelpress.context import Accelerator, DataFacts, ModelFacts
 from modelpress.engine.job import FormatCode, Job, ModelInput, write_job
-from modelpress.specs import FormatSpec
+from modelpress.events import EventFile
+from modelpress.registry import Registered, Registry
+from modelpress.specs import FormatSpec, PassSpec
 from modelpress.worker import WorkerContext
 
 
 def pass_context(
-    folder: Path, *, seed: int = 0, registry: Registry | None = None, name: str = "test"
+    folder: Path,
+    *,
+    seed: int = 0,
+    registry: Registry | None = None,
+    name: str = "test",
+    produces: str = "",
 ) -> WorkerContext:
     """A PassContext whose `out` and `scratch` are empty and whose `checkpoint` is as the last call left it.
 
@@ -33,7 +41,7 @@ def pass_context(
         config="",
         options={},
         model=ModelInput(input="model", format="", key=""),
-        produces="",
+        produces=produces,
         formats=formats,
         seed=seed,
     )
@@ -42,6 +50,73 @@ def pass_context(
     return WorkerContext(folder, job, EventFile(folder / "events.jsonl"))
 
 
+def run_pass(
+    registered: Registered[PassSpec],
+    model: Artifact,
+    options: Mapping[str, Any],
+    folder: Path,
+    *,
+    registry: Registry,
+    seed: int = 0,
+) -> Artifact:
+    """Run a pass to its end and check its promise as the worker does: format, place, the format's own check.
+
+    options are what a user writes. Raises pydantic.ValidationError for those, PassError for a broken promise.
+    """
+    spec = registered.spec
+    produces = model.format if spec.produces == "same" else spec.produces
+    context = pass_context(folder, seed=seed, registry=registry, name=spec.name, produces=produces)
+    parsed = registered.resolve(spec.config).parse(options)
+    result: Artifact = registered.resolve(spec.run)(model, parsed, context)
+    context.finish_pass(result)
+    return result
+
+
 def input_artifact(folder: Path, format: str, base: Artifact | None = None) -> Artifact:
     """A folder as the input of a pass. base: the model that an adapter belongs to."""
     return Artifact(folder, format, key=f"content:{folder.name}", base=base)
+
+
+def model_facts(artifact: Artifact) -> ModelFacts:
+    """What the plan would know of this artifact."""
+    config = artifact.path / "config.json"
+    base = model_facts(artifact.base) if artifact.base else None
+    return ModelFacts(
+        format=artifact.format,
+        path=artifact.path,
+        identity=artifact.key,
+        config=json.loads(config.read_bytes()) if config.is_file() else dict(base.config) if base else {},
+        size=artifact.size,
+        meta=artifact.meta,
+        base=base,
+    )
+
+
+class RecordingPlan:
+    """A PlanContext that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.accelerator = Accelerator()
+        self.offline = True
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.memory = 0
+
+    def problem(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        option: str = "",
+        kind: Literal["input", "dependency"] = "input",
+    ) -> None:
+        self.problems.append(f"{message} {hint}".strip())
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def needs(self, *, memory: int = 0) -> None:
+        self.memory = max(self.memory, memory)
+
+    def data(self, role: str) -> DataFacts | None:
+        return None

@@ -39,5 +39,6 @@ def _is_native(model_type: str) -> bool:
     transformers = find_spec("transformers")
     if not model_type or transformers is None or transformers.origin is None:
         return model_type in _WELL_KNOWN.split()
-    folder = Path(transformers.origin).parent / "models" / model_type.replace("-", "_").removesuffix("_text")
-    return folder.is_dir()
+    models = Path(transformers.origin).parent / "models"
+    name = model_type.replace("-", "_")
+    return (models / name).is_dir() or (models / name.removesuffix("_text")).is_dir()

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from modelpress.api import Checkpoint, UserError
+from modelpress.api import Artifact, Checkpoint, UserError
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -52,6 +52,18 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
 def has_tokenizer(folder: Path) -> bool:
     """Whether a tokenizer can be opened from the folder."""
     return any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+
+def tokenizer_folder(artifact: Artifact) -> Path:
+    """The folder with the tokenizer's files. Raises UserError when there is none."""
+    current: Artifact | None = artifact
+    while current is not None:
+        apart = current.meta.get("tokenizer_path")
+        for folder in (current.path, Path(str(apart)) if apart else None):
+            if folder is not None and has_tokenizer(folder):
+                return folder
+        current = current.base
+    raise UserError(f"{artifact.path} has no tokenizer.", "Put tokenizer.json beside config.json.")
 
 
 def _read_json(file: Path, hint: str) -> dict[str, Any]:

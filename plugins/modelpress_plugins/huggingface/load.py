@@ -83,9 +83,12 @@ def load_weights(artifact: Artifact, options: Mapping[str, Any]) -> Any:
         float_config.tie_word_embeddings = False
     if options["dtype"] == "auto":
         options = {**options, "dtype": float_config.dtype or torch.float16}
-    # No name: transformers takes the weights from state_dict then, but its type hint does not say so.
-    nothing: Any = None
-    return AutoModelForCausalLM.from_pretrained(nothing, config=float_config, state_dict=state, **options)
+    with torch.device("meta"):
+        shape = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            float_config, trust_remote_code=options["trust_remote_code"]
+        )
+    options = {key: value for key, value in options.items() if key != "trust_remote_code"}
+    return type(shape).from_pretrained(None, config=float_config, state_dict=state, **options)
 
 
 def _dtype(name: str | None, device: torch.device) -> torch.dtype | str:

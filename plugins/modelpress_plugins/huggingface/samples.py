@@ -54,7 +54,8 @@ def encode(texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: Any) ->
             tokens = _join(pieces, [next(encoded) for _ in each], tokenizer)
             if pre.add_special_tokens and not ends_with_eos(tokenizer, tokens.ids):
                 tokens.ids.append(tokenizer.eos_token_id)
-                tokens.labels.append(tokenizer.eos_token_id)
+                learned = bool(pieces) and pieces[-1].learned
+                tokens.labels.append(tokenizer.eos_token_id if learned else IGNORED)
             yield tokens
 
 

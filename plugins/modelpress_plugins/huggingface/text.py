@@ -93,8 +93,13 @@ def cell(row: Row, column: str, place: str) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if value is None:
-        raise UserError(f"{place} has no {column!r}.", f"It has: {', '.join(map(repr, sorted(row)))}.")
+        raise UserError(f"{place} has no {column!r}.", f"It has: {_names(row)}.")
     raise UserError(f"{place}: {column!r} should be text, but is a {type(value).__name__}.")
+
+
+def _names(row: Row) -> str:
+    """The columns that have a value. (A column that other rows have is there, but None.)"""
+    return ", ".join(repr(name) for name in sorted(row) if row[name] is not None) or "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +205,7 @@ class ChatLayout:
     def _messages(self, row: Row, place: str) -> list[dict[str, Any]]:
         value = row.get(self.column)
         if value is None:
-            raise UserError(
-                f"{place} has no {self.column!r}.", f"It has: {', '.join(map(repr, sorted(row)))}."
-            )
+            raise UserError(f"{place} has no {self.column!r}.", f"It has: {_names(row)}.")
         if not isinstance(value, list) or not all(isinstance(m, Mapping) and m.get("role") for m in value):
             raise UserError(f"{place}: {self.column!r} should be a list of {{role, content}}.")
         # Rows of one file share one schema, so a key that only some messages have is None in the others.

@@ -6,13 +6,12 @@ Training, measuring and asking must all see the same ids for the same prompt: th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer
 
 from modelpress.api import Artifact, UserError
-from modelpress_plugins.huggingface.formats import has_tokenizer
+from modelpress_plugins.huggingface.formats import tokenizer_folder
 
 
 def load_tokenizer(artifact: Artifact) -> Any:
@@ -26,18 +25,6 @@ def load_tokenizer(artifact: Artifact) -> Any:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust, local_files_only=True)
     except (OSError, ValueError, ImportError) as error:
         raise UserError(f"The tokenizer in {folder} cannot be opened: {error}") from error
-
-
-def tokenizer_folder(artifact: Artifact) -> Path:
-    """The folder with the tokenizer's files. Raises UserError when there is none."""
-    current: Artifact | None = artifact
-    while current is not None:
-        apart = current.meta.get("tokenizer_path")
-        for folder in (current.path, Path(str(apart)) if apart else None):
-            if folder is not None and has_tokenizer(folder):
-                return folder
-        current = current.base
-    raise UserError(f"{artifact.path} has no tokenizer.", "Put tokenizer.json beside config.json.")
 
 
 def encode_prompt(tokenizer: Any, text: str) -> list[int]:

@@ -46,9 +46,12 @@ def trainer_arguments(
     if not evaluates:
         chosen["eval_strategy"] = "no"
     try:
-        return TrainingArguments(**chosen)
+        arguments = TrainingArguments(**chosen)
     except (ValueError, TypeError, ImportError) as error:
         raise UserError(f"The Trainer does not take these training_args: {error}") from error
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # or the Trainer would copy the model to all GPUs in this one process
+    return arguments
 
 
 def saves_by_time(config: AdapterConfig) -> bool:

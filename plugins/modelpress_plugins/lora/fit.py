@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
-from transformers import PreTrainedModel, TrainingArguments
+from transformers import PreTrainedModel, TrainerState, TrainingArguments
 
 from modelpress.api import PassContext
 from modelpress_plugins.lora.checkpoints import SavedStep, last_complete
@@ -35,11 +36,12 @@ def fit(
         data_collator=batches,
         callbacks=[Watch(ctx, order, batches, save_by_time=save_by_time)],
     )
+    ctx.checkpoint.mkdir(parents=True, exist_ok=True)
     saved = last_complete(ctx.checkpoint)
     if saved:
         ctx.note(f"Training goes on from step {saved.step}.")
     if saved and saved.finished:
-        _load(model, saved)
+        _load(model, _best(saved) if arguments.load_best_model_at_end else saved.folder)
     else:
         trainer.train(resume_from_checkpoint=str(saved.folder) if saved else None)
     if evaluation is not None and not _evaluated_last(trainer):
@@ -69,5 +71,12 @@ def _evaluated_last(trainer: AdapterTrainer) -> bool:
     return any("eval_loss" in entry and entry["step"] == state.max_steps for entry in state.log_history)
 
 
-def _load(model: PeftModel, saved: SavedStep) -> None:
-    set_peft_model_state_dict(model, load_peft_weights(str(saved.folder), device="cpu"))
+def _best(saved: SavedStep) -> Path:
+    """The checkpoint that was best by the Trainer's measure; the last when none was."""
+    state = TrainerState.load_from_json(str(saved.folder / "trainer_state.json"))
+    best = saved.folder.with_name(f"checkpoint-{state.best_global_step}")
+    return best if best.is_dir() else saved.folder
+
+
+def _load(model: PeftModel, checkpoint: Path) -> None:
+    set_peft_model_state_dict(model, load_peft_weights(str(checkpoint), device="cpu"))

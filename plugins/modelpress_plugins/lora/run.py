@@ -9,7 +9,14 @@ import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, LoraRuntimeConfig, PeftConfig, TaskType
 from transformers import PreTrainedModel, set_seed
 
-from modelpress.api import Artifact, DataSource, PassContext, UserError
+from modelpress.api import (
+    Artifact,
+    DataSource,
+    MissingDependencyError,
+    PassContext,
+    PassError,
+    UserError,
+)
 from modelpress_plugins.huggingface.tokenizer import load_tokenizer
 from modelpress_plugins.lora import config as options
 from modelpress_plugins.lora.adapt import adapt, check_targets
@@ -90,6 +97,14 @@ def _train(model: Artifact, config: options.AdapterConfig, ctx: PassContext, met
     try:
         with quiet(), repeatable(device):
             return _train_here(model, config, ctx, method, device)
+    except torch.OutOfMemoryError as error:
+        raise PassError(
+            f"The GPU has not enough memory to train: {error}",
+            "Lower training_args.per_device_train_batch_size or the data's max_seq_len, set "
+            "training_args.gradient_checkpointing, or use QLoRA.",
+        ) from error
+    except ImportError as error:  # an optimizer, say, that another library brings
+        raise MissingDependencyError(f"Training needs a library that is not installed: {error}") from error
     finally:
         gc.collect()  # a Trainer is a ring of references: the model would stay until the next collection
         if device.type == "cuda":

@@ -41,6 +41,10 @@ class AdapterTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
         return self._order
 
+    def _get_eval_sampler(self, eval_dataset: Any) -> list[int]:  # type: ignore[override]
+        lengths = eval_dataset.lengths  # like beside like: the least padding
+        return sorted(range(len(lengths)), key=lengths.__getitem__)
+
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
         result = super().compute_loss(model, inputs, *args, **options)
         loss = result[0] if isinstance(result, tuple) else result
@@ -69,14 +73,15 @@ class Watch(TrainerCallback):
         self._order = order
         self._batches = batches
         self._save_by_time = save_by_time
-        self._saved_at = self._logged_at = self._asked_at = time.monotonic()
+        self._began = self._stepped_at = self._saved_at = time.monotonic()
         self._saving_took = 0.0
-        self._tokens_logged = 0
+        self._tokens_at_step = 0
+        self._tokens_evaluated = 0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        self._saved_at = self._logged_at = time.monotonic()
+        self._began = self._stepped_at = self._saved_at = time.monotonic()
         self._ctx.progress(state.global_step, state.max_steps, "steps")
 
     def on_epoch_begin(
@@ -88,7 +93,8 @@ class Watch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._ctx.progress(state.global_step, state.max_steps, "steps")
-        self._asked_at = now = time.monotonic()
+        self._tokens_at_step = self._batches.tokens
+        self._stepped_at = now = time.monotonic()
         pause = max(_SAVE_EVERY, self._saving_took / _SAVE_SHARE)
         if self._save_by_time and now - self._saved_at >= pause:
             control.should_save = True
@@ -99,7 +105,7 @@ class Watch(TrainerCallback):
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         mark_complete(folder, state.global_step, finished=state.global_step >= state.max_steps)
         self._saved_at = time.monotonic()
-        self._saving_took = self._saved_at - self._asked_at
+        self._saving_took = self._saved_at - self._stepped_at
 
     def on_log(
         self,
@@ -114,9 +120,8 @@ class Watch(TrainerCallback):
         check_number("loss", logs["loss"], state.global_step)
         if not args.fp16:  # there the scaler drops a step whose gradient overflows
             check_number("gradient norm", logs.get("grad_norm", 0.0), state.global_step)
-        now = time.monotonic()
-        speed = (self._batches.tokens - self._tokens_logged) / max(now - self._logged_at, 1e-9)
-        self._forget_time_and_tokens()
+        tokens = self._batches.tokens - self._tokens_evaluated
+        speed = tokens / max(time.monotonic() - self._began, 1e-9)  # since the start
         self._ctx.report("loss", round(logs["loss"], 6))
         self._ctx.report("learning_rate", logs["learning_rate"])
         self._ctx.report("tokens_per_second", round(speed, 1))
@@ -131,11 +136,9 @@ class Watch(TrainerCallback):
     ) -> None:
         if metrics and "eval_loss" in metrics:
             self._ctx.report("eval_loss", round(metrics["eval_loss"], 6))
-        self._forget_time_and_tokens()
-
-    def _forget_time_and_tokens(self) -> None:
-        """Count speed from here on."""
-        self._logged_at, self._tokens_logged = time.monotonic(), self._batches.tokens
+        # what has gone by since the last step was evaluation: no part of the training's speed
+        self._began += time.monotonic() - self._stepped_at
+        self._tokens_evaluated += self._batches.tokens - self._tokens_at_step
 
 
 def check_number(what: str, value: float, step: int) -> None:

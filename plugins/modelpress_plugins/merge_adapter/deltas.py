@@ -48,7 +48,7 @@ def blocks(rows: int, columns: int, limit: int = BLOCK, multiple: int = _ROWS) -
 
 
 def products(low_rank: LowRank, parts: Parts, shape: tuple[int, ...], block: int = BLOCK) -> Iterator[Block]:
-    """The change of a weight of this shape (out, in), block by block; neither scaled nor with DoRA's magnitude.
+    """The change of a weight of this shape (out, in), block by block: not scaled, without DoRA's magnitude.
 
     parts: the adapter's tensors by part, float32.
     """
@@ -85,7 +85,7 @@ def _loha(parts: Parts, shape: tuple[int, ...], block: int) -> Iterator[Block]:
 def _with_buffers(shape: tuple[int, ...], block: int, count: int) -> Iterator[tuple[int, int, list[Tensor]]]:
     """Each block with buffers of its shape, the same memory every time: fresh memory costs more than the
     arithmetic, since the system has to clear its pages."""
-    pieces = list(blocks(*shape, block))
+    pieces = list(blocks(shape[0], shape[1], block))
     most = max(stop - start for start, stop in pieces)
     buffers = [torch.empty(most, shape[1]) for _ in range(count)]
     for start, stop in pieces:
@@ -126,11 +126,8 @@ def apply_dora(weight: Tensor, product: Tensor, magnitude: Tensor, low_rank: Low
     """
     delta = product.mul_(low_rank.scaling)
     total = weight + delta
-    if along:
-        norm = torch.linalg.norm(weight.T + delta.T, dim=1)
-        return (magnitude / norm).view(1, -1) * total
-    norm = torch.linalg.norm(total, dim=1)
-    return (magnitude / norm).view(-1, 1) * total
+    norm: Tensor = torch.linalg.norm(weight.T + delta.T if along else total, dim=1)
+    return (magnitude / norm).view((1, -1) if along else (-1, 1)) * total
 
 
 def _wide(weight: Tensor) -> torch.dtype:

@@ -23,8 +23,10 @@ _WEIGHTS = (
     ".index.json",
 )
 _NOT_THE_MODEL = {"modelpress.json", "readme.md", ".gitattributes", "training_args.bin"}
-_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "spiece.model",
-              "chat_template*", "*.jinja", "preprocessor_config.json", "processor_config.json")  # fmt: skip
+_TOKENIZER = (
+    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "spiece.model"),
+    *("chat_template*", "*.jinja", "preprocessor_config.json", "processor_config.json"),
+)
 
 
 def read_model_config(folder: Path) -> dict[str, Any]:

@@ -1,14 +1,51 @@
-"""What can be told about a merge before any work: from configs and headers, without torch."""
+"""What can be told of a merge before any work: from configs and headers, without torch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from modelpress.api import Checkpoint, ModelFacts, PlanContext, UserError
 
-from .adapter import STEM, read_adapter
+from .adapter import STEM, read_adapter, read_config, why_not
 from .config import MergeAdapterOptions
+from .files import ties_embeddings
+from .targets import match
+
+_MEMORY = 700 * 10**6
+"""Bytes of the process at its peak: torch and one block of a weight, whatever the model's size."""
 
 
 def plan(model: ModelFacts, config: MergeAdapterOptions, ctx: PlanContext) -> ModelFacts:
-    return model
+    """Facts of the merged model: those of the base."""
+    ctx.needs(memory=_MEMORY)
+    base = model.base
+    if base is None:
+        ctx.problem("The adapter does not say which base model it belongs to.")
+        return replace(model, format="hf-model")
+    if method := (base.config.get("quantization_config") or {}).get("quant_method"):
+        ctx.problem(
+            f"The base model is quantized ({method}); an adapter can only be merged into floating weights.",
+            "Give the model that it was quantized from as the base.",
+        )
+    elif model.path is not None:
+        _check_adapter(model.path, base.path, base.config, ctx)
+    if config.merge_base != "auto" and "quantization" not in model.meta:
+        ctx.note("merge_base has no effect: the adapter was not trained on a 4-bit base.")
+    return replace(base, format="hf-model", path=None, identity="")
+
+
+def _check_adapter(folder: Path, base: Path | None, config: Mapping[str, Any], ctx: PlanContext) -> None:
+    try:
+        if reason := why_not(read_config(folder)):
+            ctx.problem(f"The adapter in {folder} cannot be merged: {reason}.")
+            return
+        with Checkpoint(folder, STEM) as deltas:
+            adapter = read_adapter(folder, deltas)
+            if base is not None:
+                with Checkpoint(base) as weights:
+                    match(adapter, weights, deltas, ties_embeddings(config), renamed=None)
+    except UserError as error:
+        ctx.problem(error.message, error.hint)

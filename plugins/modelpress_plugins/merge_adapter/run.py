@@ -1,55 +1,182 @@
 """MergeAdapterWeights: read a tensor, add its change, write it; copy by bytes what the adapter leaves alone.
 
-No model is built and nothing larger than a block of a tensor is held (see `deltas.py`).
+No model is built, but for the check at the end; nothing larger than a block of a tensor is held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor
+from modelpress.api import Artifact, Checkpoint, MissingDependencyError, PassContext, PassError, UserError
 
-from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassContext, PassError, UserError
-from modelpress_plugins.tensors import as_bytes, check_finite, from_bytes, read_tensor, torch_dtype
-
-from .adapter import STEM, LowRank, read_adapter
+from . import verify
+from .adapter import STEM, read_adapter
 from .config import MergeAdapterOptions
-from .deltas import Block, Parts, apply, apply_dora, is_transposed, products
 from .files import read_model_config, ties_embeddings, write_companions
-from .targets import Edit, Targets, match
+from .merge import Merge, Seen
+from .targets import match
 from .transformers_names import renamed_on_loading
 
-_STRIP = 2**19
-"""Elements that are read, summed, rounded and written at a time: they stay in the processor's cache."""
+_SMALL = 10**9
+"""Bytes of weights up to which a model is opened to compare logits, unless told otherwise."""
 
 
 def merge_adapter(model: Artifact, config: MergeAdapterOptions, ctx: PassContext) -> Artifact:
     """Add an adapter to its base. Raises UserError when they do not match or it cannot be exact."""
-    base = model.base
-    if base is None:
+    if model.base is None:
         raise UserError(f"The adapter in {model.path} does not say which base model it belongs to.")
-    base_config = read_model_config(base.path)
-    with Checkpoint(base.path) as weights, Checkpoint(model.path, STEM) as deltas:
-        adapter = read_adapter(model.path, deltas)
-        targets = match(
-            adapter,
-            weights,
-            deltas,
-            ties_embeddings(base_config),
-            lambda: renamed_on_loading(base.path, weights.names(), bool(base.meta.get("trust_remote_code"))),
+    job = _Job(model, model.base, _float_config(model.base.path), config, ctx)
+    if "quantization" in model.meta and config.merge_base != "original":
+        return _merge_four_bit(job)
+    merged = job.merge(ctx.out, None)
+    job.compare(merged, replace(model, meta=_without_bits(model.meta)), "base + adapter")
+    return merged.artifact
+
+
+def _merge_four_bit(job: _Job) -> Artifact:
+    """Merge an adapter that was trained on a 4-bit base into the base that is nearer to what training saw."""
+    seen = _four_bits(job.model.meta)
+    if job.config.merge_base == "auto" and job.compares():
+        return _choose_by_logits(job, seen)
+    merged = job.merge(job.ctx.out, seen)
+    job.ctx.report("merge_base", "dequantized")
+    if job.config.merge_base == "dequantized":
+        job.compare(merged, job.model, "4-bit base + adapter")
+        return merged.artifact
+    job.ctx.note(
+        "Merged into the base as training saw it, quantized to 4 bits and back; weight by weight that is the "
+        f"nearer one. The original base lies {merged.gap:.2g} times the adapter's own change away from it."
+    )
+    return merged.artifact
+
+
+def _choose_by_logits(job: _Job, seen: Seen) -> Artifact:
+    ctx = job.ctx
+    wanted = verify.logits(job.model, job.base_config, ctx)
+    choices: dict[str, Seen | None] = {"original": None, "dequantized": seen}
+    measured, dtype = {}, ""
+    for name, base in choices.items():
+        folder = ctx.scratch / name
+        folder.mkdir(parents=True)
+        merged = job.merge(folder, base)
+        dtype = merged.dtype
+        found = verify.logits(replace(merged.artifact, path=folder), job.base_config, ctx)
+        measured[name] = verify.difference(found, wanted)
+    best, other = sorted(measured, key=lambda name: measured[name])
+    if best == "dequantized":
+        verify.check(measured[best], dtype)
+    for path in sorted((ctx.scratch / best).iterdir()):
+        os.replace(path, ctx.out / path.name)
+    shutil.rmtree(ctx.scratch / other)
+    ctx.report("merge_base", best)
+    ctx.report("logits_difference", measured[best])
+    ctx.note(
+        f"Merged into the {best} base: its logits differ from those of 4-bit base + adapter by "
+        f"{measured[best]:.2%}, with the {other} base by {measured[other]:.2%}."
+    )
+    return ctx.artifact("hf-model", meta=dict(job.base.meta))
+
+
+def _four_bits(meta: Mapping[str, Any]) -> Seen:
+    try:
+        # Here, not at the top: only adapters that were trained on a 4-bit base need bitsandbytes.
+        from .nf4 import FourBits  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"The adapter was trained on a 4-bit base; to merge it, {error.name} is needed.",
+            'Install modelpress[qlora], or set merge_base to "original".',
+        ) from error
+    return FourBits.from_meta(meta)
+
+
+def _without_bits(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in meta.items() if name != "quantization"}
+
+
+def _float_config(base: Path) -> dict[str, Any]:
+    """config.json of the base. Raises UserError when the base is quantized."""
+    config = read_model_config(base)
+    if method := (config.get("quantization_config") or {}).get("quant_method"):
+        raise UserError(
+            f"The base model is quantized ({method}); an adapter can only be merged into floats.",
+            "Give the model that it was quantized from as the base.",
         )
-        merge = _Merge(weights, deltas, targets)
-        merge.run(config.max_shard_size, ctx)
-    write_companions(base.path, model.path, ctx.out, untied=targets.untied)
-    if targets.untied:
-        ctx.note("The head and the embedding shared a weight that the adapter changes in one of them only; "
-                 "the merged model has two.")  # fmt: skip
-    _report(merge, adapter.modules, ctx)
-    return ctx.artifact("hf-model", meta=dict(base.meta))
+    return config
 
 
-def _report(merge: _Merge, modules: int, ctx: PassContext) -> None:
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """dtype: of the largest weight, by its safetensors name. gap: see Merge."""
+
+    artifact: Artifact
+    dtype: str
+    gap: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One call of the pass."""
+
+    model: Artifact
+    base: Artifact
+    base_config: Mapping[str, Any]
+    config: MergeAdapterOptions
+    ctx: PassContext
+
+    def merge(self, out: Path, seen: Seen | None) -> _Merged:
+        """Write the merged model. seen: what training saw of a weight; None for the weights themselves."""
+        trust = bool(self.base.meta.get("trust_remote_code"))
+        with Checkpoint(self.base.path) as weights, Checkpoint(self.model.path, STEM) as deltas:
+            adapter = read_adapter(self.model.path, deltas)
+            targets = match(
+                adapter,
+                weights,
+                deltas,
+                ties_embeddings(self.base_config),
+                renamed=lambda: renamed_on_loading(self.base.path, weights.names(), trust),
+            )
+            merge = Merge(weights, deltas, targets, seen)
+            merge.run(out, self.config.max_shard_size, self.ctx)
+            largest = max((weights.info(name) for name in weights.names()), key=lambda info: info.nbytes)
+        write_companions(self.base.path, self.model.path, out, untied=targets.untied)
+        _report(merge, adapter.modules, self.ctx)
+        if targets.untied:
+            self.ctx.note(
+                "Head and embedding shared one weight, and the adapter changes only one of them: the merged "
+                "model has two."
+            )
+        return _Merged(self.ctx.artifact("hf-model", meta=dict(self.base.meta)), largest.dtype, merge.gap)
+
+    def compares(self) -> bool:
+        """Whether to open models and compare logits."""
+        if self.config.verify != "auto":
+            return self.config.verify == "always"
+        with Checkpoint(self.base.path) as weights:
+            return weights.nbytes < _SMALL
+
+    def compare(self, merged: _Merged, reference: Artifact, name: str) -> None:
+        """Raise PassError when the merged model's logits are not those of the reference."""
+        if not self.compares():
+            return
+        try:
+            wanted = verify.logits(reference, self.base_config, self.ctx)
+            found = verify.logits(merged.artifact, self.base_config, self.ctx)
+        except (UserError, PassError, MissingDependencyError) as error:
+            if self.config.verify == "always":
+                raise
+            self.ctx.note(f"The merged model was not compared with {name}: {error.message}")
+            return
+        measured = verify.difference(found, wanted)
+        self.ctx.report("logits_difference", measured)
+        verify.check(measured, merged.dtype)
+
+
+def _report(merge: Merge, modules: int, ctx: PassContext) -> None:
     ctx.report("adapter_modules", modules)
     ctx.report("merged_modules", merge.merged)
     ctx.report("changed_tensors", merge.changed)
@@ -58,115 +185,5 @@ def _report(merge: _Merge, modules: int, ctx: PassContext) -> None:
     if not merge.changed:
         raise PassError(
             "The merged weights equal the base's: the adapter changes nothing.",
-            "Its product is zero, or smaller than one rounding step of the base's dtype. Train it further.",
+            "Its product is zero, or below one rounding step of the base's dtype. Train it further.",
         )
-
-
-class _Merge:
-    """One merge: what it reads from, and what it counts."""
-
-    def __init__(self, base: Checkpoint, deltas: Checkpoint, targets: Targets) -> None:
-        self._base = base
-        self._deltas = deltas
-        self._targets = targets
-        self.merged = 0
-        self.changed = 0
-
-    def run(self, max_shard_size: int | str, ctx: PassContext) -> None:
-        """Write all weights to ctx.out."""
-        names = list(self._base.names()) + [n for n in self._targets.edits if n not in self._base]
-        edits = {name: self._targets.edits.get(name) for name in names}
-        source = {name: self._base.info(edit.source if edit else name) for name, edit in edits.items()}
-        layout = [(name, source[name].dtype, source[name].shape) for name in names]
-        total = sum(info.nbytes for info in source.values())
-        done = 0
-        with CheckpointWriter(ctx.out, layout, max_shard_size) as writer:
-            for name, edit in edits.items():
-                if edit is None:
-                    writer.copy(self._base, name)
-                else:
-                    self._edit(edit, writer)
-                done += source[name].nbytes
-                ctx.progress(done, total, "bytes")
-
-    def _edit(self, edit: Edit, writer: CheckpointWriter) -> None:
-        start = _Start(self._base, self._deltas, edit)
-        if edit.low_rank is not None:
-            changed = self._add(edit, edit.low_rank, start, writer)
-            self.merged += 1
-        else:
-            whole = start.rows(0, start.shape[0])
-            result = self._finish(edit, whole.to(torch.promote_types(whole.dtype, torch.float32)), 0)
-            check_finite(result, edit.name, start.dtype)
-            rounded = result.to(start.dtype)
-            changed = not torch.equal(rounded, read_tensor(self._base, edit.source))
-            writer.write(edit.name, as_bytes(rounded))
-        self.changed += changed
-
-    def _add(self, edit: Edit, low_rank: LowRank, start: _Start, writer: CheckpointWriter) -> bool:
-        parts = {part: read_tensor(self._deltas, key).float() for part, key in low_rank.parts.items()}
-        for part, tensor in parts.items():
-            check_finite(tensor, low_rank.parts[part])
-        magnitude = parts.get("lora_magnitude_vector")
-        along = magnitude is not None and _norm_runs_along_rows(low_rank, parts, start)
-        changed = False
-        for block in products(low_rank, parts, start.shape):
-            for strip in _strips(block, whole=along):
-                weight = start.rows(strip.start, strip.stop)
-                if magnitude is None:
-                    result = apply(weight, strip.product, low_rank)
-                else:
-                    part = magnitude.flatten() if along else magnitude[strip.start : strip.stop]
-                    result = apply_dora(weight, strip.product, part, low_rank, along)
-                result = self._finish(edit, result, strip.start)
-                check_finite(result, edit.name, start.dtype)
-                rounded = result.to(start.dtype)
-                changed = changed or not torch.equal(rounded, weight)
-                writer.write(edit.name, as_bytes(rounded))
-        return changed
-
-    def _finish(self, edit: Edit, rows: Tensor, first: int) -> Tensor:
-        """What comes after the product: trained tokens, a bias. rows: those from `first` on."""
-        if edit.bias is not None:
-            key, scaling = edit.bias
-            rows = rows + read_tensor(self._deltas, key).float() * scaling
-        if edit.tokens is not None:
-            trained = read_tensor(self._deltas, edit.tokens.tensor)
-            for i, row in enumerate(edit.tokens.rows):
-                if first <= row < first + len(rows):
-                    rows[row - first] = trained[i].to(rows.dtype)
-        return rows
-
-
-class _Start:
-    """The weight that a change is added to: the base's, or one that the adapter brings whole."""
-
-    def __init__(self, base: Checkpoint, deltas: Checkpoint, edit: Edit) -> None:
-        info = base.info(edit.source)
-        self.shape = info.shape
-        self.dtype = torch_dtype(info.dtype, edit.name)
-        self._base = base
-        self._source = edit.source
-        self._row = info.nbytes // max(1, info.shape[0])
-        self._whole = read_tensor(deltas, edit.replaced).to(self.dtype) if edit.replaced else None
-
-    def rows(self, start: int, stop: int) -> Tensor:
-        if self._whole is not None:
-            return self._whole[start:stop]
-        data = self._base.read(self._source, start * self._row, stop * self._row)
-        return from_bytes(data, self.dtype, (stop - start, *self.shape[1:]))
-
-
-def _norm_runs_along_rows(low_rank: LowRank, parts: Parts, start: _Start) -> bool:
-    """Whether DoRA's norm runs along the first dimension of the stored weight, so that it needs all rows."""
-    if low_rank.method == "embedding":
-        return True
-    return is_transposed(low_rank, start.shape, (parts["lora_B"].shape[0], parts["lora_A"].shape[1]))
-
-
-def _strips(block: Block, whole: bool) -> Iterator[Block]:
-    rows = block.stop - block.start
-    step = max(1, rows if whole else _STRIP // max(1, block.product.shape[1]))
-    for first in range(0, rows, step):
-        last = min(first + step, rows)
-        yield Block(block.start + first, block.start + last, block.product[first:last])

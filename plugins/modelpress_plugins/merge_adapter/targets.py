@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from math import prod
 
-from modelpress.api import Checkpoint, UserError
+from modelpress.api import Checkpoint, TensorInfo, UserError
 
 from .adapter import Adapter, LowRank, Tokens
 
 _EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings", "word_embedding")
 _HEADS = ("lm_head", "embed_out", "output", "score")
+_NOT_LINEAR = (
+    *_EMBEDDINGS,
+    *_HEADS,
+    "wpe",
+    "embed_positions",
+    "position_embeddings",
+    "token_type_embeddings",
+)
 _FLOATS = ("F16", "BF16", "F32", "F64")
 
-Rename = Callable[[], Mapping[str, str]]
-"""Gives module tensor name -> checkpoint tensor name, where transformers renames on loading."""
+Rename = Callable[[], Mapping[str, str]] | None
+"""Gives module tensor name -> checkpoint tensor name, where transformers renames on loading.
+
+None: not known (yet), so that a name that is not found may still be one of those.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +50,23 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """edits: by the tensor's name in the output. untied: the output no longer shares head and embedding."""
+    """What becomes of the base.
 
-    edits: Mapping[str, Edit] = field(default_factory=dict)
+    edits:  by the tensor's name in the output
+    untied: the output no longer shares head and embedding
+    shared: modules whose change is that of another, since both hold the same tensor and the same adapter
+    """
+
+    edits: Mapping[str, Edit]
     untied: bool = False
-
-    @property
-    def modules(self) -> int:
-        return sum(edit.low_rank is not None for edit in self.edits.values())
+    shared: int = 0
 
 
 def match(adapter: Adapter, base: Checkpoint, deltas: Checkpoint, tied: bool, renamed: Rename) -> Targets:
     """Find the tensor of every module.
 
-    tied: config.json ties the head to the embedding. renamed is called only when a name is not found.
+    tied: config.json ties the head to the embedding. renamed is called only when a name is not found; without
+    it, tensors that are not found are left out.
     Raises UserError when a module is not in the base or shapes do not fit.
     """
     names = _Names(base, tied, renamed)
@@ -68,13 +82,16 @@ def match(adapter: Adapter, base: Checkpoint, deltas: Checkpoint, tied: bool, re
     for module, low_rank in adapter.low_rank.items():
         found = edit(f"{module}.weight")
         edits[found.name] = replace(found, low_rank=low_rank)
-        if key := low_rank.parts.get("lora_B_bias"):
+        if bias := low_rank.parts.get("lora_B_bias"):
             found = edit(f"{module}.bias")
-            edits[found.name] = replace(found, bias=(key, low_rank.scaling))
+            edits[found.name] = replace(found, bias=(bias, low_rank.scaling))
     for module, tokens in adapter.tokens.items():
         found = edit(f"{module}.weight")
         edits[found.name] = replace(found, tokens=tokens)
-    names.complain(adapter)
+    for missing in names.missing:
+        edits.pop(missing, None)
+    if renamed is not None:
+        names.complain(adapter)
     for found in edits.values():
         _check(found, base, deltas)
     return _settle_ties(edits, names, adapter)
@@ -84,7 +101,7 @@ def _settle_ties(edits: dict[str, Edit], names: _Names, adapter: Adapter) -> Tar
     """Untie head and embedding where the adapter changes one and not the other.
 
     While it was trained, a low-rank change of one did not reach the other (peft adds it to the module's
-    output), nor did a saved copy. Trained tokens do reach both.
+    output), nor did a saved copy. Trained tokens do reach both. peft's own merge changes the shared tensor.
     """
     embedding = edits.get(names.embedding)
     head = edits.get(names.head)
@@ -95,8 +112,10 @@ def _settle_ties(edits: dict[str, Edit], names: _Names, adapter: Adapter) -> Tar
             return Targets(edits)
         edits[names.head] = Edit(names.head, names.embedding)
     elif head is not None and embedding is not None and adapter.keeps_tied:
-        del edits[names.head]
-        return Targets(edits)
+        # The head's adapter is the embedding's, transposed. Once is right; peft 0.21 adds it twice.
+        return Targets(
+            {k: v for k, v in edits.items() if k != names.head}, shared=int(head.low_rank is not None)
+        )
     return Targets(edits, untied=True)
 
 
@@ -109,7 +128,7 @@ class _Names:
         self._prefixes = sorted({name.split(".", 1)[0] + "." for name in self._known if "." in name})
         self._renamed = renamed
         self._renames: Mapping[str, str] | None = None
-        self._missing: list[str] = []
+        self.missing: list[str] = []
         self._looked_up = 0
         self.embedding = _first_ending(self._known, _EMBEDDINGS)
         self.head = _first_ending(self._known, _HEADS) or f"{_HEADS[0]}.weight"
@@ -124,29 +143,35 @@ class _Names:
         if self.tied and tensor.rsplit(".", 2)[-2:] == [self.head.rsplit(".", 2)[-2], "weight"]:
             return self.head, self.embedding
         if self._renames is None:
-            self._renames = self._renamed()
+            self._renames = self._renamed() if self._renamed else {}
         if (name := self._renames.get(tensor)) in self._known:
             return str(name), str(name)
-        self._missing.append(tensor)
+        self.missing.append(tensor)
         return tensor, tensor
 
     def _candidates(self, tensor: str) -> Iterable[str]:
-        """As it is; without the name of the inner model (`model.`), which base-only checkpoints lack; with it."""
+        """As it is; without the inner model's name (`model.`), which some checkpoints lack; with it."""
         yield tensor
         yield tensor.partition(".")[2]
         for prefix in self._prefixes:
             yield prefix + tensor
 
     def complain(self, adapter: Adapter) -> None:
-        if not self._missing:
+        if not self.missing:
             return
-        first = self._missing[0]
-        near = get_close_matches(first, self._known, n=3, cutoff=0.3)
+        first = self.missing[0]
+        near = ", ".join(get_close_matches(first, self._known, n=3, cutoff=0.3)) or "none like it"
         raise UserError(
-            f"The adapter does not belong to this base: {len(self._missing)} of the {self._looked_up} tensors "
-            f"that it changes are not there, first {first}. The base has {', '.join(near) or 'nothing like it'}.",
+            f"The adapter does not belong to this base: {len(self.missing)} of {self._looked_up} tensors that "
+            f"it changes are not there, first {first}. The base has {near}.",
             f"The adapter was trained on {adapter.config.get('base_model_name_or_path') or 'another model'}.",
         )
+
+
+def is_linear(name: str, info: TensorInfo) -> bool:
+    """Whether this is the weight of a linear layer inside the model: neither the head nor an embedding."""
+    module = name.removesuffix(".weight").rpartition(".")[2]
+    return len(info.shape) == 2 and name.endswith(".weight") and module not in _NOT_LINEAR
 
 
 def _first_ending(names: set[str], modules: Iterable[str]) -> str:

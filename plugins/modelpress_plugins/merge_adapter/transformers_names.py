@@ -1,4 +1,8 @@
-"""Names that transformers gives to tensors when it loads a checkpoint, where they differ from the file's."""
+"""Names that transformers gives to tensors while it loads a checkpoint, where they differ from the file's.
+
+An adapter speaks of modules; for some architectures (most with images, newer mixtures of experts)
+transformers 5 renames the checkpoint's tensors to them.
+"""
 
 from __future__ import annotations
 
@@ -7,5 +11,30 @@ from pathlib import Path
 
 
 def renamed_on_loading(folder: Path, names: Iterable[str], trust_remote_code: bool) -> Mapping[str, str]:
-    """Module tensor name -> name in the checkpoint."""
-    return {}
+    """Module tensor name -> name in the checkpoint, for the causal language model in the folder.
+
+    Tensors that transformers fuses or splits while loading are not in it.
+    """
+    # Here, not at the top: importing transformers takes longer than most merges, and few models rename.
+    import torch  # noqa: PLC0415
+    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415
+    from transformers.conversion_mapping import get_model_conversion_mapping  # noqa: PLC0415
+    from transformers.core_model_loading import (  # noqa: PLC0415
+        WeightConverter,
+        WeightRenaming,
+        rename_source_key,
+    )
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)  # type: ignore[no-untyped-call]
+    transforms = get_model_conversion_mapping(model)
+    renamings = [t for t in transforms if isinstance(t, WeightRenaming)]
+    converters = [t for t in transforms if isinstance(t, WeightConverter)]
+    state = model.state_dict()
+    found = {}
+    for name in names:
+        renamed, converted = rename_source_key(name, renamings, converters, model.base_model_prefix, state)
+        if converted is None:
+            found[renamed] = name
+    return found

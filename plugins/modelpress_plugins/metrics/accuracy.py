@@ -7,7 +7,7 @@ from itertools import islice
 
 from modelpress.api import Artifact, Exchange, PassContext, TextModel
 from modelpress_plugins.metrics.config import AccuracyOptions
-from modelpress_plugins.metrics.text_model import no_data, opened
+from modelpress_plugins.metrics.text_model import no_data, opened, prompt_ids
 
 
 def accuracy(model: Artifact, config: AccuracyOptions, ctx: PassContext) -> Mapping[str, float]:
@@ -31,7 +31,7 @@ def accuracy(model: Artifact, config: AccuracyOptions, ctx: PassContext) -> Mapp
 
 def count_right(model: TextModel, exchanges: Sequence[Exchange], max_new_tokens: int) -> int:
     """How many prompts get the right answer."""
-    prompts = [list(model.tokenizer(exchange.prompt)["input_ids"]) for exchange in exchanges]
+    prompts = [prompt_ids(model, exchange.prompt) for exchange in exchanges]
     answers = model.generate_batch(prompts, max_new_tokens)
     texts = [model.tokenizer.decode(answer, skip_special_tokens=True) for answer in answers]
     return sum(

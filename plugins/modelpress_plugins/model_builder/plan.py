@@ -38,7 +38,7 @@ def plan(model: ModelFacts, config: ModelBuilderOptions, ctx: PlanContext) -> Mo
         _check_architecture(model.config, ctx)
         _check_remote_code(model, ctx)
         _check_quantization(model.config, config, ctx)
-        _check_shapes(facts, config, ctx)
+        _check_shapes(facts, ctx)
         _check_search(facts, config, ctx)
     streams = config.streaming is not False and streaming_obstacle(model.config, config) is None
     if not streams and needs_rope_type(model.config):
@@ -151,7 +151,7 @@ def _check_options(config: ModelBuilderOptions, provider: str, ctx: PlanContext)
         )
     if config.block_size is not None and config.block_size not in BLOCK_SIZES:
         ctx.problem(
-            f"block_size is {config.block_size}; the runtime takes {', '.join(map(str, BLOCK_SIZES))}.",
+            f"block_size is {config.block_size}; the runtime takes {_told(BLOCK_SIZES)}.",
             option="block_size",
         )
     if config.enable_cuda_graph is not None and provider not in ("cuda", ""):
@@ -205,9 +205,7 @@ def _check_architecture(model: Mapping[str, Any], ctx: PlanContext) -> None:
             _nearest(architecture, SUPPORTED) + f" It builds {len(SUPPORTED)} architectures, among them "
             "Llama, Mistral, Phi-3, Qwen 2 and 3, Gemma.",
         )
-    elif (
-        architecture in _CUDA_ONLY and ctx.accelerator.execution_provider != _CUDA
-    ):
+    elif architecture in _CUDA_ONLY and ctx.accelerator.execution_provider != _CUDA:
         ctx.problem(f"The builder builds {architecture} for CUDA only.", "Set the accelerator to CUDA.")
 
 
@@ -244,11 +242,11 @@ def _check_quantization(model: Mapping[str, Any], config: ModelBuilderOptions, c
             "Set precision to int4 or int8, or start from the float model.",
             option="precision",
         )
-    for option, key in (("block_size", "group_size"), ("is_symmetric", "symmetric")):
-        wanted, found = (
-            getattr(config, option),
-            section.get(key, section.get("sym") if key == "symmetric" else None),
-        )
+    if (group := section.get("group_size", 32)) not in BLOCK_SIZES:
+        ctx.problem(f"The model is quantized in blocks of {group}; the runtime takes {_told(BLOCK_SIZES)}.")
+    symmetric = section.get("symmetric", section.get("sym"))
+    for option, found in (("block_size", group), ("is_symmetric", symmetric)):
+        wanted = getattr(config, option)
         if wanted is not None and found is not None and wanted != found:
             ctx.problem(
                 f"{option} is {wanted}, but the model is quantized already with {found}.",
@@ -264,7 +262,7 @@ def _check_quantization(model: Mapping[str, Any], config: ModelBuilderOptions, c
             )
 
 
-def _check_shapes(facts: Mapping[str, Any], config: ModelBuilderOptions, ctx: PlanContext) -> None:
+def _check_shapes(facts: Mapping[str, Any], ctx: PlanContext) -> None:
     hidden, heads = facts.get("hidden_size"), facts.get("num_attention_heads")
     if not (isinstance(hidden, int) and isinstance(heads, int) and heads > 0):
         return
@@ -291,6 +289,10 @@ def _check_search(facts: Mapping[str, Any], config: ModelBuilderOptions, ctx: Pl
             f"search.max_length is {longest}, but the model's context holds {context} tokens.",
             option="search.max_length",
         )
+
+
+def _told(sizes: tuple[int, ...]) -> str:
+    return ", ".join(map(str, sizes))
 
 
 def _nearest(name: str, known: frozenset[str]) -> str:

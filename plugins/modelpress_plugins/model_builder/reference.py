@@ -144,7 +144,7 @@ class StreamedEmbedding(nn.Module):
 
 def _streamed_model(config: Any, weights: Weights, trust_remote_code: bool) -> nn.Module:
     with init_empty_weights(include_buffers=False):
-        model: Any = AutoModelForCausalLM.from_config(
+        model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
             config, dtype=torch.float32, trust_remote_code=trust_remote_code
         )
     model.eval()

@@ -99,9 +99,7 @@ def _source(folder: Path, config: ModelBuilderOptions, ctx: PassContext) -> Sour
                 raise
             obstacle = error.message
     if config.streaming is None:
-        ctx.note(
-            f"The builder itself quantizes, with the whole float model in memory: {obstacle}."
-        )
+        ctx.note(f"The builder itself quantizes, with the whole float model in memory: {obstacle}.")
     return Source(folder, None)
 
 

@@ -17,12 +17,19 @@ BATCH_TOKENS = 4096
 class Activations:
     """One hidden state per token, float32, as batches (rows, length, width) that are changed in place."""
 
-    def __init__(self, shapes: Sequence[tuple[int, int]], width: int, limit: int, scratch: Path) -> None:
-        """limit: bytes that may be held in memory. scratch: where the file goes."""
+    def __init__(
+        self,
+        shapes: Sequence[tuple[int, int]],
+        width: int,
+        limit: int,
+        scratch: Path,
+        name: str = "activations",
+    ) -> None:
+        """limit: bytes that may be held in memory. scratch, name: where the file goes."""
         tokens = sum(rows * length for rows, length in shapes)
         self.spilled = tokens * width * 4 > limit
         if self.spilled:
-            file = scratch / "activations.bin"
+            file = scratch / f"{name}.bin"
             flat = torch.from_file(str(file), shared=True, size=tokens * width, dtype=torch.float32)
         else:
             flat = torch.empty(tokens * width)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from modelpress_plugins.quantize.descent import descend
 from modelpress_plugins.quantize.grid import Codes, Grid, affine_between, as_blocks, codes_of, encode, minmax
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import LayerView
@@ -26,6 +27,8 @@ class AutoClip:
 
     n_grid: int = 20
     max_shrink: float = 0.5
+    sweeps: int = 0
+    """Of coordinate descent on the codes afterwards."""
 
     def prepare(self, layer: LayerView) -> dict[str, Tensor]:
         """Nothing to do."""
@@ -36,10 +39,22 @@ class AutoClip:
         gram = inputs.remembered(("blocks", grid.group_size), lambda: gram_blocks(inputs.gram, grid.group_size))
         shares = [1 - step / self.n_grid for step in range(int(self.max_shrink * self.n_grid) + 1)]
         found = [
-            clipped_grid(as_blocks(weight[start:stop], grid.group_size), gram, grid, shares)
+            self._codes(weight[start:stop], gram, grid, shares)
             for start, stop in row_blocks(0, *weight.shape, ROWS_ELEMENTS)
         ]
-        return encode(weight, torch.cat([s for s, _ in found]), torch.cat([z for _, z in found]), grid)
+        zeros = None if grid.symmetric else torch.cat([c.zeros for c in found if c.zeros is not None])
+        return Codes(torch.cat([c.values for c in found]), torch.cat([c.scales for c in found]), zeros, grid)
+
+    def _codes(self, weight: Tensor, gram: Tensor, grid: Grid, shares: list[float]) -> Codes:
+        blocks = as_blocks(weight, grid.group_size)
+        scales, zeros = clipped_grid(blocks, gram, grid, shares)
+        if not self.sweeps:
+            return encode(weight, scales, zeros, grid)
+        codes, fitted = descend(
+            blocks.transpose(0, 1).contiguous(), scales.T, zeros.T, gram, grid, self.sweeps
+        )
+        values = codes.transpose(0, 1).to(torch.uint8).reshape(weight.shape)
+        return Codes(values, fitted.T.contiguous(), None if grid.symmetric else zeros.to(torch.uint8), grid)
 
 
 def gram_blocks(gram: Tensor, group_size: int) -> Tensor:

@@ -7,8 +7,7 @@ layer (masks, rotary embeddings) is recorded once per shape of batch by stand-in
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch

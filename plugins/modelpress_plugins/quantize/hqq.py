@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from modelpress_plugins.quantize.grid import Codes, Grid, as_blocks, codes_of, encode, minmax
-from modelpress_plugins.quantize.search import fit_scales, weighted_error
+from modelpress_plugins.quantize.search import candidates, fit_scales, weighted_error
 
-STARTS = (1.0, 0.92, 0.84, 0.76)
-"""Shares of the block's range to start from: a narrower grid is finer and clips the extremes."""
+SHARES = tuple(1.04 - 0.05 * step for step in range(9))
+"""Of the block's range, to start from: a narrower grid is finer and clips the extremes."""
 
-STEPS = 5
-"""Turns from each start."""
+TURNS = 3
+"""From each start."""
 
 NORM = 0.7
 """p of the lp norm."""
@@ -35,13 +35,11 @@ GROWTH = 1.2
 def half_quadratic(weight: Tensor, grid: Grid) -> Codes:
     """weight: float32 (out, in)."""
     blocks = as_blocks(weight, grid.group_size)
-    start_scales, start_zeros = minmax(blocks, grid)
-    scales, zeros = start_scales, start_zeros
+    scales, zeros = minmax(blocks, grid)
     best = weighted_error(blocks, scales, zeros, 1.0, grid.bits)
-    for share in STARTS:
-        current = (start_scales * share, start_zeros)
+    for current in candidates(blocks, scales, zeros, grid, SHARES):
         beta = BETA
-        for _ in range(STEPS):
+        for _ in range(TURNS):
             current = _fit(blocks, *current, beta, grid)
             error = weighted_error(blocks, *current, 1.0, grid.bits)
             better = error < best

@@ -26,6 +26,7 @@ class LinearPart:
     weight: Tensor
     bias: Tensor | None
     grid: Grid
+    first_row: int
 
     @property
     def rows(self) -> int:
@@ -50,6 +51,9 @@ class LayerView:
     @property
     def head_size(self) -> int:
         return int(self.module.self_attn.head_dim)  # type: ignore[union-attr, arg-type]
+
+    def groups(self) -> Sequence[Sequence[str]]:
+        return GROUPS
 
     def parts(self, kinds: Iterable[str] | None = None) -> list[LinearPart]:
         """In the order in which they run; only those of the given kinds (`q`, `down`, …)."""
@@ -129,7 +133,8 @@ def _linear_part(linear: nn.Module, linear_name: str, part: Part) -> LinearPart:
     weight: Tensor = linear.weight  # type: ignore[assignment]
     bias = getattr(linear, "bias", None)
     return LinearPart(
-        part.module, linear_name, weight.data[rows], None if bias is None else bias.data[rows], part.grid
+        part.module, linear_name, weight.data[rows], None if bias is None else bias.data[rows], part.grid,
+        part.start,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ def best_grid(
     """
     scales, zeros = minmax(blocks, grid)
     best = weighted_error(blocks, scales, zeros, importance, grid.bits)
-    for start, zero in _candidates(blocks, scales, zeros, grid, shares):
+    for start, zero in candidates(blocks, scales, zeros, grid, shares):
         codes = codes_of(blocks, start, zero, grid.bits)
         if not grid.symmetric:
             zero = _refitted_zeros(blocks, codes, importance, start, grid)
@@ -53,9 +53,11 @@ def weighted_error(
     return rounded.sub_(blocks).square_().mul_(importance).sum(-1)
 
 
-def _candidates(
+def candidates(
     blocks: Tensor, scales: Tensor, zeros: Tensor, grid: Grid, shares: Iterable[float]
-) -> Iterable[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Grids to start from, given the min-max one: (scales, zeros), narrower ranges and, on a symmetric grid,
+    the extreme on the highest code as well as on the lowest."""
     if grid.symmetric:
         flipped = -scales * grid.middle / (grid.middle - 1)  # the extreme on the highest code instead
         for share in shares:

@@ -122,7 +122,7 @@ def write_model(
     by_name = {target.tensor: target for target in targets.all}
     kept = [
         n for n in checkpoint.names()
-        if n not in targets.dropped and (n not in by_name or by_name[n].layer is None and targets.tied)
+        if n not in targets.dropped and (n not in by_name or (by_name[n].layer is None and targets.tied))
     ]  # fmt: skip
     writer = CheckpointWriter(out, _declare(checkpoint, targets, by_name, kept))
     with writer:

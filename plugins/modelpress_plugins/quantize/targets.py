@@ -89,6 +89,7 @@ class Targets:
     dropped: tuple[str, ...]
     choice: Choice
     fused: Mapping[str, tuple[str, ...]]
+    embedding: str
     biases: Mapping[str, tuple[Part, ...]]
     """Bias tensors of fused modules -> the parts they are cut into."""
 
@@ -98,6 +99,11 @@ class Targets:
     @property
     def lm_head(self) -> Target | None:
         return next((t for t in self.all if t.layer is None), None)
+
+    @property
+    def head_tensor(self) -> str:
+        """The tensor of the output layer, quantized or not."""
+        return self.embedding if self.tied else "lm_head.weight"
 
     def config(self, algorithm: str) -> QuantizationConfig:
         """The block for `config.json`."""
@@ -140,7 +146,8 @@ def find_targets(checkpoint: Checkpoint, config: Mapping[str, Any], choice: Choi
             "(`…layers.N.self_attn.*_proj`, `…layers.N.mlp.*_proj`).",
             "Models of this architecture are not supported; leave it in float16.",
         )
-    return Targets(tuple(found), tied, tuple(dropped), choice, fused, biases)
+    embedding = next((n for n in _EMBEDDINGS if n in checkpoint), "")
+    return Targets(tuple(found), tied, tuple(dropped), choice, fused, embedding, biases)
 
 
 def _target(
@@ -194,7 +201,7 @@ def _is_tied(checkpoint: Checkpoint, config: Mapping[str, Any]) -> bool:
     writes only what differs from an architecture's default."""
     text = config.get("text_config") or config
     said = config.get("tie_word_embeddings", text.get("tie_word_embeddings"))
-    return said is not False and "lm_head.weight" not in checkpoint or said is True
+    return (said is not False and "lm_head.weight" not in checkpoint) or said is True
 
 
 def _is_extra(name: str, layers: int, tied: bool) -> bool:

@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from modelpress.engine.process import WarmWorker
 from modelpress.errors import HostError, WorkerDied
 from modelpress.events import Event, Progress
-from modelpress.engine.process import WarmWorker
 
 
 @pytest.fixture

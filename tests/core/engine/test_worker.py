@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from modelpress import worker
-from modelpress.events import Log, Progress, Report, decode_event
 from modelpress.engine.job import FormatCode
+from modelpress.events import Log, Progress, Report, decode_event
 
 
 def answer(folder: Path) -> dict:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from modelpress.api import Accelerator, DataFacts
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions
 
@@ -22,6 +23,7 @@ class Told:
     """A PlanContext that remembers."""
 
     offline: bool = True
+    folder: Path = field(default_factory=Path.cwd)
     accelerator: Accelerator = field(default_factory=Accelerator)
     problems: list[tuple[str, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from modelpress_plugins.huggingface.peek import peek_huggingface
 
 TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from modelpress.api import UserError
 from modelpress_plugins.huggingface.source import open_huggingface
 from modelpress_plugins.huggingface.tokenizer import encode_prompt
@@ -53,7 +54,9 @@ def test_a_prompt_has_the_ids_in_training_that_it_has_when_it_is_asked(
         assert sample.input_ids[: len(prompt)] == prompt
         assert sample.labels[: len(prompt)] == [-100] * len(prompt)
         assert sample.labels[len(prompt)] != -100
-        assert tokenizer.decode(sample.input_ids, skip_special_tokens=True) == exchange.prompt + exchange.answer
+        assert (
+            tokenizer.decode(sample.input_ids, skip_special_tokens=True) == exchange.prompt + exchange.answer
+        )
 
 
 def test_without_completion_only_the_loss_covers_everything(samples: Any, tones: Path) -> None:
@@ -166,9 +169,7 @@ def test_rows_without_text_are_passed_over(samples: Any, texts: Any) -> None:
     assert len(samples(texts("one", "", "  ", "two"), strategy="line-by-line")) == 2
 
 
-def test_samples_can_be_gone_through_twice(
-    options: Any, tones: Path, tmp_path: Path, tokenizer: Any
-) -> None:
+def test_samples_can_be_gone_through_twice(options: Any, tones: Path, tmp_path: Path, tokenizer: Any) -> None:
     made = open_huggingface(options(tones, text_cols="phrase"), tmp_path / "data").samples(tokenizer)
     assert list(made) == list(made) != []
 
@@ -194,5 +195,5 @@ def test_a_row_with_a_list_for_text_is_named(samples: Any, rows: Any) -> None:
 
 def test_a_row_without_an_answer_is_refused(samples: Any, rows: Any) -> None:
     file = rows("rows.json", [{"q": "x", "a": ""}])
-    with pytest.raises(UserError, match="Row 1 of rows.json has no answer"):
+    with pytest.raises(UserError, match=r"Row 1 of rows\.json has no answer"):
         samples(file, text_template="{q}: {a}", completion_only=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from modelpress.api import UserError
 from modelpress_plugins.huggingface.data_config import DummyOptions
 from modelpress_plugins.huggingface.dummy import open_dummy
@@ -69,6 +70,15 @@ def test_holdout_parts_share_no_row_and_miss_none(opened: Any, rows: Any) -> Non
     assert not set(parts["train"]) & set(parts["eval"])
     assert len(parts["train"]) + len(parts["eval"]) == 400
     assert 60 <= len(parts["eval"]) <= 140
+
+
+def test_the_parts_of_the_embedded_data_never_share_a_phrase(opened: Any, emotions_data: Path) -> None:
+    train, held = (
+        phrases(opened(emotions_data, text_template=TEMPLATE, top={"holdout": {"part": part}}))
+        for part in ("train", "eval")
+    )
+    assert not train & held
+    assert 0.15 < len(held) / len(train | held) < 0.25
 
 
 def test_a_part_of_a_file_stays_the_same_when_rows_are_added(opened: Any, rows: Any) -> None:
@@ -162,6 +172,13 @@ def test_the_exchange_of_a_chat_is_its_last_answer(opened: Any, rows: Any, token
     assert exchange.prompt.endswith("<|user|>\nsad?<|end|>\n<|assistant|>\n")
 
 
+def test_a_chat_that_ends_with_a_question_learns_no_end_there(opened: Any, rows: Any, tokenizer: Any) -> None:
+    file = rows("chat.json", [chat("hi", "hello", "sad?")])
+    (sample,) = opened(file, chat_template=True, completion_only=True).samples(tokenizer)
+    learned = tokenizer.decode([label for label in sample.labels if label != -100])
+    assert learned == "hello<|end|>\n"
+
+
 def test_a_chat_template_may_be_given(opened: Any, rows: Any, tokenizer: Any) -> None:
     file = rows("chat.json", [chat("hi", "hello")])
     template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
@@ -178,7 +195,7 @@ def test_a_template_that_rewrites_earlier_turns_is_refused(opened: Any, rows: An
 
 def test_messages_of_another_shape_are_refused(opened: Any, rows: Any, tokenizer: Any) -> None:
     file = rows("chat.json", [{"messages": "hi"}])
-    with pytest.raises(UserError, match="should be a list of {role, content}"):
+    with pytest.raises(UserError, match="should be a list of"):
         list(opened(file, chat_template=True).samples(tokenizer))
 
 

@@ -1,0 +1,169 @@
+"""The loop over tensors of one merge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from modelpress.api import Checkpoint, CheckpointWriter, PassContext
+from modelpress_plugins.tensors import as_bytes, check_finite, from_bytes, read_tensor, torch_dtype
+
+from .adapter import LowRank
+from .deltas import Block, Parts, apply, apply_dora, is_transposed, products
+from .targets import Edit, Targets, is_linear
+
+_STRIP = 2**19
+"""Elements that are read, summed, rounded and written at a time: they stay in the processor's cache."""
+
+
+class Seen(Protocol):
+    """How training saw the weights, where it did not see them as they are."""
+
+    def seen(self, weight: Tensor) -> Tensor: ...
+
+
+class Merge:
+    """One merge: what it reads from, and what it counted.
+
+    merged:  modules whose product was added; changed: tensors that differ from the base's
+    gap:     |seen - original| over |change|, summed over the changed weights; 0 without `seen`
+    """
+
+    def __init__(self, base: Checkpoint, deltas: Checkpoint, targets: Targets, seen: Seen | None) -> None:
+        self._base = base
+        self._deltas = deltas
+        self._targets = targets
+        self._seen = seen
+        self._gap = 0.0
+        self._change = 0.0
+        self.merged = targets.shared
+        self.changed = 0
+
+    @property
+    def gap(self) -> float:
+        return float((self._gap / self._change) ** 0.5) if self._change else 0.0
+
+    def run(self, out: Path, max_shard_size: int | str, ctx: PassContext) -> None:
+        """Write all weights to the folder."""
+        names = [*self._base.names(), *(name for name in self._targets.edits if name not in self._base)]
+        edits = {name: self._edit_of(name) for name in names}
+        sources = {name: self._base.info(edit.source if edit else name) for name, edit in edits.items()}
+        layout = [(name, sources[name].dtype, sources[name].shape) for name in names]
+        total = sum(info.nbytes for info in sources.values())
+        done = 0
+        with CheckpointWriter(out, layout, max_shard_size) as writer:
+            for name, edit in edits.items():
+                if edit is None:
+                    writer.copy(self._base, name)
+                else:
+                    self._write(edit, writer)
+                done += sources[name].nbytes
+                ctx.progress(done, total, "bytes")
+
+    def _edit_of(self, name: str) -> Edit | None:
+        edit = self._targets.edits.get(name)
+        if edit is None and self._seen and is_linear(name, self._base.info(name)):
+            return Edit(name, name)
+        return edit
+
+    def _write(self, edit: Edit, writer: CheckpointWriter) -> None:
+        start = _Start(self._base, self._deltas, edit, self._seen)
+        if edit.low_rank is not None:
+            self.changed += self._add(edit, edit.low_rank, start, writer)
+            self.merged += 1
+            return
+        rows = start.rows(0, start.shape[0])
+        result = self._finish(edit, rows.to(torch.promote_types(rows.dtype, torch.float32)), 0)
+        check_finite(result, edit.name, start.dtype)
+        rounded = result.to(start.dtype)
+        if edit.name in self._targets.edits:
+            self.changed += not torch.equal(rounded, read_tensor(self._base, edit.source))
+        writer.write(edit.name, as_bytes(rounded))
+
+    def _add(self, edit: Edit, low_rank: LowRank, start: _Start, writer: CheckpointWriter) -> bool:
+        """Write base + change. Returns whether any element differs from the base."""
+        parts = {part: read_tensor(self._deltas, key).float() for part, key in low_rank.parts.items()}
+        for part, tensor in parts.items():
+            check_finite(tensor, low_rank.parts[part])
+        magnitude = parts.get("lora_magnitude_vector")
+        along = magnitude is not None and _norm_runs_along_rows(low_rank, parts, start)
+        changed = False
+        for block in products(low_rank, parts, start.shape):
+            for strip in _strips(block, whole=along):
+                weight = start.rows(strip.start, strip.stop)
+                if self._seen:
+                    self._measure(start, strip, weight, low_rank)
+                if magnitude is None:
+                    result = apply(weight, strip.product, low_rank)
+                else:
+                    part_of = magnitude.flatten() if along else magnitude.flatten()[strip.start : strip.stop]
+                    result = apply_dora(weight, strip.product, part_of, low_rank, along)
+                result = self._finish(edit, result, strip.start)
+                check_finite(result, edit.name, start.dtype)
+                rounded = result.to(start.dtype)
+                changed = changed or not torch.equal(rounded, weight)
+                writer.write(edit.name, as_bytes(rounded))
+        return changed
+
+    def _measure(self, start: _Start, strip: Block, seen: Tensor, low_rank: LowRank) -> None:
+        original = start.original(strip.start, strip.stop)
+        self._gap += float((seen.float() - original.float()).square().sum())
+        self._change += float((strip.product * low_rank.scaling).square().sum())
+
+    def _finish(self, edit: Edit, rows: Tensor, first: int) -> Tensor:
+        """What comes after the product: a bias's change, trained tokens. rows: those from `first` on."""
+        if edit.bias is not None:
+            key, scaling = edit.bias
+            rows = rows + read_tensor(self._deltas, key).float() * scaling
+        if edit.tokens is not None:
+            trained = read_tensor(self._deltas, edit.tokens.tensor)
+            for i, row in enumerate(edit.tokens.rows):
+                if first <= row < first + len(rows):
+                    rows[row - first] = trained[i].to(rows.dtype)
+        return rows
+
+
+class _Start:
+    """The weight that a change is added to: the base's, what training saw of it, or one that the adapter
+    brings whole."""
+
+    def __init__(self, base: Checkpoint, deltas: Checkpoint, edit: Edit, seen: Seen | None) -> None:
+        info = base.info(edit.source)
+        self.shape = info.shape
+        self.dtype = torch_dtype(info.dtype, edit.name)
+        self._base = base
+        self._source = edit.source
+        self._row = info.nbytes // max(1, info.shape[0])
+        self._whole: Tensor | None = None
+        if edit.replaced:
+            self._whole = read_tensor(deltas, edit.replaced).to(self.dtype)
+        elif seen and edit.name == edit.source and is_linear(edit.name, info):
+            self._whole = seen.seen(read_tensor(base, edit.source))
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Rows of it, in the base's dtype or, as training saw them, in training's."""
+        return self.original(start, stop) if self._whole is None else self._whole[start:stop]
+
+    def original(self, start: int, stop: int) -> Tensor:
+        """Rows of the base's own weight."""
+        data = self._base.read(self._source, start * self._row, stop * self._row)
+        return from_bytes(data, self.dtype, (stop - start, *self.shape[1:]))
+
+
+def _norm_runs_along_rows(low_rank: LowRank, parts: Parts, start: _Start) -> bool:
+    """Whether DoRA's norm runs along the first dimension of the stored weight, so that it needs all rows."""
+    if low_rank.method == "embedding":
+        return True
+    return is_transposed(low_rank, start.shape, (parts["lora_B"].shape[0], parts["lora_A"].shape[1]))
+
+
+def _strips(block: Block, whole: bool) -> Iterator[Block]:
+    rows = block.stop - block.start
+    step = max(1, rows if whole else _STRIP // max(1, block.product.shape[1]))
+    for first in range(0, rows, step):
+        last = min(first + step, rows)
+        yield Block(block.start + first, block.start + last, block.product[first:last])

@@ -1,0 +1,46 @@
+"""The base as a 4-bit training run saw it: each linear weight quantized by bitsandbytes and back.
+
+QLoRA trains an adapter against dequant(NF4(W)), not against W (https://arxiv.org/abs/2305.14314).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import bitsandbytes.functional as bnb
+import torch
+from torch import Tensor
+
+_BLOCK = 64  # bitsandbytes' own default, which transformers does not change
+
+
+@dataclass(frozen=True, slots=True)
+class FourBits:
+    """How training held the base. dtype: what the weights were cast to before they were quantized."""
+
+    quant_type: str
+    double_quant: bool
+    dtype: torch.dtype
+
+    @staticmethod
+    def from_meta(meta: Mapping[str, Any]) -> FourBits:
+        """From an adapter's meta: `quantization` holds the arguments of transformers' BitsAndBytesConfig."""
+        bits = meta["quantization"]
+        return FourBits(
+            quant_type=bits.get("bnb_4bit_quant_type", "fp4"),
+            double_quant=bool(bits.get("bnb_4bit_use_double_quant", False)),
+            dtype=getattr(torch, str(meta.get("dtype", "float32"))),
+        )
+
+    def seen(self, weight: Tensor) -> Tensor:
+        """What training saw of a weight (out, in); in `dtype`."""
+        packed, state = bnb.quantize_4bit(
+            weight.to(self.dtype).contiguous(),
+            blocksize=_BLOCK,
+            compress_statistics=self.double_quant,
+            quant_type=self.quant_type,
+        )
+        seen: Tensor = bnb.dequantize_4bit(packed, state)
+        return seen.view(weight.shape)

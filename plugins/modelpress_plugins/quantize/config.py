@@ -1,0 +1,153 @@
+"""Options of the quantizers, under Olive's names."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from modelpress.api import DataRole, Options
+
+Bits = Literal[2, 4, 8]
+GroupSize = Literal[16, 32, 64, 128, 256]
+
+
+class ModuleOverride(Options):
+    """What is different for some modules; what is left out is as for all."""
+
+    bits: Bits | None = None
+    group_size: GroupSize | None = None
+    symmetric: bool | None = None
+
+
+class QuantizerConfig(Options):
+    """What all quantizers have in common."""
+
+    bits: Bits = Field(default=4, description="Bits of a weight: 2, 4 or 8.")
+    group_size: GroupSize = Field(
+        default=32,
+        description="Weights along a row that share a scale: 16, 32, 64, 128 or 256. A module whose inputs "
+        "it does not divide gets the next smaller that does.",
+    )
+    sym: bool = Field(
+        default=True,
+        description="Symmetric: no zero points. Some CPUs without AVX-512 decode zero points wrongly at the "
+        "fastest accuracy level of onnxruntime.",
+    )
+    lm_head: bool = Field(
+        default=True,
+        description="Quantize the output layer too. If not, an int4 build of the model rounds it to nearest.",
+    )
+    embeds: bool = Field(default=False, description="Quantize the input embeddings: not possible so far.")
+    modules_to_not_convert: list[str] | None = Field(
+        default=None,
+        description="Modules that stay as they are: a part of the name, or `re:` and a regular expression "
+        "for all of it. Decoder layers can then not be built into an int4 model.",
+    )
+    overrides: dict[str, ModuleOverride] = Field(
+        default_factory=dict,
+        description="Other bits, group_size or symmetric for some modules: by name, or `re:` and a regular "
+        "expression for the whole name.",
+    )
+
+
+class RtnConfig(QuantizerConfig):
+    """Round to nearest."""
+
+
+class KQuantConfig(QuantizerConfig):
+    """A search over each block's range."""
+
+
+class HqqConfig(QuantizerConfig):
+    """Half-quadratic quantization."""
+
+
+class CalibratedConfig(QuantizerConfig):
+    """What the quantizers that need data have in common."""
+
+    data_config: Annotated[str, DataRole("calibration")] = Field(
+        description="Name of the data to calibrate on: some hundred samples like those the model will see."
+    )
+    calibration_tokens: int = Field(
+        default=65536, ge=64, description="Tokens of the data that are used at most, from its beginning."
+    )
+    true_sequential: bool = Field(
+        default=True,
+        description="Within a layer, look at the inputs of each projection after those before it are "
+        "quantized. Takes more time.",
+    )
+    activation_memory: str | int = Field(
+        default="1GB",
+        description='Activations that may be held in memory, in bytes or like "1GB"; more go to the disk.',
+    )
+
+
+class GptqConfig(CalibratedConfig):
+    """Carry rounding errors over to the columns that follow."""
+
+    damp_percent: float = Field(
+        default=0.01,
+        gt=0,
+        le=1,
+        description="Added to the diagonal of the inputs' Gram matrix, as a share of its mean.",
+    )
+    desc_act: bool | None = Field(
+        default=None,
+        description="Order columns by their inputs across groups. Not possible in an ONNX model; see "
+        "group_aware.",
+    )
+    group_aware: bool = Field(
+        default=True, description="Order groups, and columns within groups, by their inputs."
+    )
+
+
+class AwqConfig(CalibratedConfig):
+    """Scale by activations, then clip."""
+
+    n_grid: int = Field(default=20, ge=2, le=100, description="Steps of the clipping search over the range.")
+    max_shrink: float = Field(default=0.5, ge=0, lt=1, description="Share of a range that may be clipped.")
+
+
+class AutoClipConfig(CalibratedConfig):
+    """Clip each block's range."""
+
+    n_grid: int = Field(default=20, ge=2, le=100, description="Steps of the search over the range.")
+    max_shrink: float = Field(default=0.5, ge=0, lt=1, description="Share of a range that may be clipped.")
+
+
+class SelectiveMixedPrecisionConfig(CalibratedConfig):
+    """More bits for the most sensitive modules."""
+
+    algorithm: Literal["fisher", "kld_gradient", "snr", "snr_relative", "iqe", "iqe_relative"] = Field(
+        default="fisher",
+        description="How sensitivity is measured. `fisher` (also under Olive's name `kld_gradient`): the rise "
+        "of the model's own divergence, from gradients, layer by layer. The others look at weights alone.",
+    )
+    quantizer: Literal["rtn", "kquant", "hqq", "gptq", "awq", "autoclip"] = Field(
+        default="gptq", description="How the weights are then quantized."
+    )
+    high_bits: Literal[4, 8] = Field(default=8, description="Bits of the modules that get more.")
+    high_group_size: GroupSize | None = Field(
+        default=None, description="Their group_size; the best for the budget when left out."
+    )
+    max_size: str | int | None = Field(
+        default=None, description='Size of the whole quantized model, in bytes or like "250MB".'
+    )
+    bits_per_weight: float | None = Field(
+        default=None, gt=0, description="Mean bits of a quantized weight, scales and zero points counted."
+    )
+    ratio: float | None = Field(
+        default=None, ge=0, le=1, description="Share of the weights that stay at the lower bits."
+    )
+
+
+class QuaRotConfig(Options):
+    """Rotate weights."""
+
+    rotate_mode: Literal["hadamard", "random"] = Field(
+        default="hadamard",
+        description="`hadamard`: a randomized Hadamard matrix where the size allows, else as `random`; "
+        "`random`: a random orthogonal matrix.",
+    )
+    seed: int = Field(default=0, ge=0, description="Of the random signs or matrix.")

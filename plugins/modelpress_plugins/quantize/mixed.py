@@ -1,0 +1,328 @@
+"""Which modules get more bits: measure what each way to store a module costs, then spend a budget of bytes.
+
+The cost of a module on a grid is the rise of the model's divergence from itself, to second order: with d the
+change of a row of the weight, G the Gram matrix of its inputs and r the mean square of the loss's gradient at
+that output, 0.5 * sum over rows of r * d G d^T. That is the Kronecker-factored Fisher information (Martens and
+Grosse, arXiv 1503.05671) with a diagonal for the outputs; labels are drawn from the model itself. Gradients
+come from a backward pass that holds one layer at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modelpress.api import Checkpoint, UserError
+from modelpress_plugins.quantize.activations import Activations
+from modelpress_plugins.quantize.decoder import LayeredDecoder
+from modelpress_plugins.quantize.grid import Grid
+from modelpress_plugins.quantize.inputs import InputStatistics
+from modelpress_plugins.quantize.layer import LayerView, LinearPart
+from modelpress_plugins.quantize.layerwise import Calibration
+from modelpress_plugins.quantize.rtn import round_to_nearest
+from modelpress_plugins.quantize.targets import Part, Target, Targets
+from modelpress_plugins.quantize.weights import read_weight_rows, row_blocks
+
+TOKENS = 8192
+"""Tokens of the calibration data that the gradients are taken on."""
+
+GROWTH = 1.08
+"""The budget when none is given: the size with every module at the lower bits, times this."""
+
+LARGEST_GROUP = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """high_group_size: None tries several. At most one of the last three; see `SelectiveMixedPrecisionConfig`."""
+
+    high_bits: int
+    high_group_size: int | None = None
+    max_size: int | None = None
+    bits_per_weight: float | None = None
+    ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One way to store a module. nbytes: what it takes. cost: what it does to the model."""
+
+    grid: Grid
+    nbytes: float
+    cost: float
+
+
+def choose_grids(
+    checkpoint: Checkpoint,
+    decoder: LayeredDecoder,
+    targets: Targets,
+    budget: Budget,
+    algorithm: str,
+    calibration: Calibration,
+) -> dict[str, dict[str, Any]]:
+    """Overrides for `Choice`: module -> {bits, group_size, symmetric}; those at the lower bits are left out.
+
+    Raises UserError when even the lower bits everywhere do not fit the budget.
+    """
+    if algorithm in ("fisher", "kld_gradient"):
+        offers = fisher_offers(checkpoint, decoder, targets, budget, calibration)
+    else:
+        offers = _weight_offers(checkpoint, targets, budget, algorithm)
+    weights = {p.module: (p.stop - p.start) * t.columns for t in targets.all for p in t.parts}
+    chosen = spend(offers, weights, budget, _float_bytes(checkpoint, targets))
+    return {
+        module: {"bits": o.grid.bits, "group_size": o.grid.group_size, "symmetric": o.grid.symmetric}
+        for module, o in chosen.items()
+        if o is not offers[module][0]
+    }
+
+
+def fisher_offers(
+    checkpoint: Checkpoint,
+    decoder: LayeredDecoder,
+    targets: Targets,
+    budget: Budget,
+    calibration: Calibration,
+) -> dict[str, list[Offer]]:
+    """module -> its offers, the lower bits first."""
+    batches = _few(calibration.batches, TOKENS)
+    tokens = sum(batch.numel() for batch in batches)
+    kept = _layer_inputs(decoder, batches, calibration)
+    offers: dict[str, list[Offer]] = {}
+    gradients = _head_gradients(checkpoint, decoder, targets, kept[-1], budget, offers)
+    total = 2 * len(decoder)
+    for index in reversed(range(len(decoder))):
+        calibration.progress(total - index, total, "layers measured")
+        view = LayerView(decoder.layer(index), decoder.name(index), targets.of_layer(index))
+        rows = _row_weights(view)
+
+        def forward_backward(batch: Tensor, index: int = index, view: LayerView = view) -> Tensor:
+            given = batch.to(decoder.device).clone().requires_grad_()
+            with torch.enable_grad():
+                out = decoder.run(view.module, index, given)
+                out.backward(gradients[given_at[id(batch)]].to(decoder.device))
+            upstream.append(given.grad.cpu())  # type: ignore[union-attr]
+            return out
+
+        given_at = {id(batch): at for at, batch in enumerate(kept[index])}
+        upstream: list[Tensor] = []
+        view.gather(forward_backward, kept[index], tokens, [k for g in view.groups() for k in g])
+        gradients = upstream
+        for part in view.parts():
+            weight = rows.mean_square(part, tokens)
+            offers[part.name] = [
+                _offer(part.weight, grid, lambda d, p=part, w=weight: _fisher_cost(d, w, view.inputs_of(p)))
+                for grid in grids_offered(part.grid, part.weight.shape[1], budget)
+            ]
+    return offers
+
+
+def grids_offered(low: Grid, columns: int, budget: Budget) -> list[Grid]:
+    """The lower bits, then the higher ones in groups of several sizes: at 8 bits a larger group does little
+    harm and saves scales."""
+    if budget.high_group_size:
+        sizes = [budget.high_group_size]
+    else:
+        sizes = [low.group_size * 2**n for n in range(5) if low.group_size * 2**n <= LARGEST_GROUP]
+    high = [Grid(budget.high_bits, size, low.symmetric) for size in sizes if columns % size == 0]
+    return [low, *(high or [Grid(budget.high_bits, low.group_size, low.symmetric)])]
+
+
+def spend(
+    offers: Mapping[str, Sequence[Offer]], weights: Mapping[str, int], budget: Budget, float_bytes: int
+) -> dict[str, Offer]:
+    """The offers with the least cost in all that fit the budget: by a price per byte, then what still fits."""
+    chosen = {module: given[0] for module, given in offers.items()}
+    low = sum(offer.nbytes for offer in chosen.values())
+    room = _allowed(budget, low, sum(weights.values()), float_bytes) - low
+    if room < 0:
+        raise UserError(
+            f"The budget is {-int(room):,} bytes too small even with every module at the lower bits.",
+            "Raise max_size or bits_per_weight, or lower bits.",
+        )
+    low_weights = budget.ratio * sum(weights.values()) if budget.ratio is not None else 0.0
+    spare = sum(weights.values()) - low_weights
+    while True:
+        best: tuple[float, str, Offer] | None = None
+        for module, given in offers.items():
+            now = chosen[module]
+            is_low = now is given[0]
+            for offer in given:
+                more, gain = offer.nbytes - now.nbytes, now.cost - offer.cost
+                if gain <= 0 or more > room or (is_low and weights[module] > spare):
+                    continue
+                worth = gain / max(more, 1e-9)
+                if best is None or worth > best[0]:
+                    best = (worth, module, offer)
+        if best is None:
+            return chosen
+        _, module, offer = best
+        if chosen[module] is offers[module][0]:
+            spare -= weights[module]
+        room -= offer.nbytes - chosen[module].nbytes
+        chosen[module] = offer
+
+
+def _allowed(budget: Budget, low: float, weights: int, float_bytes: int) -> float:
+    """Bytes that the quantized modules may take."""
+    if budget.max_size is not None:
+        return budget.max_size - float_bytes
+    if budget.bits_per_weight is not None:
+        return budget.bits_per_weight * weights / 8
+    if budget.ratio is not None:
+        return float("inf")
+    return GROWTH * (low + float_bytes) - float_bytes
+
+
+def _float_bytes(checkpoint: Checkpoint, targets: Targets) -> int:
+    """Bytes of what is not quantized."""
+    quantized = {t.tensor for t in targets.all if not (targets.tied and t.layer is None)}
+    return sum(checkpoint.info(n).nbytes for n in checkpoint.names() if n not in quantized | set(targets.dropped))
+
+
+def _offer(weight: Tensor, grid: Grid, cost: Callable[[Tensor], float]) -> Offer:
+    moved = round_to_nearest(weight.contiguous(), grid).dequantize().sub_(weight)
+    return Offer(grid, weight.numel() * grid.bits_per_weight / 8, cost(moved))
+
+
+def _fisher_cost(moved: Tensor, row_weights: Tensor, inputs: InputStatistics) -> float:
+    return 0.5 * inputs.output_error(moved * row_weights.sqrt().unsqueeze(1))
+
+
+def _weight_offers(
+    checkpoint: Checkpoint, targets: Targets, budget: Budget, algorithm: str
+) -> dict[str, list[Offer]]:
+    """By the weights alone: signal-to-noise, or the worst row's mean square (both per weight)."""
+    offers: dict[str, list[Offer]] = {}
+    for target in targets.all:
+        for part in target.parts:
+            grids = grids_offered(part.grid, target.columns, budget)
+            signal, noise, worst, count = 0.0, [0.0] * len(grids), [0.0] * len(grids), 0
+            for start, stop in row_blocks(part.start, part.stop, target.columns):
+                weight = read_weight_rows(checkpoint, target.tensor, start, stop)
+                signal, count = signal + float(weight.square().sum()), count + weight.numel()
+                for at, grid in enumerate(grids):
+                    moved = round_to_nearest(weight, grid).dequantize().sub_(weight).square_()
+                    noise[at] += float(moved.sum())
+                    worst[at] = max(worst[at], float(moved.mean(1).max()))
+            costs = [n / max(signal, 1e-30) for n in noise] if algorithm.startswith("snr") else worst
+            offers[part.module] = [
+                Offer(g, count * g.bits_per_weight / 8, c * count) for g, c in zip(grids, costs, strict=True)
+            ]
+    return offers
+
+
+def _few(batches: Sequence[Tensor], tokens: int) -> list[Tensor]:
+    """Rows spread over all batches, about that many tokens."""
+    every = max(1, sum(batch.numel() for batch in batches) // tokens)
+    few = [batch[::every] if len(batch) > 1 else batch for batch in batches]
+    return few if len(few) < 2 * every else few[::every] if all(len(b) == 1 for b in few) else few
+
+
+def _layer_inputs(
+    decoder: LayeredDecoder, batches: Sequence[Tensor], calibration: Calibration
+) -> list[Activations]:
+    """The hidden states before each layer and after the last, of the float model."""
+    shapes = [(batch.shape[0], batch.shape[1]) for batch in batches]
+    kept: list[Activations] = []
+    embedded = list(decoder.embed(batches))
+    width = embedded[0].shape[-1]
+
+    def another() -> Activations:
+        limit = calibration.limit // (len(decoder) + 1)
+        kept.append(Activations(shapes, width, limit, calibration.scratch, f"inputs-{len(kept)}"))
+        return kept[-1]
+
+    first = another()
+    for at, batch in enumerate(embedded):
+        first[at].copy_(batch)
+    with torch.no_grad():
+        for index in range(len(decoder)):
+            calibration.progress(index, 2 * len(decoder), "layers measured")
+            layer, before, after = decoder.layer(index), kept[-1], another()
+            for at, batch in enumerate(before):
+                after[at].copy_(decoder.run(layer, index, batch.to(decoder.device)))
+    return kept
+
+
+def _head_gradients(
+    checkpoint: Checkpoint,
+    decoder: LayeredDecoder,
+    targets: Targets,
+    last: Activations,
+    budget: Budget,
+    offers: dict[str, list[Offer]],
+) -> list[Tensor]:
+    """The loss's gradient at the hidden states after the last layer; adds the output layer's offers.
+
+    The labels are drawn from the model's own prediction, so that the mean square of the gradient is the
+    Fisher information.
+    """
+    name = targets.head_tensor
+    weight = torch.cat(
+        [read_weight_rows(checkpoint, name, a, b) for a, b in row_blocks(0, *checkpoint.info(name).shape)]
+    ).to(decoder.device)
+    norm = decoder.norm()
+    generator = torch.Generator().manual_seed(0)
+    tokens = sum(b.shape[0] * b.shape[1] for b in last)
+    inputs = InputStatistics(weight.shape[1], tokens, decoder.device)
+    mean_square = torch.zeros(len(weight), device=decoder.device)
+    gradients = []
+    for batch in last:
+        given = batch.to(decoder.device).clone().requires_grad_()
+        with torch.enable_grad():
+            normed = norm(given)
+        inputs.add(normed)
+        pulled = torch.empty_like(normed).view(-1, normed.shape[-1])
+        rows = normed.detach().reshape(-1, normed.shape[-1])
+        for start, stop in row_blocks(0, len(rows), len(weight)):
+            error = torch.softmax(rows[start:stop] @ weight.T, -1)
+            mean_square += (error * (1 - error)).sum(0)  # its expectation over the labels
+            labels = torch.multinomial(error.cpu(), 1, generator=generator).to(decoder.device)
+            error.scatter_add_(1, labels, torch.full_like(labels, -1, dtype=error.dtype))
+            pulled[start:stop] = error @ weight
+        normed.backward(pulled.view_as(normed))
+        gradients.append(given.grad.cpu())  # type: ignore[union-attr]
+    inputs.finish()
+    mean_square /= tokens
+    if targets.lm_head is not None:
+        (part,) = targets.lm_head.parts
+        offers[part.module] = [
+            _offer(weight, grid, lambda d: _fisher_cost(d, mean_square, inputs))
+            for grid in grids_offered(part.grid, weight.shape[1], budget)
+        ]
+    return gradients
+
+
+class _RowWeights:
+    """Sums of squared gradients at the outputs of linear modules: (out,) for each."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+
+    def mean_square(self, part: LinearPart, tokens: int) -> Tensor:
+        return self.sums[part.linear_name][part.first_row : part.first_row + part.rows] / tokens
+
+
+def _row_weights(view: LayerView) -> _RowWeights:
+    """Watch the layer's linear modules; each backward pass adds to the sums."""
+    found = _RowWeights()
+
+    def watch(name: str) -> Callable[[Any, Any, Tensor], None]:
+        def forward_hook(module: Any, args: Any, output: Tensor) -> None:
+            if output.requires_grad:
+                output.register_hook(add)
+
+        def add(gradient: Tensor) -> None:
+            squares = gradient.reshape(-1, gradient.shape[-1]).square().sum(0)
+            found.sums[name] = found.sums.get(name, 0) + squares
+
+        return forward_hook
+
+    for name in {part.linear_name for part in view.parts()}:
+        view.module.get_submodule(name).register_forward_hook(watch(name))
+    return found

@@ -1,0 +1,121 @@
+"""Asking a model: the prompt that it gets, and the answer as it comes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelpress.artifact import Artifact
+from modelpress.cli import ask
+from modelpress.errors import UserError
+
+PHI3 = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}<|assistant|>"
+
+
+class Letters:
+    """A tokenizer with an id per character and a begin token, 0."""
+
+    chat_template: str | None = PHI3
+
+    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        return {"input_ids": [0] * add_special_tokens + [ord(letter) for letter in text]}
+
+    def decode(self, ids: Sequence[int], **_: Any) -> str:
+        return "".join(chr(id) for id in ids if id)
+
+    def apply_chat_template(self, messages: list[dict[str, str]], **_: Any) -> str:
+        return "".join(f"<|{m['role']}|>{m['content']}<|end|>" for m in messages) + "<|assistant|>"
+
+
+class Echo:
+    """A model that answers with the prompt it got, so that a test sees it."""
+
+    tokenizer = Letters()
+    eos_ids = frozenset({1})
+    context_length = 200
+    closed = False
+
+    def generate(self, ids: Sequence[int], max_new_tokens: int) -> Iterator[int]:
+        yield from [*ids[1:], 1][:max_new_tokens]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Echo:
+    """The model in every folder; one that was trained with a prompt template."""
+    echo = Echo()
+    artifact = Artifact(
+        Path("m"), "hf-model", "", meta={"prompt_template": "### Text: {phrase}\n### Tone:\n"}
+    )
+    monkeypatch.setattr(ask, "find_artifact", lambda folder, registry: artifact)
+    monkeypatch.setattr(ask, "load_model", lambda folder, registry, device: echo)
+    return echo
+
+
+def test_the_phrase_is_put_into_the_template_that_the_model_was_trained_with(invoke, model: Echo) -> None:
+    assert invoke("ask", "m", "I am {sad}").output == "### Text: I am {sad}\n### Tone:\n\n"
+    assert model.closed
+
+
+def test_the_phrase_may_come_from_standard_input(invoke, model: Echo) -> None:
+    assert invoke("ask", "m", "--raw", input="one\ntwo\n").output == "one\ntwo\n"
+
+
+def test_raw_leaves_the_template_out(invoke, model: Echo) -> None:
+    assert invoke("ask", "m", "phrase", "--raw").output == "phrase\n"
+
+
+def test_another_template_can_be_given(invoke, model: Echo) -> None:
+    assert invoke("ask", "m", "x", "--prompt-template", 'Q {} {"a"}').output == 'Q x {"a"}\n'
+
+
+def test_a_chat_has_no_second_begin_token(invoke, model: Echo) -> None:
+    # Echo leaves out the first id: without a begin token that is the `<`.
+    assert invoke("ask", "m", "hi", "--system", "Be kind").output == (
+        "|system|>Be kind<|end|><|user|>hi<|end|><|assistant|>\n"
+    )
+
+
+def test_a_tokenizer_without_chat_template_is_told(invoke, model: Echo, monkeypatch) -> None:
+    monkeypatch.setattr(Letters, "chat_template", None)
+    with pytest.raises(UserError, match="no chat template"):
+        invoke("ask", "m", "hi", "--chat")
+
+
+def test_the_answer_ends_at_the_limit(invoke, model: Echo) -> None:
+    assert invoke("ask", "m", "phrase", "--raw", "--max-new-tokens", "3").output == "phr\n"
+
+
+def test_a_prompt_longer_than_the_context_is_told(invoke, model: Echo) -> None:
+    with pytest.raises(UserError, match="201 tokens, and the model takes 200"):
+        invoke("ask", "m", "x" * 200, "--raw")
+
+
+@pytest.mark.parametrize("template", ["no place", "{a} and {b}"])
+def test_a_template_needs_one_place(template: str) -> None:
+    with pytest.raises(UserError, match="needs one placeholder"):
+        ask.fill(template, "phrase")
+
+
+def test_the_prompt_can_be_taken_from_the_workflow_that_trained_the_model(invoke, model, tmp_path) -> None:
+    workflow = {
+        "input_model": {"type": "HfModel", "model_path": "m"},
+        "data_configs": [
+            {
+                "name": "train",
+                "type": "HuggingfaceContainer",
+                "load_dataset_config": {"data_name": "json", "data_files": "x.json"},
+                "pre_process_data_config": {"text_template": "Q: {question}\nA: {answer}"},
+            }
+        ],
+        "passes": {"lora": {"type": "LoRA", "train_data_config": "train"}},
+    }
+    file = tmp_path / "w.json"
+    file.write_text(json.dumps(workflow))
+    assert invoke("ask", "m", "why?", "--workflow", str(file)).output == "Q: why?\nA: \n"

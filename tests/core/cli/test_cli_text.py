@@ -1,0 +1,101 @@
+"""Sizes, times and tables."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+import pytest
+
+from modelpress.cli import text
+from modelpress.cli.cache import parse_age, parse_size
+from modelpress.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (3_141_000, "3.1 MB"), (999_960, "1.0 MB"),
+     (123_456_789, "123 MB"), (2.5e9, "2.5 GB"), (7e12, "7.0 TB")],
+)  # fmt: skip
+def test_size(count: float, shown: str) -> None:
+    assert text.size(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.04, "0.0 s"), (42.12, "42.1 s"), (59.96, "1 min 00 s"), (192, "3 min 12 s"), (7500, "2 h 05 min")],
+)
+def test_duration(seconds: float, shown: str) -> None:
+    assert text.duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "shown"),
+    [(1, "pass", "1 pass"), (2, "pass", "2 passes"), (3, "entry", "3 entries"), (2, "day", "2 days")],
+)
+def test_plural(count: int, noun: str, shown: str) -> None:
+    assert text.plural(count, noun) == shown
+
+
+@pytest.mark.parametrize(
+    ("given", "count"), [("20GB", 20 * 10**9), ("1.5 g", 1.5e9), ("500", 500), ("3kb", 3000)]
+)
+def test_sizes_are_read_as_people_write_them(given: str, count: float) -> None:
+    assert parse_size(given) == count
+
+
+@pytest.mark.parametrize("given", ["much", "1.2.3GB", "-5GB", ""])
+def test_a_size_that_is_none_is_refused(given: str) -> None:
+    with pytest.raises(UserError, match="500MB or 20GB"):
+        parse_size(given)
+
+
+def test_ages_are_read_in_hours_days_and_weeks() -> None:
+    assert [parse_age(age) for age in ("12h", "30d", "8w")] == [0.5, 30, 56]
+    with pytest.raises(UserError):
+        parse_age("30")
+
+
+ROWS = [("LoRA", "3.1 MB", "Fine-tune a low-rank adapter on a frozen base."), ("Merge", "12 MB", "Short.")]
+
+
+def shown(capsys, monkeypatch, columns: int | None) -> list[str]:
+    """The table on a terminal of that many columns, or in a pipe."""
+    monkeypatch.setattr(text, "on_terminal", lambda: columns is not None)
+    size = os.terminal_size((columns or 80, 24))
+    monkeypatch.setattr(text.shutil, "get_terminal_size", lambda: size)
+    text.print_table(("PASS", "SIZE", "WHAT"), ROWS, right=("SIZE",))
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_piped_table_is_aligned_and_never_cut(capsys, monkeypatch) -> None:
+    assert shown(capsys, monkeypatch, None) == [
+        "PASS     SIZE  WHAT",
+        "LoRA   3.1 MB  Fine-tune a low-rank adapter on a frozen base.",
+        "Merge   12 MB  Short.",
+    ]
+
+
+def test_on_a_terminal_the_last_column_is_cut_to_fit(capsys, monkeypatch) -> None:
+    lines = shown(capsys, monkeypatch, 45)
+    assert all(len(line) <= 45 for line in lines)
+    assert lines[1].endswith("…")
+
+
+def test_on_a_narrow_terminal_each_row_becomes_a_paragraph(capsys, monkeypatch) -> None:
+    lines = shown(capsys, monkeypatch, 30)
+    assert all(len(line) <= 30 for line in lines)
+    assert "LoRA" in lines
+    assert "  size: 3.1 MB" in lines
+
+
+def test_text_that_the_terminal_cannot_show_is_replaced(monkeypatch) -> None:
+    from modelpress.cli import main
+
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1"))
+    with pytest.raises(SystemExit) as ended:
+        main(["passes", "show", "LoRA"])
+    assert ended.value.code == 0
+    assert b"(integer, ? 1, default 64)" in raw.getvalue()

@@ -1,0 +1,338 @@
+"""Olive's older form is read as today's; each change is told once and no key gets lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from modelpress.config.load import load_workflow
+from modelpress.config.workflow import LoadedWorkflow
+from modelpress.context import Accelerator
+from modelpress.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Load = Callable[..., LoadedWorkflow]
+
+
+def load_json(load: Load, value: Any) -> LoadedWorkflow:
+    return load(json.dumps(value, indent=1), "w.json")
+
+
+def told(workflow: LoadedWorkflow) -> list[tuple[str, str]]:
+    return [(t.old, t.new) for t in workflow.translations]
+
+
+MODEL = {"type": "HfModel", "model_path": "m"}
+DATA = {"name": "d", "type": "HuggingfaceContainer"}
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from leaves(child)
+    else:
+        yield value
+
+
+def test_the_local_file_of_2024_becomes_todays_form(registry: Registry) -> None:
+    workflow = load_workflow(Path(__file__).parent / "olive" / "olive-config.local.json", registry)
+    assert not list(workflow.problems)
+    assert workflow.native["input_model"] == {
+        "type": "HfModel",
+        "model_path": "model-cache/microsoft/phi-3-mini",
+        "task": "text-generation",
+        "load_kwargs": {"trust_remote_code": True},
+    }
+    lora = workflow.native["passes"]["lora"]
+    assert lora["r"] == 64
+    assert lora["training_args"]["train_sampling_strategy"] == "group_by_length"
+    assert lora["training_args"]["eval_strategy"] == "steps"
+    assert workflow.native["data_configs"][0]["load_dataset_config"]["data_name"] == "json"
+    assert workflow.native["passes"]["builder"] == {"type": "ModelBuilder", "precision": "int4"}
+    assert workflow.native["log_severity_level"] == 0
+    assert [step.name for step in workflow.passes] == ["lora", "merge_adapter_weights", "builder"]
+
+
+def test_no_key_of_a_file_of_2024_gets_lost(olive_file: Path, registry: Registry) -> None:
+    before = json.loads(olive_file.read_text())
+    workflow = load_workflow(olive_file, registry)
+    after = list(leaves(workflow.native))
+    left_out = [t.old for t in workflow.translations if not t.new]
+    missing = list(leaves(before))
+    for value in after:
+        if value in missing:
+            missing.remove(value)
+    # double_quant and group_by_length are `true`; the type and what is left out or renamed are told
+    names = {
+        "PyTorchModel",
+        "PyTorch.MLflow",
+        "microsoft/Phi-3-mini-4k-instruct",
+        True,
+        "CUDAExecutionProvider",
+    }
+    assert set(missing) <= names
+    assert "LoRA.double_quant" in left_out
+    assert len(workflow.translations) == len(set(told(workflow)))
+
+
+def test_each_translation_has_the_place_where_it_was_first_made(registry: Registry, olive_file: Path) -> None:
+    workflow = load_workflow(olive_file, registry)
+    lines = olive_file.read_text().splitlines()
+    by_old = {t.old: t for t in workflow.translations}
+    where = by_old["LoRA.lora_r"].where
+    assert where is not None
+    assert '"lora_r"' in lines[where.line - 1]
+    nested = by_old["{type, config: {…}}"]
+    assert nested.count > 1
+    assert f"({nested.count} times)" in str(nested)
+
+
+def test_places_follow_a_key_through_translation(registry: Registry, olive_file: Path) -> None:
+    workflow = load_workflow(olive_file, registry)
+    lines = olive_file.read_text().splitlines()
+    for path, key in (
+        ("passes.lora.r", "lora_r"),
+        ("passes.lora.training_args.eval_strategy", "evaluation_strategy"),
+        ("data_configs.dataset_default_train.pre_process_data_config.strategy", "corpus_strategy"),
+        ("output_dir", "output_dir"),
+    ):
+        where = workflow.locate(path)
+        assert f'"{key}"' in lines[where.line - 1]
+        assert lines[where.line - 1].index(f'"{key}"') == where.column - 1
+
+
+def test_the_azureml_file_lacks_nothing_but_the_azureml_plugin(registry: Registry) -> None:
+    workflow = load_workflow(Path(__file__).parent / "olive" / "olive-config.azureml.json", registry)
+    assert {problem.step for problem in workflow.problems} == {"aml", "azure_arc"}
+    assert all("no system of type 'AzureML'" in problem.message for problem in workflow.problems)
+    assert workflow.native["systems"]["aml"]["accelerators"] == [
+        {"device": "gpu", "execution_providers": ["CUDAExecutionProvider"]}
+    ]
+    assert workflow.native["systems"]["azure_arc"]["accelerators"] == [{"device": "gpu"}]
+    assert workflow.native["input_model"]["model_path"]["registry_name"] == "azureml-msr"
+    data_files = workflow.native["data_configs"][0]["load_dataset_config"]["data_files"]
+    assert data_files["datastore_name"] == "workspaceblobstore"
+    assert "config" not in data_files
+
+
+def test_a_native_workflow_is_left_as_it_is(load: Load) -> None:
+    text = """
+        input_model: {type: HfModel, model_path: m}
+        systems: {here: {type: LocalSystem, accelerators: [{device: cpu}]}}
+        data_configs: {d: {type: HuggingfaceContainer}}
+        passes: {lora: {type: LoRA, train_data_config: d, host: here}}
+        host: here
+    """
+    workflow = load(text)
+    assert not list(workflow.problems)
+    assert not workflow.translations
+
+
+def test_params_config_goes_to_the_section_of_each_key(load: Load) -> None:
+    data = DATA | {
+        "params_config": {
+            "data_name": "json",
+            "batch_size": 4,
+            "task": "text-generation",
+            "component_kwargs": {"pre_process_data": {"text_cols": ["x"]}, "load_dataset": {"split": "test"}},
+        }
+    }
+    workflow = load_json(load, {"input_model": MODEL, "data_configs": [data]})
+    assert workflow.native["data_configs"] == [
+        DATA
+        | {
+            "task": "text-generation",
+            "load_dataset_config": {"data_name": "json", "split": "test"},
+            "dataloader_config": {"batch_size": 4},
+            "pre_process_data_config": {"text_cols": ["x"]},
+        }
+    ]
+    assert ("params_config.data_name", "load_dataset_config.data_name") in told(workflow)
+    assert ("params_config.component_kwargs.pre_process_data", "pre_process_data_config") in told(workflow)
+
+
+def test_components_become_sections(load: Load) -> None:
+    data = DATA | {"components": {"load_dataset": {"name": "x", "params": {"data_name": "json"}}}}
+    workflow = load_json(load, {"input_model": MODEL, "data_configs": [data]})
+    assert workflow.native["data_configs"][0]["load_dataset_config"] == {"data_name": "json"}
+
+
+def test_a_data_set_inside_the_model_becomes_a_data_config(load: Load) -> None:
+    model = {
+        "type": "PyTorchModel",
+        "config": {"hf_config": {"model_name": "m", "dataset": {"data_name": "json"}}},
+    }
+    workflow = load_json(load, {"input_model": model, "passes": {"m": {"type": "MergeAdapterWeights"}}})
+    assert not list(workflow.problems)
+    assert workflow.native["data_configs"] == [
+        {
+            "name": "input_model_data",
+            "type": "HuggingfaceContainer",
+            "load_dataset_config": {"data_name": "json"},
+        }
+    ]
+
+
+def test_the_old_default_of_corpora_is_kept(load: Load) -> None:
+    data = DATA | {"pre_process_data_config": {"params": {"dataset_type": "corpus", "source_max_len": 8}}}
+    workflow = load_json(load, {"input_model": MODEL, "data_configs": [data]})
+    process = workflow.native["data_configs"][0]["pre_process_data_config"]
+    assert process == {"dataset_type": "corpus", "max_seq_len": 8, "strategy": "line-by-line"}
+
+
+def test_two_lengths_of_pairs_become_their_sum(load: Load) -> None:
+    process = {"dataset_type": "pair", "source_max_len": 100, "target_max_len": 28}
+    workflow = load_json(
+        load, {"input_model": MODEL, "data_configs": [DATA | {"pre_process_data_config": process}]}
+    )
+    assert workflow.native["data_configs"][0]["pre_process_data_config"] == {
+        "dataset_type": "pair",
+        "max_seq_len": 128,
+    }
+
+
+def test_data_root_begins_relative_paths(load: Load) -> None:
+    files = [DATA | {"load_dataset_config": {"data_files": ["a.json", "/b.json", "https://x/c.json"]}}]
+    workflow = load_json(load, {"input_model": MODEL, "data_configs": files, "data_root": "data/"})
+    data_files = workflow.native["data_configs"][0]["load_dataset_config"]["data_files"]
+    assert data_files == ["data/a.json", "/b.json", "https://x/c.json"]
+
+
+def test_execution_providers_without_a_system_make_one(load: Load) -> None:
+    workflow = load_json(
+        load, {"input_model": MODEL, "engine": {"execution_providers": ["DmlExecutionProvider"]}}
+    )
+    assert workflow.systems["local"].accelerators == (Accelerator("gpu", "DmlExecutionProvider"),)
+
+
+def test_a_device_gets_its_usual_execution_provider(load: Load) -> None:
+    systems = {
+        "a": {"type": "LocalSystem", "accelerators": ["gpu", "cpu"]},
+        "b": {"type": "LocalSystem", "accelerators": [{"execution_providers": ["CPUExecutionProvider"]}]},
+        "c": {"type": "LocalSystem"},
+    }
+    workflow = load_json(load, {"input_model": MODEL, "systems": systems})
+    assert workflow.systems["a"].accelerators == (
+        Accelerator("gpu", "CUDAExecutionProvider"),
+        Accelerator("cpu", "CPUExecutionProvider"),
+    )
+    assert workflow.systems["b"].accelerators == (Accelerator("cpu", "CPUExecutionProvider"),)
+    assert workflow.systems["c"].accelerators == ()
+
+
+def test_an_azureml_client_at_the_top_goes_to_what_uses_it(load: Load) -> None:
+    data = DATA | {"load_dataset_config": {"data_files": {"type": "azureml_datastore", "relative_path": "x"}}}
+    workflow = load_json(
+        load,
+        {
+            "azureml_client": {"workspace_name": "w"},
+            "input_model": MODEL,
+            "data_configs": [data],
+            "systems": {"aml": {"type": "AzureML"}},
+        },
+    )
+    assert workflow.native["systems"]["aml"]["azureml_client_config"] == {"workspace_name": "w"}
+    data_files = workflow.native["data_configs"][0]["load_dataset_config"]["data_files"]
+    assert data_files["azureml_client"] == {"workspace_name": "w"}
+    assert "azureml_client" not in workflow.native
+
+
+def test_local_resources_become_plain_paths(load: Load) -> None:
+    model = {"type": "HfModel", "model_path": {"type": "local_folder", "config": {"path": "m"}}}
+    workflow = load_json(load, {"input_model": model})
+    assert workflow.native["input_model"]["model_path"] == "m"
+
+
+def test_systems_and_evaluators_written_in_place_get_names(load: Load) -> None:
+    workflow = load_json(
+        load,
+        {
+            "input_model": MODEL,
+            "host": {"type": "LocalSystem", "config": {"accelerators": ["gpu"]}},
+            "evaluator": {"metrics": [{"type": "perplexity", "data_config": "d"}]},
+            "data_configs": [DATA],
+        },
+    )
+    assert not list(workflow.problems)
+    assert workflow.host == "the_host"
+    assert workflow.systems["the_host"].accelerators[0].device == "gpu"
+    assert workflow.evaluators[workflow.evaluator or ""][0].data == {"data": "d"}
+
+
+def test_pass_flows_put_passes_in_order(load: Load) -> None:
+    passes = {"a": {"type": "MergeAdapterWeights"}, "b": {"type": "MergeAdapterWeights"}, "c": {"type": "X"}}
+    workflow = load_json(load, {"input_model": MODEL, "passes": passes, "pass_flows": [["b", "a"]]})
+    assert [step.name for step in workflow.passes] == ["b", "a"]
+    assert ("passes.c", "") in told(workflow)
+    several = load_json(load, {"input_model": MODEL, "passes": passes, "pass_flows": [["a"], ["b"]]})
+    assert any("Several pass_flows" in problem.message for problem in several.problems)
+
+
+def test_keys_without_a_meaning_are_told(load: Load) -> None:
+    step = {"type": "MergeAdapterWeights", "clean_run_cache": True, "disable_search": True}
+    engine = {"clean_cache": True, "plot_pareto_frontier": False, "packaging_config": None}
+    workflow = load_json(load, {"input_model": MODEL, "passes": {"m": step}, "engine": engine})
+    assert not list(workflow.problems)
+    left_out = {t.old for t in workflow.translations if not t.new}
+    assert left_out == {
+        "clean_cache", "plot_pareto_frontier", "packaging_config",
+        "clean_run_cache of a pass", "disable_search of a pass",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["packaging_config", "auto_optimizer_config"])
+def test_what_is_not_built_is_a_problem_when_it_is_asked_for(load: Load, key: str) -> None:
+    workflow = load_json(load, {"input_model": MODEL, key: {"type": "x"}, "passes": {}})
+    assert any("not built yet" in problem.message for problem in workflow.problems)
+
+
+def test_a_search_is_a_problem_and_no_search_is_none(load: Load) -> None:
+    passes = {"m": {"type": "MergeAdapterWeights"}}
+    old = {"search_algorithm": "exhaustive", "search_algorithm_config": {"num_samples": 3, "seed": 1}}
+    for search, count in ((False, 0), (None, 0), (True, 1), (old, 1)):
+        workflow = load_json(load, {"input_model": MODEL, "passes": passes, "search_strategy": search})
+        assert len(workflow.problems) == count
+    assert workflow.native["search_strategy"] == {"sampler": "sequential", "max_samples": 3, "seed": 1}
+
+
+def test_metric_configs_are_lifted(load: Load) -> None:
+    metric = {
+        "name": "p", "type": "perplexity",
+        "sub_types": [{"name": "perplexity", "priority": 1, "metric_config": {"batch_size": 4},
+                       "goal": {"type": "threshold", "value": 10}}],
+    }  # fmt: skip
+    workflow = load_json(
+        load, {"input_model": MODEL, "evaluators": {"e": {"metrics": [metric]}}, "evaluator": "e"}
+    )
+    assert not list(workflow.problems)
+    (choice,) = workflow.evaluators["e"]
+    assert choice.options is not None
+    assert choice.options.canonical() == {"batch_size": 4}
+    (sub,) = choice.sub_metrics
+    assert (sub.name, sub.priority, sub.goal and sub.goal.value) == ("perplexity", 1, 10)
+
+
+def test_the_same_key_at_two_levels_is_a_problem_unless_it_says_the_same(load: Load) -> None:
+    for inner, count in (("m", 0), ("other", 1)):
+        model = {"type": "HfModel", "model_path": "m", "config": {"model_path": inner}}
+        workflow = load_json(load, {"input_model": model, "passes": {"m": {"type": "MergeAdapterWeights"}}})
+        assert len(workflow.problems) == count
+
+
+def test_an_option_under_both_its_names_is_a_problem(load: Load) -> None:
+    lora = {"type": "LoRA", "train_data_config": "d", "r": 8, "lora_r": 16}
+    workflow = load_json(load, {"input_model": MODEL, "data_configs": [DATA], "passes": {"lora": lora}})
+    (problem,) = workflow.problems
+    assert "both 'lora_r' and 'r'" in problem.message
+
+
+def test_an_option_can_move_into_a_group(load: Load) -> None:
+    lora = {"type": "LoRA", "train_data_config": "d", "allow_tf32": True}
+    workflow = load_json(load, {"input_model": MODEL, "data_configs": [DATA], "passes": {"lora": lora}})
+    assert workflow.native["passes"]["lora"]["training_args"] == {"tf32": True}
+    assert ("LoRA.allow_tf32", "training_args.tf32") in told(workflow)

@@ -1,0 +1,75 @@
+"""The contract of passes, for each adapter pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelpress.api import Artifact, Sample
+from modelpress.registry import Registered, Registry
+from modelpress.specs import PassSpec
+from modelpress.testing.context import input_artifact, pass_context
+from modelpress.testing.contract import PassContract
+from modelpress.testing.models import make_tiny_model
+
+
+class Counting:
+    """A data source: 8 rows of ascending ids."""
+
+    name = "counting"
+
+    def samples(self, tokenizer: Any) -> Iterator[Sample]:
+        for row in range(8):
+            ids = list(range(3 + row, 20 + 2 * row))
+            yield Sample(ids, ids)
+
+
+class AdapterContract(PassContract):
+    options = {
+        "train_data_config": "data",
+        "r": 4,
+        "training_args": {"max_steps": 2, "per_device_train_batch_size": 2},
+    }
+
+    def make_input(self, folder: Path) -> Artifact:
+        return input_artifact(make_tiny_model(folder), "hf-model")
+
+    def run(
+        self, registered: Registered[PassSpec], registry: Registry, source: Artifact, folder: Path
+    ) -> Artifact:
+        for name in registered.spec.requires:
+            version(name)
+        context = pass_context(folder, registry=registry, name=self.pass_name, produces="hf-adapter")
+        context.data = lambda role: Counting()  # type: ignore[method-assign,assignment,return-value]
+        options = registered.resolve(registered.spec.config).parse(self.options)
+        made: Artifact = registered.resolve(registered.spec.run)(source, options, context)
+        context.finish_pass(made)
+        return made
+
+
+class TestLoRA(AdapterContract):
+    pass_name = "LoRA"
+
+
+class TestDoRA(AdapterContract):
+    pass_name = "DoRA"
+
+
+class TestLoHa(AdapterContract):
+    pass_name = "LoHa"
+
+
+class TestLoKr(AdapterContract):
+    pass_name = "LoKr"
+
+
+class TestQLoRA(AdapterContract):
+    pass_name = "QLoRA"
+
+    @pytest.fixture(autouse=True)
+    def _needs_bitsandbytes(self) -> None:
+        pytest.importorskip("bitsandbytes")

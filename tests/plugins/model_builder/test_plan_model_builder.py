@@ -1,0 +1,150 @@
+"""Every problem is found from config.json, before any work, without heavy imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from modelpress.api import Accelerator, ModelFacts
+from modelpress_plugins.model_builder.config import ModelBuilderOptions
+from modelpress_plugins.model_builder.plan import plan, streaming_obstacle
+
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 2048,
+    "num_attention_heads": 32,
+    "vocab_size": 128256,
+    "max_position_embeddings": 8192,
+    "dtype": "bfloat16",
+}
+
+
+class Planned:
+    """A PlanContext that remembers."""
+
+    offline = True
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
+        self.problems: list[tuple[str, str, str]] = []
+        self.memory = 0
+
+    def problem(self, message: str, hint: str = "", *, option: str = "", kind: str = "input") -> None:
+        self.problems.append((message, hint, option))
+
+    def note(self, message: str) -> None:
+        raise AssertionError(message)
+
+    def needs(self, *, memory: int = 0) -> None:
+        self.memory = memory
+
+    def data(self, role: str) -> None:
+        return None
+
+
+def planned(
+    config: dict[str, Any] | None = None, provider: str = "CPUExecutionProvider", **options: Any
+) -> tuple[Planned, ModelFacts]:
+    context = Planned(Accelerator("cpu", provider))
+    facts = ModelFacts("hf-model", config=LLAMA | (config or {}), size=2_500_000_000)
+    given = ModelBuilderOptions.parse({"precision": "int4", **options})
+    return context, plan(facts, given, context)
+
+
+def test_a_good_step_has_no_problems_and_tells_its_size() -> None:
+    context, facts = planned()
+    assert context.problems == []
+    assert facts.format == "ort-genai"
+    assert facts.path is None
+    assert 1.2e9 < facts.size < 2.2e9  # 1.0 G weights of 5 bits, 0.26 G of the embedding in fp32
+    assert context.memory < 5.5e9
+
+
+def test_the_builders_own_path_is_known_to_take_more_memory() -> None:
+    own, _ = planned(streaming=False)
+    assert own.memory > 9e9  # 10.4 GB were measured for a Llama of 2.5 GB
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "said", "option"),
+    [
+        ({"architectures": ["LlamaForCausalLm"]}, {}, "LlamaForCausalLm", ""),
+        ({"architectures": ["GPT2LMHeadModel"]}, {}, "GPT2LMHeadModel", ""),
+        ({"architectures": []}, {}, "no architecture", ""),
+        ({}, {"block_size": 48}, "48", "block_size"),
+        ({}, {"block_size": 512}, "512", "block_size"),
+        ({}, {"precision": "fp16"}, "no fp16 for CPU", "precision"),
+        ({}, {"precision": "fp32", "block_size": 32}, "quantization", "block_size"),
+        ({}, {"metadata_only": True}, "metadata_only", "metadata_only"),
+        ({}, {"search": {"max_lenght": 9}}, "max_lenght", "search.max_lenght"),
+        ({}, {"search": {"max_length": 9000}}, "8192", "search.max_length"),
+        ({}, {"enable_cuda_graph": True}, "CUDA", "enable_cuda_graph"),
+        ({}, {"extra_options": {"int4_block_size": 32}}, "of this pass", "extra_options.int4_block_size"),
+        ({}, {"streaming": True, "algo_config": "k_quant"}, "k_quant", "streaming"),
+        ({"quantization_config": {"quant_method": "bitsandbytes"}}, {}, "bitsandbytes", ""),
+        (
+            {"quantization_config": {"quant_method": "olive", "group_size": 64}},
+            {"block_size": 32},
+            "already with 64",
+            "block_size",
+        ),
+        (
+            {"quantization_config": {"quant_method": "olive", "group_size": 64}},
+            {"precision": "fp32"},
+            "float weights",
+            "precision",
+        ),
+        ({"auto_map": {"AutoModel": "x.Y"}, "architectures": ["ChatGLMModel"]}, {}, "its own code", ""),
+        ({"head_dim": 20}, {}, "multiple of 16", ""),
+    ],
+)
+def test_a_problem_is_told_with_its_option(
+    config: dict[str, Any], options: dict[str, Any], said: str, option: str
+) -> None:
+    context, _ = planned(config, **options)
+    assert any(said in message and option == at for message, _, at in context.problems), context.problems
+
+
+def test_a_misspelt_architecture_and_default_suggest_the_nearest() -> None:
+    context, _ = planned({"architectures": ["LlamaForCausalLm"]}, search={"max_lenght": 9})
+    assert any("LlamaForCausalLM?" in hint for _, hint, _ in context.problems)
+    assert any("max_length?" in hint for _, hint, _ in context.problems)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    context, _ = planned({"architectures": ["GPT2LMHeadModel"]}, block_size=7, metadata_only=True)
+    assert len(context.problems) == 3
+
+
+def test_an_unknown_provider_is_told() -> None:
+    context, _ = planned(provider="QNNExecutionProvider")
+    assert "QNNExecutionProvider" in context.problems[0][0]
+
+
+def test_phi3s_own_code_needs_no_trust() -> None:
+    config = {"auto_map": {"AutoModel": "modeling_phi3.Phi3"}, "model_type": "phi3"}
+    context, _ = planned({**config, "architectures": ["Phi3ForCausalLM"]})
+    assert context.problems == []
+
+
+def test_longrope_without_type_is_refused_only_where_the_float_model_is_read() -> None:
+    rope = {"rope_parameters": {"rope_type": "longrope"}}
+    assert planned(rope)[0].problems == []
+    assert "longrope" in planned(rope, precision="fp32")[0].problems[0][1]
+
+
+def test_a_quantized_model_needs_no_streaming() -> None:
+    model = {**LLAMA, "quantization_config": {"quant_method": "gptq"}}
+    assert streaming_obstacle(model, ModelBuilderOptions(precision="int4")) is None
+
+
+def test_planning_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, modelpress_plugins.model_builder.plan, modelpress_plugins.model_builder.check\n"
+        "heavy = {'torch', 'transformers', 'onnx', 'onnxruntime', 'onnxruntime_genai', 'numpy'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
