@@ -3,124 +3,221 @@ environment of its own.
 
 Peak memory is that of the whole process tree: the largest sum of resident sets seen, looked at every 10 ms,
 or the largest high-water mark of any one process where that is more. Runs of rivals take turns (A B A B …),
-so that a machine that gets slower slows both; figures are medians.
+so that a machine that gets slower slows both. Every run is kept; what is quoted are medians.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 ROOT = Path(__file__).resolve().parent
+REPOSITORY = ROOT.parent
 WORK = Path(os.environ.get("MODELPRESS_BENCH", ROOT / ".work"))
-RESULTS = ROOT / "results"
+RUN_VARIABLE = "BENCHMARK_RUN"
+"""The number of the run, from 0, in the environment of the command: a seed, where one is wanted."""
 _LOOK_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
+class Settings:
+    """How a benchmark is run.
+
+    runs:  of each contender
+    quick: tiny models and one run, to see that the scripts work; its figures mean nothing
+    work:  a folder for models and outputs
+    """
+
+    runs: int
+    quick: bool
+    work: Path
+
+    def fresh(self, name: str) -> Path:
+        """An empty folder of that name under work."""
+        folder = self.work / name
+        remove(folder)
+        folder.mkdir(parents=True)
+        return folder
+
+
+@dataclass(frozen=True, slots=True)
 class Contender:
-    """One side of a comparison. before: run ahead of each measured run, not counted (clean-up)."""
+    """One side of a comparison.
+
+    before: called ahead of each measured run, not counted (clean-up, a job folder)
+    after:  called after each; what it returns is added to what the command told
+    memory: whether to look at the memory; not for commands that take less than a second
+    """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    before: Sequence[str] = ()
+    before: Callable[[], object] | None = None
+    after: Callable[[], Mapping[str, Any]] | None = None
+    memory: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run. seconds: wall; peak: bytes; told: the last line of its output, where that is a JSON object, and
+    what `after` gave."""
+
+    seconds: float
+    peak: int
+    told: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Medians over the runs of one contender. seconds: wall; peak: bytes; output: last run's last line."""
+    """All runs of one contender, and their medians."""
 
     name: str
-    seconds: float
-    peak: int
-    runs: int
-    spread: tuple[float, float]
-    output: str
+    runs: Sequence[Run]
+
+    @property
+    def seconds(self) -> float:
+        return statistics.median(run.seconds for run in self.runs)
+
+    @property
+    def peak(self) -> float:
+        return statistics.median(run.peak for run in self.runs)
+
+    def told(self, key: str) -> float:
+        """The median of a number that the command itself told."""
+        return statistics.median(float(run.told[key]) for run in self.runs)
+
+    def to_record(self) -> dict[str, Any]:
+        return {"name": self.name, "runs": [asdict(run) for run in self.runs]}
+
+    @staticmethod
+    def from_record(record: Mapping[str, Any]) -> Figures:
+        return Figures(record["name"], [Run(**run) for run in record["runs"]])
 
 
-def compare(contenders: Sequence[Contender], runs: int = 3, limit: float = 1800) -> list[Figures]:
-    """Measure each contender `runs` times in turn. A command that fails ends the benchmark."""
-    seen: dict[str, list[tuple[float, int, str]]] = {c.name: [] for c in contenders}
+def compare(contenders: Sequence[Contender], runs: int, limit: float = 3600) -> list[Figures]:
+    """Measure each contender `runs` times in turn. A command that fails ends the benchmark.
+
+    limit: seconds after which a command is ended.
+    """
+    seen: dict[str, list[Run]] = {c.name: [] for c in contenders}
     for number in range(runs):
         for contender in contenders:
             if contender.before:
-                subprocess.run(contender.before, check=True)
-            figures = measure(contender, limit)
-            print(f"  {contender.name} run {number + 1}: {figures[0]:.2f} s, {figures[1] / 1e6:.0f} MB", flush=True)
-            seen[contender.name].append(figures)
-    return [_figures(name, measured) for name, measured in seen.items()]
+                contender.before()
+            run = measure(contender, number, limit)
+            memory = f", {run.peak / 1e6:.0f} MB" if contender.memory else ""
+            print(f"  {contender.name}, run {number + 1}: {run.seconds:.2f} s{memory}", flush=True)
+            seen[contender.name].append(run)
+    return [Figures(name, measured) for name, measured in seen.items()]
 
 
-def measure(contender: Contender, limit: float = 1800) -> tuple[float, int, str]:
-    """(seconds, peak bytes, last line of output) of one run."""
-    environment = {**os.environ, "PYTHONPATH": "", **contender.environment}
-    log = WORK / "last.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    started = time.perf_counter()
-    with log.open("w+", encoding="utf-8") as file:
-        process = psutil.Popen(list(contender.command), stdout=file, stderr=subprocess.STDOUT, env=environment)
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, _tree_memory(process))
-            if time.perf_counter() - started > limit:
-                process.kill()
-            time.sleep(_LOOK_SECONDS)
+def measure(contender: Contender, number: int = 0, limit: float = 3600) -> Run:
+    """One run of one contender. Raises SystemExit, with the end of its output, when it fails."""
+    environment = {**os.environ, "PYTHONPATH": "", RUN_VARIABLE: str(number), **contender.environment}
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(contender.command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        try:
+            peak = _watch(process, started + limit) if contender.memory else _wait(process, limit)
+        except BaseException:
+            _end(process)
+            raise
         seconds = time.perf_counter() - started
-        file.seek(0)
-        text = file.read().strip()
+        output.seek(0)
+        text = output.read().strip()
     if process.returncode:
         raise SystemExit(f"{contender.name} failed ({process.returncode}):\n{text[-3000:]}")
-    return seconds, peak, text.splitlines()[-1] if text else ""
+    told = {**_told(text), **(contender.after() if contender.after else {})}
+    return Run(round(seconds, 4), peak, told)
 
 
-def _tree_memory(process: psutil.Popen) -> int:
-    total = mark = 0
-    try:
-        family = [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return 0
-    for member in family:
-        try:
-            total += member.memory_info().rss
-            mark = max(mark, _high_water_mark(member.pid))
-        except (psutil.Error, OSError):
-            continue
-    return max(total, mark)
-
-
-def _high_water_mark(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
+def _wait(process: subprocess.Popen[bytes], limit: float) -> int:
+    process.wait(limit)
     return 0
 
 
-def _figures(name: str, measured: Sequence[tuple[float, int, str]]) -> Figures:
-    times = [m[0] for m in measured]
-    return Figures(
-        name=name,
-        seconds=round(statistics.median(times), 3),
-        peak=int(statistics.median(m[1] for m in measured)),
-        runs=len(measured),
-        spread=(round(min(times), 3), round(max(times), 3)),
-        output=measured[-1][2],
-    )
+def _watch(process: subprocess.Popen[bytes], deadline: float) -> int:
+    """Wait for the end; the peak in bytes. Raises subprocess.TimeoutExpired after the deadline."""
+    peak = 0
+    while process.poll() is None:
+        members = [_memory(pid) for pid in _family(process.pid)]
+        peak = max(peak, sum(resident for resident, _ in members), *(mark for _, mark in members))
+        if time.perf_counter() > deadline:
+            raise subprocess.TimeoutExpired(process.args, deadline)
+        time.sleep(_LOOK_SECONDS)
+    return peak
+
+
+def _family(pid: int) -> list[int]:
+    """The process and all below it. From the kernel's own lists: psutil walks every process of the machine,
+    which takes more time than there is between two looks."""
+    found = [pid]
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for thread in threads:
+        try:
+            children = Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii").split()
+        except OSError:
+            continue
+        for child in children:
+            found += _family(int(child))
+    return found
+
+
+def _memory(pid: int) -> tuple[int, int]:
+    """(resident bytes now, most it ever held) of one process; zeros when it has gone."""
+    values = {"VmRSS": 0, "VmHWM": 0}
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return 0, 0
+    for line in lines:
+        name, _, rest = line.partition(":")
+        if name in values:
+            values[name] = int(rest.split()[0]) * 1024
+    return values["VmRSS"], values["VmHWM"]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process and all below it."""
+    for pid in reversed(_family(process.pid)):
+        try:
+            psutil.Process(pid).kill()
+        except psutil.Error:
+            continue
+    process.wait()
+
+
+def _told(text: str) -> dict[str, Any]:
+    last = text.splitlines()[-1] if text else ""
+    try:
+        value = json.loads(last)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def environment(name: str, requirements: Sequence[str]) -> Path:
-    """The Python of a virtual environment with those requirements, made once."""
+    """The Python of a virtual environment with those requirements, made once.
+
+    MODELPRESS_BENCH_PYTHON_<NAME> names one that exists already, and is then used instead.
+    """
+    given = os.environ.get(f"MODELPRESS_BENCH_PYTHON_{name.upper()}")
+    if given:
+        return Path(given)
     folder = WORK / "environments" / name
     python = folder / "bin" / "python"
     stamp = folder / "requirements.txt"
@@ -133,24 +230,20 @@ def environment(name: str, requirements: Sequence[str]) -> Path:
     return python
 
 
-def save(name: str, document: Mapping[str, Any]) -> None:
-    """Keep a benchmark's result with the machine it was measured on."""
-    RESULTS.mkdir(exist_ok=True)
-    machine = {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "memory": psutil.virtual_memory().total,
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"machine": machine, **document}, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {path.relative_to(ROOT.parent)}", flush=True)
+def versions(python: Path | str, names: Sequence[str]) -> dict[str, str]:
+    """Installed versions of those distributions, in the environment of that Python."""
+    code = (
+        "import importlib.metadata as m, json;"
+        "print(json.dumps({d.metadata['Name']: d.version for d in m.distributions()}))"
+    )
+    done = subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True)
+    installed = {name.lower().replace("_", "-"): version for name, version in json.loads(done.stdout).items()}
+    return {name: installed[name] for name in names if name in installed}
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+def remove(path: Path) -> None:
+    """Take a file or folder away, if it is there."""
+    if path.is_dir():
+        subprocess.run(["rm", "-rf", str(path)], check=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -29,7 +29,8 @@ class Artifact:
     format: e.g. `hf-model`
     key:    the cache key of the step that made it, or `content:…`/`hub:…` for an input
     base:   the model that an adapter belongs to; None otherwise
-    meta:   small facts that travel with it (`task`, `trust_remote_code`, `dtype`); JSON values
+    meta:   small facts that travel with it, JSON values: `task`, `trust_remote_code`; `prompt_template`, the
+            text that a fine-tuned model expects around a phrase (one `{column}` stands for the phrase)
     """
 
     path: Path

@@ -82,9 +82,10 @@ class PlanContext(Protocol):
 
 
 class FetchContext(Protocol):
-    """Given to `fetch` functions."""
+    """Given to `fetch` functions. folder: the workflow's, as in PlanContext."""
 
     offline: bool
+    folder: Path
 
     def progress(self, done: int, total: int, unit: str) -> None: ...
 
@@ -173,9 +174,14 @@ class Exchange:
 
 
 class DataSource(Protocol):
-    """An opened data config."""
+    """An opened data config.
+
+    prompt_template: the text of a row up to the answer, with its `{column}` placeholders; None when rows
+                     have no such form.
+    """
 
     name: str
+    prompt_template: str | None
 
     def records(self) -> Iterator[Mapping[str, Any]]:
         """The rows as they were loaded."""

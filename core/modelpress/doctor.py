@@ -138,10 +138,20 @@ def check_extras(
         if lacking:
             some = len(lacking) < len(wanted)
             text = f"{'incomplete' if some else 'not installed'}: {', '.join(lacking)}"
-            findings.append(Finding(area, "note", text, f"pip install '{distribution}[{extra}]'"))
+            rivals = [rival for name, _ in wanted for rival in _rivals(name, versions)]
+            hint = f"pip install '{distribution}[{extra}]'"
+            if rivals:
+                hint = f"only in an environment of its own: it cannot be beside {', '.join(rivals)}"
+            findings.append(Finding(area, "note", text, hint))
         else:
             findings.append(Finding(area, "ok", "complete"))
     return findings
+
+
+def _rivals(name: str, versions: Mapping[str, str]) -> list[str]:
+    """Installed wheels that a wheel must not be installed over."""
+    family = next((family for family in _FAMILIES.values() if name in family), ())
+    return [other for other in family if other != name and other in versions]
 
 
 Wanted = tuple[str, str]

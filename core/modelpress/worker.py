@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 _PROGRESS_INTERVAL = 0.05
 DATA_FOLDER_INPUT = "data-folder"
+TRAVELLING_META = ("task", "prompt_template")
+"""Facts of a model that hold for whatever is made from it, unless a pass says otherwise."""
 
 
 def main(arguments: list[str]) -> int:
@@ -122,6 +124,8 @@ def _execute(folder: Path, events: EventFile) -> dict[str, Any]:
         sys.path.insert(0, str(code))
     importlib.invalidate_caches()
     job = read_job(folder)
+    if job.offline:
+        os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     context = WorkerContext(folder, job, events)
     with PeakMemory() as peak:
         run = _import(job.run, job)
@@ -245,7 +249,8 @@ class WorkerContext:
             if self._job.load_once and code.load and not self._loaded_out:
                 self.load(answer).close()
         base = answer.base.key if answer.base else None
-        return {"format": answer.format, "meta": dict(answer.meta), "base": base}
+        told = {key: value for key, value in self._job.model.meta.items() if key in TRAVELLING_META}
+        return {"format": answer.format, "meta": {**told, **answer.meta}, "base": base}
 
     def _check(self, check: str, answer: Artifact) -> None:
         try:

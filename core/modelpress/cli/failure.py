@@ -15,7 +15,13 @@ from modelpress import __version__
 from modelpress.cli.text import plural, shorten_path
 from modelpress.errors import ModelpressError, Problem, WorkflowError
 
-_PLAIN_OS_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_PLAIN_OS_ERRORS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+}
 """The machine says no. Other OSErrors that come this far are bugs: a missing input has its own error."""
 
 

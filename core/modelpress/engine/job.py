@@ -132,6 +132,7 @@ def input_names(job: Job) -> Iterator[str]:
     model: ModelInput | None = job.model
     while model:
         yield model.input
+        yield from _marked(model.meta)
         model = model.base
     yield from _marked(job.options)
     for data in job.data.values():
@@ -168,8 +169,13 @@ def model_artifact(model: ModelInput, folder: Path) -> Artifact:
         format=model.format,
         key=model.key,
         base=model_artifact(model.base, folder) if model.base else None,
-        meta=dict(model.meta),
+        meta=with_paths(model.meta, folder),
     )
+
+
+def path_keys(meta: Mapping[str, Any]) -> list[str]:
+    """Keys of a model's meta that hold paths (`tokenizer_path`): inputs of a job too."""
+    return [key for key, value in meta.items() if key.endswith("_path") and isinstance(value, str)]
 
 
 def ship_code(folder: Path, packages: Mapping[str, Path]) -> Path:

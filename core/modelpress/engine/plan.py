@@ -5,6 +5,7 @@ Nothing heavy is imported and nothing is written. `modelpress plan` stops here; 
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,9 +23,10 @@ from modelpress.config.workflow import (
 from modelpress.context import Accelerator, DataFacts, ModelFacts, System
 from modelpress.engine.cache import Cache
 from modelpress.engine.inputs import Place, ResolvedOptions, resolve_options
+from modelpress.engine.job import path_keys
 from modelpress.engine.keys import step_key
 from modelpress.engine.systems import OpenSystems
-from modelpress.errors import HostError
+from modelpress.errors import HostError, UserError
 from modelpress.identity import content_identity
 from modelpress.memory import available_memory
 from modelpress.options import Options
@@ -167,6 +169,19 @@ def make_plan(
     return _Planner(workflow, registry, cache, systems, offline).plan(output_dir)
 
 
+def open_input(
+    workflow: LoadedWorkflow, registry: Registry, cache: Cache, systems: OpenSystems, *, offline: bool
+) -> ModelFacts:
+    """The input model anew, after it was fetched. Raises WorkflowError when it is not as it should be."""
+    problems = Problems()
+    planner = _Planner(replace(workflow, problems=problems), registry, cache, systems, offline)
+    facts = planner.input_model()
+    problems.raise_if_any()
+    if facts is None:
+        raise UserError("The input model cannot be opened.")
+    return facts
+
+
 class _Planner:
     def __init__(
         self, workflow: LoadedWorkflow, registry: Registry, cache: Cache, systems: OpenSystems, offline: bool
@@ -182,7 +197,7 @@ class _Planner:
         self._data: dict[str, DataPlan | None] = {}
 
     def plan(self, output_dir: Path | None) -> Plan:
-        model = self._input_model()
+        model = self.input_model()
         for name in self.workflow.data:
             self._data_plan(name)
         steps, last = self._steps(model)
@@ -196,7 +211,7 @@ class _Planner:
             )
         return Plan(self.workflow, model, steps, measurements, self.notes, self.problems, disk, memory)
 
-    def _input_model(self) -> ModelFacts | None:
+    def input_model(self) -> ModelFacts | None:
         choice = self.workflow.input_model
         if choice is None or choice.registered is None or choice.options is None:
             return None
@@ -404,7 +419,12 @@ class _Planner:
         return [Measurement(after, metric, resolved, data, system, context.accelerator, key, cached)]
 
     def _input_key(self, model: ModelFacts) -> str:
-        return f"{model.identity}+{model.base.identity}" if model.base else model.identity
+        """Identity, and what else is told of the model (`load_kwargs`), wherever its files lie."""
+        paths = path_keys(model.meta)
+        meta = {key: value for key, value in model.meta.items() if key not in paths}
+        told = f" {json.dumps(meta, sort_keys=True)}" if meta else ""
+        base = f" on {self._input_key(model.base)}" if model.base else ""
+        return f"{model.identity}{told}{base}"
 
     def _context(self, path: str, step: str, accelerator: Accelerator) -> _StepContext:
         return _StepContext(path, step, accelerator, self._offline, self.workflow.folder, self)

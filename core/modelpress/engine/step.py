@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.artifact import Artifact
+from modelpress.context import ModelFacts
 from modelpress.engine.cache import Cache
 from modelpress.engine.inputs import RemoteResource
 from modelpress.engine.job import (
+    INPUT_MARK,
     DataInput,
     FormatCode,
     Job,
     ModelInput,
+    path_keys,
     ship_code,
     write_job,
 )
-from modelpress.engine.plan import DataPlan, Measurement, Plan, Step
+from modelpress.engine.plan import DataPlan, Measurement, Plan, Step, open_input
 from modelpress.engine.systems import OpenSystems
 from modelpress.errors import HostError, MissingDependencyError, UserError, error_from_record
 from modelpress.events import Event, Log, Progress
@@ -79,14 +82,13 @@ class StepRunner:
         facts, choice = self._plan.model, self._plan.workflow.input_model
         if facts is None or choice is None or choice.registered is None:
             raise UserError("The workflow has no input model.")
-        path = facts.path
-        if path is None:
+        if facts.path is None or (facts.base and facts.base.path is None):
             fetch = choice.registered.resolve(choice.registered.spec.fetch)
-            path = fetch(choice.options, _Fetch(self._offline, self._tell))
-        base = None
-        if facts.base is not None and facts.base.path is not None:
-            base = Artifact(facts.base.path, facts.base.format, facts.base.identity, meta=facts.base.meta)
-        return Artifact(path, facts.format, facts.identity, base=base, meta=facts.meta)
+            fetch(choice.options, _Fetch(self._offline, self._plan.workflow.folder, self._tell))
+            facts = open_input(
+                self._plan.workflow, self._registry, self._cache, self._systems, offline=self._offline
+            )
+        return _input_artifact(facts)
 
     def run_step(self, step: Step, model: Artifact, on_start: Callable[[bool], None]) -> JobOutcome:
         """The step's artifact, from the cache or made now. on_start is called when work begins."""
@@ -177,6 +179,7 @@ class StepRunner:
         name = "model"
         while current:
             inputs[name] = current.path
+            inputs.update({f"{name}-{key}": Path(current.meta[key]) for key in path_keys(current.meta)})
             current, name = current.base, f"{name}-base"
         for plan in data.values():
             inputs.update(_paths(plan.resolved.inputs, self._cache))
@@ -214,6 +217,13 @@ class StepRunner:
         return folder, _answer(folder)
 
 
+def _input_artifact(facts: ModelFacts) -> Artifact:
+    if facts.path is None:
+        raise HostError(f"The model {facts.identity} was fetched, but its files are not there.")
+    base = _input_artifact(facts.base) if facts.base else None
+    return Artifact(facts.path, facts.format, facts.identity, base=base, meta=dict(facts.meta))
+
+
 def _answer(folder: Path) -> dict[str, Any]:
     """What the worker wrote. Raises the error that it met, as if it had happened here."""
     result = folder / "result.json"
@@ -244,7 +254,8 @@ def _made_by(step: Step, result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _model_input(model: Artifact, name: str = "model") -> ModelInput:
     base = _model_input(model.base, f"{name}-base") if model.base else None
-    return ModelInput(name, model.format, model.key, dict(model.meta), base)
+    marked = {key: {INPUT_MARK: f"{name}-{key}"} for key in path_keys(model.meta)}
+    return ModelInput(name, model.format, model.key, {**model.meta, **marked}, base)
 
 
 def _data_input(plan: DataPlan) -> DataInput:
@@ -292,6 +303,7 @@ class _Fetch:
     """The FetchContext of a run."""
 
     offline: bool
+    folder: Path
     tell: Callable[[Event], None]
 
     def progress(self, done: int, total: int, unit: str) -> None:

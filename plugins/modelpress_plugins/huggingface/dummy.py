@@ -26,6 +26,7 @@ class DummySource:
     length: int
     seed: int
     name: str = "dummy data"
+    prompt_template: str | None = None
 
     def records(self) -> Iterator[Mapping[str, Any]]:
         """What is known without a tokenizer: each sample's number."""

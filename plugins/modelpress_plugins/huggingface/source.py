@@ -10,7 +10,7 @@ from modelpress.api import Exchange, Sample, UserError
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions
 from modelpress_plugins.huggingface.rows import Rows, holdout_part, load_rows, split_rows
 from modelpress_plugins.huggingface.samples import Piece, make_samples
-from modelpress_plugins.huggingface.text import Layout, Turn, make_layout
+from modelpress_plugins.huggingface.text import Layout, PairLayout, TemplateLayout, Turn, make_layout
 
 
 def open_huggingface(config: HuggingfaceOptions, folder: Path) -> HuggingfaceSource:
@@ -29,6 +29,11 @@ class HuggingfaceSource:
         self._rows = rows
         self._config = config
         self._layout = layout
+
+    @property
+    def prompt_template(self) -> str | None:
+        """The text of a row up to the answer, `{column}` where a column goes."""
+        return self._layout.prompt if isinstance(self._layout, TemplateLayout | PairLayout) else None
 
     def records(self) -> Iterator[Mapping[str, Any]]:
         return (row for _, row in self._rows)

@@ -118,6 +118,12 @@ class TemplateLayout:
     def content(self, row: Row, place: str) -> str:
         return self.template.fill(lambda column: cell(row, column, place))
 
+    @property
+    def prompt(self) -> str | None:
+        """The text up to the answer, placeholders in braces."""
+        cut = self.template.cut_at_answer()
+        return cut[0].fill("{{{}}}".format) if cut else None
+
 
 @dataclass(frozen=True, slots=True)
 class PairLayout:
@@ -134,6 +140,11 @@ class PairLayout:
 
     def content(self, row: Row, place: str) -> str:
         return self.turns(row, place, None)[0].text
+
+    @property
+    def prompt(self) -> str | None:
+        """The source, placeholders in braces."""
+        return self.source.fill("{{{}}}".format)
 
 
 @dataclass(frozen=True, slots=True)

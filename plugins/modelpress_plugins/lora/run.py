@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ from modelpress_plugins.lora.base import open_base, quantization, train_device, 
 from modelpress_plugins.lora.fit import fit
 from modelpress_plugins.lora.samples import TrainingSamples
 from modelpress_plugins.lora.save import check_finite, save_config, save_weights
-from modelpress_plugins.lora.surroundings import quiet, repeatable
+from modelpress_plugins.lora.surroundings import freed, quiet, repeatable
 
 
 def lora(model: Artifact, config: options.LoRAConfig, ctx: PassContext) -> Artifact:
@@ -95,7 +94,7 @@ def _product(config: options.LoHaConfig | options.LoKrConfig) -> dict[str, Any]:
 def _train(model: Artifact, config: options.AdapterConfig, ctx: PassContext, method: PeftConfig) -> Artifact:
     device = train_device(ctx.accelerator)
     try:
-        with quiet(), repeatable(device):
+        with freed(), quiet(), repeatable(device):
             return _train_here(model, config, ctx, method, device)
     except torch.OutOfMemoryError as error:
         raise PassError(
@@ -106,7 +105,6 @@ def _train(model: Artifact, config: options.AdapterConfig, ctx: PassContext, met
     except ImportError as error:  # an optimizer, say, that another library brings
         raise MissingDependencyError(f"Training needs a library that is not installed: {error}") from error
     finally:
-        gc.collect()  # a Trainer is a ring of references: the model would stay until the next collection
         if device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -129,7 +127,7 @@ def _train_here(
     fit(adapted, arguments, train, evaluation, ctx, pad=pad, save_by_time=saves_by_time(config))
     check_finite(adapted)
     save_weights(adapted, ctx.out)
-    save_config(method, model, ctx.out)
+    save_config(adapted.active_peft_config, model, ctx.out)
     tokenizer.save_pretrained(str(ctx.out))
     facts = {"dtype": str(dtype).removeprefix("torch."), **({"quantization": bits} if bits else {})}
     return ctx.artifact("hf-adapter", base=model, meta={**_carried(model), **facts})

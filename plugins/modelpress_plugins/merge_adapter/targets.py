@@ -162,9 +162,9 @@ class _Names:
         first = self.missing[0]
         near = ", ".join(get_close_matches(first, self._known, n=3, cutoff=0.3)) or "none like it"
         raise UserError(
-            f"The adapter does not belong to this base: {len(self.missing)} of {self._looked_up} tensors that "
-            f"it changes are not there, first {first}. The base has {near}.",
-            f"The adapter was trained on {adapter.config.get('base_model_name_or_path') or 'another model'}.",
+            f"The adapter does not belong to this base: {len(self.missing)} of {self._looked_up} tensors "
+            f"that it changes are not there, first {first}. The base has {near}.",
+            f"It was trained on {adapter.config.get('base_model_name_or_path') or 'another model'}.",
         )
 
 

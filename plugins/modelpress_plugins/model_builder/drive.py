@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import re
@@ -60,6 +61,9 @@ def build_folder(
                 f"The builder of onnxruntime-genai failed: {type(error).__name__}: {error}",
                 f"Its last words: {said}" if said else "",
             ) from error
+    # The builder's graph holds the weights in reference cycles; without this they would stay in memory.
+    del prepared
+    gc.collect()
 
 
 class BuilderWords(io.TextIOBase):

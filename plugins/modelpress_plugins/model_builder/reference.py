@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from modelpress.api import Checkpoint
+from modelpress_plugins.model_builder.threads import one_thread
 from modelpress_plugins.quantize.grid import Codes
 from modelpress_plugins.quantize.layout import QuantizationConfig, is_quantized, unpack
 from modelpress_plugins.tensors import read_tensor
 
-_BLOCK = 2**22
-"""Weights that are in memory at once, as fp32."""
+_BLOCK = 2**19
+"""Weights that are in memory at once: 2 MiB as fp32, which stay in a core's cache."""
 
 HEAD = "lm_head"
 
@@ -49,7 +50,7 @@ def reference_logits(
         if not is_quantized(written):
             raise NoReferenceError("its quantized layout is read by the builder only")
         del config.quantization_config
-    with Checkpoint(folder) as checkpoint:
+    with Checkpoint(folder) as checkpoint, one_thread():
         quantization = QuantizationConfig.from_json(written) if is_quantized(written) else None
         weights = Weights(checkpoint, quantization, embedding_from_head)
         model = _streamed_model(config, weights, trust_remote_code)

@@ -3,7 +3,8 @@
 Lin, Tang, Tang, Yang, Chen, Wang, Xiao, Dang, Gan, Han, "AWQ: Activation-aware Weight Quantization for LLM
 Compression and Acceleration" (MLSys 2024, arXiv 2306.00978). The scaling of the inputs is folded into what
 makes them: the norm before, or the rows of the projection before. Then the range of every block is clipped
-where that lessens the error of the output.
+where that lessens the error of the output; beyond the paper, the codes themselves then go down the same
+error (`descent.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from modelpress_plugins.quantize.grid import Codes, Grid, as_blocks, minmax, on_
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import LayerView, LinearPart
 
+SWEEPS = 3
+"""Of coordinate descent on the codes, after clipping."""
+
 STEPS = 20
 """Exponents tried between 0 (no scaling) and 1."""
 
@@ -27,7 +31,7 @@ STEPS = 20
 class Awq:
     """norm_offset: what the model's norms add to their weight (Gemma: 1)."""
 
-    clip: AutoClip = field(default_factory=AutoClip)
+    clip: AutoClip = field(default_factory=lambda: AutoClip(sweeps=SWEEPS))
     norm_offset: float = 0.0
 
     def prepare(self, layer: LayerView) -> dict[str, Tensor]:

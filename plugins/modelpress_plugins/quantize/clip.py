@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from modelpress_plugins.quantize.descent import descend
+from modelpress_plugins.quantize.descent import descend, window_of
 from modelpress_plugins.quantize.grid import Codes, Grid, affine_between, as_blocks, codes_of, encode, minmax
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import LayerView
@@ -36,25 +36,26 @@ class AutoClip:
 
     def quantize(self, weight: Tensor, grid: Grid, inputs: InputStatistics) -> Codes:
         """weight: float32 (out, in)."""
-        gram = inputs.remembered(("blocks", grid.group_size), lambda: gram_blocks(inputs.gram, grid.group_size))
-        shares = [1 - step / self.n_grid for step in range(int(self.max_shrink * self.n_grid) + 1)]
-        found = [
-            self._codes(weight[start:stop], gram, grid, shares)
-            for start, stop in row_blocks(0, *weight.shape, ROWS_ELEMENTS)
-        ]
-        zeros = None if grid.symmetric else torch.cat([c.zeros for c in found if c.zeros is not None])
-        return Codes(torch.cat([c.values for c in found]), torch.cat([c.scales for c in found]), zeros, grid)
-
-    def _codes(self, weight: Tensor, gram: Tensor, grid: Grid, shares: list[float]) -> Codes:
-        blocks = as_blocks(weight, grid.group_size)
-        scales, zeros = clipped_grid(blocks, gram, grid, shares)
-        if not self.sweeps:
-            return encode(weight, scales, zeros, grid)
-        codes, fitted = descend(
-            blocks.transpose(0, 1).contiguous(), scales.T, zeros.T, gram, grid, self.sweeps
+        blocks_gram = inputs.remembered(
+            ("blocks", grid.group_size), lambda: gram_blocks(inputs.gram, grid.group_size)
         )
-        values = codes.transpose(0, 1).to(torch.uint8).reshape(weight.shape)
-        return Codes(values, fitted.T.contiguous(), None if grid.symmetric else zeros.to(torch.uint8), grid)
+        window = window_of(weight.shape[1], grid.group_size)
+        window_gram = inputs.remembered(("blocks", window), lambda: gram_blocks(inputs.gram, window))
+        shares = [1 - step / self.n_grid for step in range(int(self.max_shrink * self.n_grid) + 1)]
+        found = []
+        for start, stop in row_blocks(0, *weight.shape, ROWS_ELEMENTS):
+            rows = weight[start:stop].contiguous()
+            clipped = clipped_grid(as_blocks(rows, grid.group_size), blocks_gram, grid, shares)
+            codes = encode(rows, *clipped, grid)
+            found.append(descend(rows, codes, window_gram, self.sweeps) if self.sweeps else codes)
+        return _joined(found)
+
+
+def _joined(found: list[Codes]) -> Codes:
+    """One weight from the codes of its rows."""
+    zeros = None if found[0].zeros is None else torch.cat([c.zeros for c in found if c.zeros is not None])
+    values, scales = torch.cat([c.values for c in found]), torch.cat([c.scales for c in found])
+    return Codes(values, scales, zeros, found[0].grid)
 
 
 def gram_blocks(gram: Tensor, group_size: int) -> Tensor:

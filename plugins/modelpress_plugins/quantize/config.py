@@ -73,7 +73,7 @@ class CalibratedConfig(QuantizerConfig):
         default=65536, ge=64, description="Tokens of the data that are used at most, from its beginning."
     )
     true_sequential: bool = Field(
-        default=True,
+        default=False,
         description="Within a layer, look at the inputs of each projection after those before it are "
         "quantized. Takes more time.",
     )

@@ -64,7 +64,7 @@ class LayeredDecoder:
                 table[inside] = read_tensor(self._checkpoint, name, slice(start, stop))[wanted[inside] - start].float()
         check_finite(table, name)
         for batch in ids:
-            hidden = table[torch.searchsorted(wanted, batch)]
+            hidden = table[torch.searchsorted(wanted, batch.contiguous())]
             if self._embedding_scale is not None:
                 hidden = hidden * self._embedding_scale
             yield self._enter(hidden.to(self.device))

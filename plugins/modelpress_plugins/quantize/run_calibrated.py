@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from modelpress.api import Artifact, Checkpoint, PassContext, UserError
 from modelpress_plugins.quantize.activations import batches_of
-from modelpress_plugins.quantize.awq import Awq
+from modelpress_plugins.quantize.awq import SWEEPS, Awq
 from modelpress_plugins.quantize.clip import AutoClip
 from modelpress_plugins.quantize.config import (
     AutoClipConfig,
@@ -38,7 +38,7 @@ def gptq(model: Artifact, config: GptqConfig, ctx: PassContext) -> Artifact:
 
 
 def awq(model: Artifact, config: AwqConfig, ctx: PassContext) -> Artifact:
-    clip = AutoClip(config.n_grid, config.max_shrink)
+    clip = AutoClip(config.n_grid, config.max_shrink, SWEEPS)
     return _quantize(model, config, ctx, Awq(clip, norm_offset(model.path)), "awq")
 
 

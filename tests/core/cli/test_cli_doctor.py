@@ -47,6 +47,14 @@ def test_an_incomplete_extra_names_what_is_absent_and_what_is_too_old() -> None:
     assert extras({"torch": "2.9.0"})["extra cpu"] == ("note", "incomplete: onnxruntime")
 
 
+def test_an_extra_that_would_overwrite_a_wheel_is_not_recommended() -> None:
+    needs = ["onnxruntime-gpu>=1.24; extra == 'gpu'", "onnxruntime>=1.24; extra == 'cpu'"]
+    cpu, gpu = sorted(check_extras("modelpress", needs, {"onnxruntime": "1.32.0"}), key=lambda f: f.area)
+    assert cpu.verdict == "ok"
+    assert "environment of its own" in gpu.hint
+    assert "pip install" not in gpu.hint
+
+
 @pytest.mark.parametrize(
     ("family", "package"),
     [

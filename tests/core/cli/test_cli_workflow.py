@@ -30,7 +30,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token="</s>")
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=1,
-        num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=128, bos_token_id=0, eos_token_id=1,
+        num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=128,
+        bos_token_id=0, eos_token_id=1,
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("tiny") / "model"
     LlamaForCausalLM(config).save_pretrained(folder)
@@ -108,7 +109,8 @@ def test_preview_marks_what_the_loss_covers_with_brackets(invoke, write) -> None
     assert "sample 2" in second
 
 
-def test_preview_marks_it_with_colour_on_a_terminal(write) -> None:
+def test_preview_marks_it_with_colour_on_a_terminal(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelpress.cli.preview.on_terminal", lambda: True)
     arguments = ["data", "preview", str(write()), "train", "-n", "1"]
     output = CliRunner().invoke(root, arguments, color=True, standalone_mode=False).output
     assert "[[" not in output

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -29,7 +29,7 @@ class Counting:
 
 
 class AdapterContract(PassContract):
-    options = {
+    options: ClassVar[dict[str, Any]] = {
         "train_data_config": "data",
         "r": 4,
         "training_args": {"max_steps": 2, "per_device_train_batch_size": 2},

@@ -91,8 +91,9 @@ def test_interrupted_after_the_last_step_nothing_is_trained_again(press: Press) 
 def test_killed_with_sigkill_it_ends_with_the_same_bytes(
     press: Press, small_model: Artifact, tmp_path: Path
 ) -> None:
-    options = {**OPTIONS, "training_args": {**OPTIONS["training_args"], "num_train_epochs": 20}}
-    whole, _ = press("LoRA", options, folder="whole")
+    options = {**OPTIONS, "training_args": {**OPTIONS["training_args"], "num_train_epochs": 15}}
+    unsaved = {**options["training_args"], "save_steps": 1000}
+    whole, _ = press("LoRA", {**options, "training_args": unsaved}, folder="whole")
     killed = tmp_path / "killed"
     script = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"

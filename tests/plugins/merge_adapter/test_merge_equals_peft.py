@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig
-from transformers import AutoModel, AutoModelForCausalLM, GPT2Config, Phi3Config, Qwen2Config
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, Phi3Config, Qwen2Config
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -116,3 +117,14 @@ def test_a_checkpoint_of_the_inner_model_alone_is_matched(bench: Any, tensors: A
     assert found
     for name, tensor in found.items():
         assert torch.equal(tensor, wanted[f"model.{name}"])
+
+
+def test_tensors_that_transformers_renames_on_loading_are_found(bench: Any, assert_same_bits: Any) -> None:
+    """GPT-NeoX checkpoints say `embed_out`, its modules and so its adapters `lm_head`."""
+    base = bench.base(
+        GPTNeoXConfig(vocab_size=96, hidden_size=64, num_hidden_layers=1, num_attention_heads=4,
+                      intermediate_size=96, max_position_embeddings=32, tie_word_embeddings=False)
+    )  # fmt: skip
+    assert "embed_out.weight" in load_file(base / "model.safetensors")
+    adapter = bench.adapter(base, lora(target_modules=["query_key_value", "lm_head"]))
+    assert_same_bits(bench.merge(base, adapter), bench.by_peft(base, adapter))
