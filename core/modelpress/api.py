@@ -97,18 +97,39 @@ __all__ = [
 ]
 
 _LAZY = {
-    name: module
-    for module, names in {
-        "modelpress.artifact": "Artifact",
-        "modelpress.checkpoint": "Checkpoint CheckpointWriter TensorInfo",
-        "modelpress.context": "Accelerator DataFacts DataSource Exchange FetchContext LoadedModel ModelFacts PassContext PlanContext Sample System TextModel",
-        "modelpress.engine.process": "WarmWorker",
-        "modelpress.errors": "HostError MissingDependencyError ModelpressError PassError UserError WorkerDied",
-        "modelpress.events": "Event Log Progress Report",
-        "modelpress.identity": "content_identity looks_like_path",
-        "modelpress.options": "DataRole Options Resource ResourcePath",
-    }.items()
-    for name in names.split()
+    "Artifact": "modelpress.artifact",
+    "Checkpoint": "modelpress.checkpoint",
+    "CheckpointWriter": "modelpress.checkpoint",
+    "TensorInfo": "modelpress.checkpoint",
+    "Accelerator": "modelpress.context",
+    "DataFacts": "modelpress.context",
+    "DataSource": "modelpress.context",
+    "Exchange": "modelpress.context",
+    "FetchContext": "modelpress.context",
+    "LoadedModel": "modelpress.context",
+    "ModelFacts": "modelpress.context",
+    "PassContext": "modelpress.context",
+    "PlanContext": "modelpress.context",
+    "Sample": "modelpress.context",
+    "System": "modelpress.context",
+    "TextModel": "modelpress.context",
+    "WarmWorker": "modelpress.engine.process",
+    "HostError": "modelpress.errors",
+    "MissingDependencyError": "modelpress.errors",
+    "ModelpressError": "modelpress.errors",
+    "PassError": "modelpress.errors",
+    "UserError": "modelpress.errors",
+    "WorkerDied": "modelpress.errors",
+    "Event": "modelpress.events",
+    "Log": "modelpress.events",
+    "Progress": "modelpress.events",
+    "Report": "modelpress.events",
+    "content_identity": "modelpress.identity",
+    "looks_like_path": "modelpress.identity",
+    "DataRole": "modelpress.options",
+    "Options": "modelpress.options",
+    "Resource": "modelpress.options",
+    "ResourcePath": "modelpress.options",
 }
 
 

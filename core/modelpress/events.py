@@ -110,7 +110,7 @@ _KINDS: dict[str, type[Event]] = {
 
 def encode_event(event: Event) -> str:
     """One JSON line, without the newline."""
-    return json.dumps({"kind": event.kind, **asdict(event)}, default=str)  # type: ignore[call-overload]
+    return json.dumps({"kind": event.kind, **asdict(event)}, default=str)
 
 
 def decode_event(line: str) -> Event | None:
@@ -118,7 +118,7 @@ def decode_event(line: str) -> Event | None:
     try:
         data = json.loads(line)
         cls = _KINDS[data.pop("kind")]
-        names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        names = {f.name for f in fields(cls)}
         return cls(**{k: v for k, v in data.items() if k in names})
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

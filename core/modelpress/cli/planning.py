@@ -10,10 +10,8 @@ from typing import Any
 import click
 
 from modelpress.cli.text import plural, say
-from modelpress.config.load import load_workflow
-from modelpress.engine.cache import Cache, default_cache_folder
-from modelpress.engine.plan import Plan, make_plan
-from modelpress.engine.systems import OpenSystems
+from modelpress.engine.plan import Plan
+from modelpress.engine.prepare import prepare
 from modelpress.errors import Problem
 from modelpress.registry import Registry
 
@@ -30,14 +28,8 @@ def plan_file(
     output_dir: Path | None = None,
 ) -> Plan:
     """Plan the workflow in a file. Its problems are in the plan; nothing is written or run."""
-    workflow = load_workflow(file, registry)
-    cache = Cache(cache_dir.absolute() if cache_dir else workflow.cache_dir or default_cache_folder())
-    systems = OpenSystems(workflow, registry)
-    try:
-        target = output_dir.absolute() if output_dir else workflow.output_dir
-        return make_plan(workflow, registry, cache, systems, offline=offline, output_dir=target)
-    finally:
-        systems.close()
+    with prepare(file, registry, output_dir=output_dir, cache_dir=cache_dir, offline=offline) as prepared:
+        return prepared.plan
 
 
 def problems_as_json(problems: Sequence[Problem]) -> list[dict[str, Any]]:

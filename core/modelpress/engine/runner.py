@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.artifact import Artifact
-from modelpress.config.load import load_workflow
-from modelpress.engine.cache import Cache, default_cache_folder
-from modelpress.engine.export import check_output_dir, export_model
-from modelpress.engine.plan import Measurement, Plan, Step, make_plan
+from modelpress.engine.export import export_model
+from modelpress.engine.plan import Measurement, Step
+from modelpress.engine.prepare import Prepared, prepare
 from modelpress.engine.record import RunRecord, StepRecord
 from modelpress.engine.step import JobOutcome, StepRunner
-from modelpress.engine.systems import OpenSystems
 from modelpress.errors import Interrupted, UserError
 from modelpress.events import Event, Log, RunFinished, StepFailed, StepFinished, StepStarted
 from modelpress.registry import Registry
@@ -63,43 +61,36 @@ def run(
         if on_event:
             on_event(event)
 
-    loaded = load_workflow(Path(workflow), registry)
-    cache = Cache(Path(cache_dir).absolute() if cache_dir else loaded.cache_dir or default_cache_folder())
-    target = Path(output_dir).absolute() if output_dir else loaded.output_dir
-    systems = OpenSystems(loaded, registry, in_process=in_process)
-    try:
-        plan = make_plan(loaded, registry, cache, systems, offline=offline, output_dir=target)
-        check_output_dir(target, plan.problems)
+    with prepare(
+        Path(workflow),
+        registry,
+        output_dir=Path(output_dir) if output_dir else None,
+        cache_dir=Path(cache_dir) if cache_dir else None,
+        offline=offline,
+        in_process=in_process,
+    ) as prepared:
+        plan = prepared.plan
         plan.problems.raise_if_any()
-        cache.digests.keep()
-        for translation in plan.translations:
-            tell(Log("note", str(translation)))
-        for note in plan.notes:
-            tell(Log("note", note))
-        return _Run(plan, registry, cache, systems, offline, tell).go(target)
-    finally:
-        systems.close()
+        prepared.cache.digests.keep()
+        for text in (*map(str, plan.translations), *plan.notes):
+            tell(Log("note", text))
+        return _Run(prepared, registry, tell).go()
 
 
 class _Run:
-    def __init__(
-        self,
-        plan: Plan,
-        registry: Registry,
-        cache: Cache,
-        systems: OpenSystems,
-        offline: bool,
-        tell: OnEvent,
-    ) -> None:
+    def __init__(self, prepared: Prepared, registry: Registry, tell: OnEvent) -> None:
+        plan = prepared.plan
         self._plan = plan
-        self._cache = cache
+        self._cache = prepared.cache
+        self._output_dir = prepared.output_dir
         self._tell = tell
-        self._runner = StepRunner(plan, registry, cache, systems, offline, tell)
+        self._runner = StepRunner(prepared, registry, tell)
         self._record = RunRecord.start(plan)
         self._started = time.monotonic()
         self._total = len(plan.steps) + len(plan.measurements)
 
-    def go(self, output_dir: Path | None) -> RunResult:
+    def go(self) -> RunResult:
+        output_dir = self._output_dir
         artifact = self._runner.input_model()
         self._measure(0, artifact)
         for step in self._plan.steps:

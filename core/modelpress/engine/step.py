@@ -22,8 +22,8 @@ from modelpress.engine.job import (
     ship_code,
     write_job,
 )
-from modelpress.engine.plan import DataPlan, Measurement, Plan, Step, open_input
-from modelpress.engine.systems import OpenSystems
+from modelpress.engine.plan import DataPlan, Measurement, Step, open_input
+from modelpress.engine.prepare import Prepared
 from modelpress.errors import HostError, MissingDependencyError, UserError, error_from_record
 from modelpress.events import Event, Log, Progress
 from modelpress.registry import Registered, Registry
@@ -57,21 +57,13 @@ class JobOutcome:
 class StepRunner:
     """Runs the steps of a plan."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        registry: Registry,
-        cache: Cache,
-        systems: OpenSystems,
-        offline: bool,
-        tell: Callable[[Event], None],
-    ) -> None:
-        self._plan = plan
-        self._cache = cache
-        self._systems = systems
-        self._offline = offline
-        self._tell = tell
+    def __init__(self, prepared: Prepared, registry: Registry, tell: Callable[[Event], None]) -> None:
+        self._plan = prepared.plan
+        self._cache = prepared.cache
+        self._systems = prepared.systems
+        self._offline = prepared.offline
         self._registry = registry
+        self._tell = tell
         self._formats = {
             entry.spec.name: FormatCode(entry.spec.check, entry.spec.load)
             for entry in registry.all(FormatSpec)
