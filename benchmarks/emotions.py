@@ -66,12 +66,14 @@ def olive_data(name: str, file: Path) -> dict[str, Any]:
     }
 
 
-def olive_workflow(passes: dict[str, Any], folder: Path, model: Path = MODEL, data: Path | None = None) -> Path:
+def olive_workflow(
+    passes: dict[str, Any], folder: Path, *, data: Path, model: Path = MODEL, dtype: str = "auto"
+) -> Path:
     """A workflow file of Olive, with cache and output below the folder. data: rows, named `train`."""
     document = {
-        "input_model": {"type": "HfModel", "model_path": str(model), "load_kwargs": {"torch_dtype": "float32"}},
+        "input_model": {"type": "HfModel", "model_path": str(model), "load_kwargs": {"torch_dtype": dtype}},
         "passes": passes,
-        "data_configs": [olive_data("train", data)] if data else [],
+        "data_configs": [olive_data("train", data)],
         "cache_dir": str(folder / "cache"),
         "output_dir": str(folder / "output"),
         "log_severity_level": 2,

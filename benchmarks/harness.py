@@ -25,6 +25,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent
 REPOSITORY = ROOT.parent
 WORK = Path(os.environ.get("MODELPRESS_BENCH", ROOT / ".work"))
+RESULTS = ROOT / "results"
 RUN_VARIABLE = "BENCHMARK_RUN"
 """The number of the run, from 0, in the environment of the command: a seed, where one is wanted."""
 _LOOK_SECONDS = 0.01

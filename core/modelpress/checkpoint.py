@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from io import FileIO
 from math import prod
 from pathlib import Path
+from threading import Lock
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
@@ -62,7 +63,7 @@ class Checkpoint:
     """The weights in a folder (`<stem>.safetensors`, or its shards and index), or in one file.
 
     Opening reads the headers only and checks them. Raises UserError, naming the file, when there is no
-    safetensors checkpoint or it is damaged. Not for use by several threads at once.
+    safetensors checkpoint or it is damaged. Threads may share one.
     """
 
     def __init__(self, path: Path | str, stem: str = "model") -> None:
@@ -70,6 +71,7 @@ class Checkpoint:
         self.metadata: dict[str, str] = {}
         """What the first file's header carries under `__metadata__`."""
         self._open_files: dict[Path, FileIO] = {}
+        self._lock = Lock()
         self._tensors: dict[str, TensorInfo] = {}
         promised = _locate(self.path, stem)
         self.files: tuple[Path, ...] = tuple(promised)
@@ -110,17 +112,44 @@ class Checkpoint:
     def read_into(self, name: str, buffer: memoryview, start: int = 0) -> None:
         """Fill the buffer (of bytes) with the tensor's bytes from `start` on; saves making a new one."""
         info = self._tensors[name]
-        file = self.file(info.file)
-        file.seek(info.start + start)
-        done = 0
-        while done < len(buffer):
-            count = file.readinto(buffer[done:])
-            if not count:
-                raise UserError(f"{info.file} ends inside tensor {name}.", "It was changed while in use.")
-            done += count
+        with self._lock:
+            file = self._open(info.file)
+            file.seek(info.start + start)
+            done = 0
+            while done < len(buffer):
+                count = file.readinto(buffer[done:])
+                if not count:
+                    raise UserError(f"{info.file} ends inside tensor {name}.", "It was changed while in use.")
+                done += count
 
-    def file(self, path: Path) -> FileIO:
-        """The opened, unbuffered file; closed by `close`."""
+    def copy_within_kernel(self, name: str, target: FileIO) -> int:
+        """Copy a tensor to where an opened file stands, without its bytes passing through this process.
+
+        Returns how many bytes were copied: fewer than there are, or 0, where the platform or the file systems
+        cannot; the file then stands behind them.
+        """
+        if not hasattr(os, "copy_file_range"):
+            return 0
+        info = self._tensors[name]
+        with self._lock:
+            source = self._open(info.file).fileno()
+        offset, done = target.tell(), 0
+        while done < info.nbytes:
+            try:
+                copied = os.copy_file_range(
+                    source, target.fileno(), info.nbytes - done, info.start + done, offset + done
+                )
+            except OSError as error:
+                if error.errno in _DISK_FULL:
+                    raise
+                break  # across file systems, or one that cannot
+            if not copied:
+                break
+            done += copied
+        target.seek(offset + done)
+        return done
+
+    def _open(self, path: Path) -> FileIO:
         if path not in self._open_files:
             self._open_files[path] = path.open("rb", buffering=0)
         return self._open_files[path]
@@ -220,9 +249,7 @@ class CheckpointWriter:
         view = memoryview(buffer).cast("B") if memoryview(buffer).nbytes else memoryview(b"")
         file, _ = self._at(name, len(view))
         try:
-            done = 0
-            while done < len(view):
-                done += file.write(view[done : done + _CHUNK])
+            _write_all(file, view)
         except OSError as error:
             raise self._failed(error) from error
         self._done[name] += len(view)
@@ -234,7 +261,13 @@ class CheckpointWriter:
         if (info.dtype, info.shape) != (tensor.dtype, tensor.shape):
             raise ValueError(f"{name} is {info.dtype} {info.shape}, declared {tensor.dtype} {tensor.shape}")
         try:
-            _copy_bytes(source.file(info.file), info.start, file, info.nbytes)
+            done = source.copy_within_kernel(name, file)
+            buffer = memoryview(bytearray(min(_CHUNK, info.nbytes - done)))
+            while done < info.nbytes:
+                piece = buffer[: info.nbytes - done]
+                source.read_into(name, piece, done)
+                _write_all(file, piece)
+                done += len(piece)
         except OSError as error:
             raise self._failed(error) from error
         self._done[to or name] += info.nbytes
@@ -488,31 +521,7 @@ def _part(name: str) -> str:
     return f".{name}.part"
 
 
-def _copy_bytes(source: FileIO, start: int, target: FileIO, count: int) -> None:
-    """Copy count bytes from `start` of source to where target stands; inside the kernel where it can."""
+def _write_all(file: FileIO, view: memoryview) -> None:
     done = 0
-    if hasattr(os, "copy_file_range"):
-        offset = target.tell()
-        while done < count:
-            try:
-                copied = os.copy_file_range(
-                    source.fileno(), target.fileno(), count - done, start + done, offset + done
-                )
-            except OSError as error:
-                if error.errno in _DISK_FULL:
-                    raise
-                break  # across file systems, or one that cannot
-            if not copied:
-                break
-            done += copied
-        target.seek(offset + done)
-    buffer = memoryview(bytearray(min(_CHUNK, count - done)))
-    source.seek(start + done)
-    while done < count:
-        got = source.readinto(buffer[: count - done])
-        if not got:
-            raise OSError(errno.EIO, "the source ended early")
-        written = 0
-        while written < got:
-            written += target.write(buffer[written:got])
-        done += got
+    while done < len(view):
+        done += file.write(view[done : done + _CHUNK])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modelpress import errors
 from modelpress.artifact import Artifact
 from modelpress.context import ModelFacts
 from modelpress.engine.cache import Cache
@@ -27,7 +28,7 @@ from modelpress.engine.prepare import Prepared
 from modelpress.errors import HostError, MissingDependencyError, UserError, error_from_record
 from modelpress.events import Event, Log, Progress
 from modelpress.registry import Registered, Registry
-from modelpress.specs import FormatSpec
+from modelpress.specs import DataContainerSpec, FormatSpec
 from modelpress.worker import DATA_FOLDER_INPUT
 
 _SUMMARY_NAMES = ("loss", "eval_loss", "merged_modules", "accuracy", "perplexity", "bits_per_weight")
@@ -100,7 +101,7 @@ class StepRunner:
             )
             inputs = {**_paths(step.resolved.inputs, self._cache), **self._inputs(model, step.data)}
             folder, result = self._work(
-                step, job, inputs, on_start, load_once=is_last, packages=_packages(step.registered)
+                step, job, inputs, on_start, load_once=is_last, packages=self._packages(step.registered, job)
             )
             base = model.base or model
             answer = Artifact(
@@ -131,7 +132,7 @@ class StepRunner:
             )
             inputs = {**_paths(wanted.resolved.inputs, self._cache), **self._inputs(model, wanted.data)}
             _, result = self._work(
-                wanted, job, inputs, on_start, load_once=False, packages=_packages(registered)
+                wanted, job, inputs, on_start, load_once=False, packages=self._packages(registered, job)
             )
             self._cache.commit_numbers(wanted.key, result)
             self._cache.finish_job(wanted.key)
@@ -176,6 +177,15 @@ class StepRunner:
         for plan in data.values():
             inputs.update(_paths(plan.resolved.inputs, self._cache))
         return inputs
+
+    def _packages(self, registered: Registered[Any], job: Mapping[str, Any]) -> dict[str, Path]:
+        """Import name -> folder, of modelpress and of every distribution whose code the job names."""
+        names = [data.container for data in job["data"].values()]
+        containers = [self._registry.find(DataContainerSpec, name) for name in names]
+        packages = {"modelpress": Path(errors.__file__).parent}
+        for entry in (registered, *containers, *self._registry.all(FormatSpec)):
+            packages.update({folder.stem: folder for folder in entry.provider.folders})
+        return packages
 
     def _work(
         self,
@@ -270,16 +280,6 @@ def _with_base(artifact: Artifact, model: Artifact) -> Artifact:
     if artifact.base is None:
         return artifact
     return Artifact(artifact.path, artifact.format, artifact.key, model.base or model, artifact.meta)
-
-
-def _packages(registered: Registered[Any]) -> dict[str, Path]:
-    """Import name -> folder, of modelpress itself and of the distribution that brings the step."""
-    import modelpress  # noqa: PLC0415 - only its place is wanted; at the top it would be a cycle
-
-    found = {"modelpress": Path(modelpress.__file__).parent}
-    for folder in registered.provider.folders:
-        found[folder.stem] = folder
-    return found
 
 
 def _waiting(name: str) -> Log:

@@ -47,49 +47,61 @@ def blocks(rows: int, columns: int, limit: int = BLOCK, multiple: int = _ROWS) -
     yield start, rows
 
 
-def products(low_rank: LowRank, parts: Parts, shape: tuple[int, ...], block: int = BLOCK) -> Iterator[Block]:
+class Buffers:
+    """Memory for products, the same for every block and every weight: fresh memory costs more than the
+    arithmetic, since the system has to clear its pages."""
+
+    def __init__(self) -> None:
+        self._flat: dict[int, Tensor] = {}
+
+    def get(self, which: int, rows: int, columns: int) -> Tensor:
+        """Float32 (rows, columns), of any content; it may be what `get(which, …)` gave before."""
+        count = rows * columns
+        if which not in self._flat or self._flat[which].numel() < count:
+            self._flat[which] = torch.empty(count)
+        return self._flat[which][:count].view(rows, columns)
+
+
+def products(
+    low_rank: LowRank, parts: Parts, shape: tuple[int, ...], buffers: Buffers, block: int = BLOCK
+) -> Iterator[Block]:
     """The change of a weight of this shape (out, in), block by block: not scaled, without DoRA's magnitude.
 
     parts: the adapter's tensors by part, float32.
     """
     rows, columns = shape
     if low_rank.method == "lora":
-        yield from _lora(low_rank, parts, shape, block)
+        yield from _lora(low_rank, parts, shape, buffers, block)
     elif low_rank.method == "embedding":
         a, b = parts["lora_embedding_A"], parts["lora_embedding_B"]  # (r, rows), (columns, r)
         for start, stop in blocks(rows, columns, block):
             yield Block(start, stop, (b @ a[:, start:stop]).T)
     elif low_rank.method == "loha":
-        yield from _loha(parts, shape, block)
+        yield from _loha(parts, buffers, block)
     else:
         yield from _lokr(parts, shape, block)
 
 
-def _lora(low_rank: LowRank, parts: Parts, shape: tuple[int, ...], block: int) -> Iterator[Block]:
+def _lora(
+    low_rank: LowRank, parts: Parts, shape: tuple[int, ...], buffers: Buffers, block: int
+) -> Iterator[Block]:
     a, b = parts["lora_A"], parts["lora_B"]  # (r, in), (out, r)
     if is_transposed(low_rank, shape, (b.shape[0], a.shape[1])):
         yield Block(0, shape[0], (b @ a).T)  # not cut: such weights are small
         return
-    for start, stop, (out,) in _with_buffers(shape, block, 1):
+    for start, stop in blocks(shape[0], shape[1], block):
+        out = buffers.get(0, stop - start, shape[1])
         yield Block(start, stop, torch.mm(b[start:stop], a, out=out))
 
 
-def _loha(parts: Parts, shape: tuple[int, ...], block: int) -> Iterator[Block]:
+def _loha(parts: Parts, buffers: Buffers, block: int) -> Iterator[Block]:
     w1a, w1b, w2a, w2b = (parts[f"hada_w{p}"] for p in ("1_a", "1_b", "2_a", "2_b"))
-    for start, stop, (first, second) in _with_buffers((w1a.shape[0], w1b.shape[1]), block // 2, 2):
+    rows, columns = w1a.shape[0], w1b.shape[1]
+    for start, stop in blocks(rows, columns, block // 2):
+        first, second = (buffers.get(i, stop - start, columns) for i in range(2))
         torch.mm(w1a[start:stop], w1b, out=first)
         torch.mm(w2a[start:stop], w2b, out=second)
         yield Block(start, stop, first.mul_(second))
-
-
-def _with_buffers(shape: tuple[int, ...], block: int, count: int) -> Iterator[tuple[int, int, list[Tensor]]]:
-    """Each block with buffers of its shape, the same memory every time: fresh memory costs more than the
-    arithmetic, since the system has to clear its pages."""
-    pieces = list(blocks(shape[0], shape[1], block))
-    most = max(stop - start for start, stop in pieces)
-    buffers = [torch.empty(most, shape[1]) for _ in range(count)]
-    for start, stop in pieces:
-        yield start, stop, [buffer[: stop - start] for buffer in buffers]
 
 
 def is_transposed(low_rank: LowRank, shape: tuple[int, ...], product: tuple[int, int]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,8 @@ from modelpress.api import Checkpoint, CheckpointWriter, PassContext
 from modelpress_plugins.tensors import as_bytes, check_finite, from_bytes, read_tensor, torch_dtype
 
 from .adapter import LowRank
-from .deltas import Block, Parts, apply, apply_dora, is_transposed, products
+from .deltas import Block, Buffers, Parts, apply, apply_dora, is_transposed, products
+from .strips import StripThreads
 from .targets import Edit, Targets, is_linear
 
 _STRIP = 2**19
@@ -38,6 +40,7 @@ class Merge:
         self._deltas = deltas
         self._targets = targets
         self._seen = seen
+        self._buffers = Buffers()
         self._gap = 0.0
         self._change = 0.0
         self.merged = targets.shared
@@ -55,12 +58,12 @@ class Merge:
         layout = [(name, sources[name].dtype, sources[name].shape) for name in names]
         total = sum(info.nbytes for info in sources.values())
         done = 0
-        with CheckpointWriter(out, layout, max_shard_size) as writer:
+        with StripThreads() as threads, CheckpointWriter(out, layout, max_shard_size) as writer:
             for name, edit in edits.items():
                 if edit is None:
                     writer.copy(self._base, name)
                 else:
-                    self._write(edit, writer)
+                    self._write(edit, writer, threads)
                 done += sources[name].nbytes
                 ctx.progress(done, total, "bytes")
 
@@ -70,10 +73,16 @@ class Merge:
             return Edit(name, name)
         return edit
 
-    def _write(self, edit: Edit, writer: CheckpointWriter) -> None:
+    def _write(self, edit: Edit, writer: CheckpointWriter, threads: StripThreads) -> None:
         start = _Start(self._base, self._deltas, edit, self._seen)
         if edit.low_rank is not None:
-            self.changed += self._add(edit, edit.low_rank, start, writer)
+            changed = False
+            for strip in self._sums(edit, edit.low_rank, start, threads):
+                writer.write(edit.name, as_bytes(strip.weight))
+                changed = changed or strip.changed
+                self._gap += strip.gap
+                self._change += strip.change
+            self.changed += changed
             self.merged += 1
             return
         rows = start.rows(0, start.shape[0])
@@ -84,35 +93,35 @@ class Merge:
             self.changed += not torch.equal(rounded, read_tensor(self._base, edit.source))
         writer.write(edit.name, as_bytes(rounded))
 
-    def _add(self, edit: Edit, low_rank: LowRank, start: _Start, writer: CheckpointWriter) -> bool:
-        """Write base + change. Returns whether any element differs from the base."""
+    def _sums(self, edit: Edit, low_rank: LowRank, start: _Start, threads: StripThreads) -> Iterator[_Strip]:
+        """base + change, strip by strip. A strip's memory is used again once all of them have been taken."""
         parts = {part: read_tensor(self._deltas, key).float() for part, key in low_rank.parts.items()}
         for part, tensor in parts.items():
             check_finite(tensor, low_rank.parts[part])
-        magnitude = parts.get("lora_magnitude_vector")
+        magnitude = parts["lora_magnitude_vector"].flatten() if "lora_magnitude_vector" in parts else None
         along = magnitude is not None and _norm_runs_along_rows(low_rank, parts, start)
-        changed = False
-        for block in products(low_rank, parts, start.shape):
-            for strip in _strips(block, whole=along):
-                weight = start.rows(strip.start, strip.stop)
-                if self._seen:
-                    self._measure(start, strip, weight, low_rank)
-                if magnitude is None:
-                    result = apply(weight, strip.product, low_rank)
-                else:
-                    part_of = magnitude.flatten() if along else magnitude.flatten()[strip.start : strip.stop]
-                    result = apply_dora(weight, strip.product, part_of, low_rank, along)
-                result = self._finish(edit, result, strip.start)
-                check_finite(result, edit.name, start.dtype)
-                rounded = result.to(start.dtype)
-                changed = changed or not torch.equal(rounded, weight)
-                writer.write(edit.name, as_bytes(rounded))
-        return changed
 
-    def _measure(self, start: _Start, strip: Block, seen: Tensor, low_rank: LowRank) -> None:
+        def add(strip: Block) -> _Strip:
+            weight = start.rows(strip.start, strip.stop)
+            gap, change = self._distances(start, strip, weight, low_rank) if self._seen else (0.0, 0.0)
+            if magnitude is None:
+                result = apply(weight, strip.product, low_rank)
+            else:
+                own = magnitude if along else magnitude[strip.start : strip.stop]
+                result = apply_dora(weight, strip.product, own, low_rank, along)
+            result = self._finish(edit, result, strip.start)
+            check_finite(result, edit.name, start.dtype)
+            rounded = result.to(start.dtype)
+            return _Strip(rounded, not torch.equal(rounded, weight.to(start.dtype)), gap, change)
+
+        for block in products(low_rank, parts, start.shape, self._buffers):
+            yield from threads.map(add, _strips(block, whole=along))
+
+    def _distances(self, start: _Start, strip: Block, seen: Tensor, low_rank: LowRank) -> tuple[float, float]:
+        """Squares of |seen - original| and of |change|."""
         original = start.original(strip.start, strip.stop)
-        self._gap += float((seen.float() - original.float()).square().sum())
-        self._change += float((strip.product * low_rank.scaling).square().sum())
+        gap = float((seen.float() - original.float()).square().sum())
+        return gap, float((strip.product * low_rank.scaling).square().sum())
 
     def _finish(self, edit: Edit, rows: Tensor, first: int) -> Tensor:
         """What comes after the product: a bias's change, trained tokens. rows: those from `first` on."""
@@ -125,6 +134,16 @@ class Merge:
                 if first <= row < first + len(rows):
                     rows[row - first] = trained[i].to(rows.dtype)
         return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    """Merged rows in the base's dtype; whether any differs from the base; see Merge.gap for the others."""
+
+    weight: Tensor
+    changed: bool
+    gap: float
+    change: float
 
 
 class _Start:

@@ -8,15 +8,15 @@ MODELPRESS_API = 1
 
 _LAYERWISE = "One decoder layer and its activations are held at a time."
 _SUMMARIES = {
-    "Rtn": "Quantize by rounding to nearest. Needs no data; the fastest and the least exact.",
+    "Rtn": "Quantize by rounding to nearest. Needs no data; fastest, least exact.",
     "KQuant": "Quantize with a search over each block's range, large weights counting more. Needs no data.",
     "Hqq": "Quantize by half-quadratic optimization, robust to outliers. Needs no data; the best of those.",
     "Gptq": f"Quantize column by column, carrying rounding errors over, on calibration data. {_LAYERWISE}",
     "Awq": f"Quantize with activation-aware scaling and clipping, on calibration data. {_LAYERWISE}",
     "AutoClip": f"Quantize with each block's range clipped for least output error. {_LAYERWISE}",
-    "SelectiveMixedPrecision": "Quantize with more bits where it hurts most, by measured sensitivity, under a "
+    "SelectiveMixedPrecision": "Quantize with more bits where it hurts most, as measured, under a "
     "size budget.",
-    "QuaRot": "Rotate the weights so that they have no outliers; the model computes the same. Quantize after.",
+    "QuaRot": "Rotate weights so that none stands out; the model computes the same. Quantize after.",
 }
 _CALIBRATED = ("Gptq", "Awq", "AutoClip", "SelectiveMixedPrecision")
 _RUNS = {

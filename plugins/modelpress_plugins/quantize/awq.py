@@ -111,7 +111,8 @@ class HeadTie:
 
 
 def _candidates(size: Tensor, weights: Tensor) -> Iterator[Tensor]:
-    """size, weights: (in,), how large inputs and weights are; the second kind weighs one against the other."""
+    """size, weights: (in,), how large inputs and weights are; every second one weighs them against each
+    other."""
     for step in range(STEPS):
         exponent = step / STEPS
         yield _balanced(size.pow(exponent))

@@ -43,7 +43,7 @@ class AutoClip:
         window_gram = inputs.remembered(("blocks", window), lambda: gram_blocks(inputs.gram, window))
         shares = [1 - step / self.n_grid for step in range(int(self.max_shrink * self.n_grid) + 1)]
         found = []
-        for start, stop in row_blocks(0, *weight.shape, ROWS_ELEMENTS):
+        for start, stop in row_blocks(0, weight.shape[0], weight.shape[1], ROWS_ELEMENTS):
             rows = weight[start:stop].contiguous()
             clipped = clipped_grid(as_blocks(rows, grid.group_size), blocks_gram, grid, shares)
             codes = encode(rows, *clipped, grid)

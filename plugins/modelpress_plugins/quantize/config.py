@@ -121,7 +121,7 @@ class SelectiveMixedPrecisionConfig(CalibratedConfig):
 
     algorithm: Literal["fisher", "kld_gradient", "snr", "snr_relative", "iqe", "iqe_relative"] = Field(
         default="fisher",
-        description="How sensitivity is measured. `fisher` (also under Olive's name `kld_gradient`): the rise "
+        description="How sensitivity is measured. `fisher` (Olive's name: `kld_gradient`): the rise "
         "of the model's own divergence, from gradients, layer by layer. The others look at weights alone.",
     )
     quantizer: Literal["rtn", "kquant", "hqq", "gptq", "awq", "autoclip"] = Field(

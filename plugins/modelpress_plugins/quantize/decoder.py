@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
+from accelerate import init_empty_weights  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -26,7 +26,7 @@ class LayeredDecoder:
     def __init__(self, checkpoint: Checkpoint, trust_remote_code: bool = False, device: str = "cpu") -> None:
         config = AutoConfig.from_pretrained(checkpoint.path, trust_remote_code=trust_remote_code)
         with init_empty_weights():
-            model = AutoModelForCausalLM.from_config(
+            model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
                 config, trust_remote_code=trust_remote_code, dtype=torch.float32
             )
         model.eval()
@@ -61,7 +61,8 @@ class LayeredDecoder:
         for start, stop in row_blocks(0, vocabulary, width):
             inside = (wanted >= start) & (wanted < stop)
             if inside.any():
-                table[inside] = read_tensor(self._checkpoint, name, slice(start, stop))[wanted[inside] - start].float()
+                rows = read_tensor(self._checkpoint, name, slice(start, stop))
+                table[inside] = rows[wanted[inside] - start].float()
         check_finite(table, name)
         for batch in ids:
             hidden = table[torch.searchsorted(wanted, batch.contiguous())]
@@ -90,7 +91,8 @@ class LayeredDecoder:
         if shape not in self._arguments:
             self._enter(hidden)
         out = layer(hidden, **self._arguments[shape][index])
-        return out[0] if isinstance(out, tuple) else out
+        state: Tensor = out[0] if isinstance(out, tuple) else out
+        return state
 
     def _enter(self, hidden: Tensor) -> Tensor:
         """Run the model over the stand-ins; what the first of them is given."""

@@ -21,7 +21,7 @@ def window_of(columns: int, group_size: int) -> int:
 def descend(weight: Tensor, start: Codes, gram: Tensor, sweeps: int) -> Codes:
     """Better codes and scales for a weight (out, in); zero points stay. gram: (windows, window, window), of
     the inputs of each window."""
-    grid, (windows, window, _) = start.grid, gram.shape
+    grid, window = start.grid, gram.shape[-1]
     damped = gram.clone()
     diagonal = damped.diagonal(dim1=1, dim2=2)
     diagonal.add_(0.01 * diagonal.mean(1, keepdim=True) + 1e-12)
@@ -53,7 +53,8 @@ def _refitted(blocks: Tensor, levels: Tensor, steps: Tensor, gram: Tensor, grid:
         pull = torch.bmm(blocks - levels * steps, gram[:, :, group])
         own = levels[..., group]
         power = (torch.bmm(own, gram[:, group, group]) * own).sum(-1)
-        change = torch.where(power > 0, (pull * own).sum(-1) / power.clamp_min(1e-38), torch.zeros_like(power))
+        change = (pull * own).sum(-1) / power.clamp_min(1e-38)
+        change = torch.where(power > 0, change, torch.zeros_like(power))
         steps[..., group] += change.unsqueeze(-1)
     rows = steps.transpose(0, 1).reshape(blocks.shape[1], -1)
     return rows[:, ::size].contiguous()

@@ -64,7 +64,8 @@ def group_aware_order(diagonal: Tensor, group_size: int) -> Tensor:
     within = torch.argsort(groups, dim=1, descending=True, stable=True)
     across = torch.argsort(groups.amax(1), descending=True, stable=True)
     columns = within + torch.arange(len(groups), device=diagonal.device).unsqueeze(1) * group_size
-    return columns[across].flatten()
+    order: Tensor = columns[across].flatten()
+    return order
 
 
 def inverse_factor(gram: Tensor, damp_percent: float) -> Tensor:
@@ -80,7 +81,9 @@ def inverse_factor(gram: Tensor, damp_percent: float) -> Tensor:
         lower, failed = torch.linalg.cholesky_ex(damped)
         if not failed:
             inverse = torch.cholesky_inverse(lower)
-            upper, failed = torch.linalg.cholesky_ex(inverse, upper=True)
+            found = torch.linalg.cholesky_ex(inverse, upper=True)
+            upper: Tensor = found.L
+            failed = found.info
             if not failed and bool(torch.isfinite(upper.diagonal()).all()):
                 return upper
         damp *= 10

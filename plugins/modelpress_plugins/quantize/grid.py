@@ -26,12 +26,12 @@ class Grid:
     @property
     def top(self) -> int:
         """The highest code."""
-        return 2**self.bits - 1
+        return int(2**self.bits) - 1
 
     @property
     def middle(self) -> int:
         """The code of 0.0 on a symmetric grid."""
-        return 2 ** (self.bits - 1)
+        return int(2 ** (self.bits - 1))
 
     @property
     def bits_per_weight(self) -> float:
@@ -64,7 +64,8 @@ def as_blocks(weight: Tensor, group_size: int) -> Tensor:
 def symmetric_scales(blocks: Tensor, bits: int) -> Tensor:
     """(out, groups); the signed extreme of each block falls on code 0. 0 for an all-zero block."""
     high, low = blocks.amax(-1), blocks.amin(-1)
-    return torch.where(high.abs() > low.abs(), high, low) / -(2 ** (bits - 1))
+    extreme: Tensor = torch.where(high.abs() > low.abs(), high, low)
+    return extreme / float(-(2 ** (bits - 1)))
 
 
 def affine_range(blocks: Tensor, bits: int) -> tuple[Tensor, Tensor]:

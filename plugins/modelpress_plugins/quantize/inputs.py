@@ -47,7 +47,7 @@ class InputStatistics:
         return self._joined
 
     def output_error(self, moved: Tensor) -> float:
-        """The mean over the inputs of |moved @ x|^2; moved: (out, in). From the sample when that is cheaper."""
+        """The mean over the inputs of |moved @ x|^2; moved: (out, in). By the sample when that is cheaper."""
         if moved.shape[1] <= SAMPLED_ROWS:
             return float(((moved @ self.gram) * moved).sum())
         return float((self.sample @ moved.T).square().sum()) / len(self.sample)

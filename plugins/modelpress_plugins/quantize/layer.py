@@ -89,7 +89,11 @@ class LayerView:
         self.module.get_parameter(name.removeprefix(self._prefix)).data.copy_(value)
 
     def gather(
-        self, forward: Callable[[Tensor], Tensor], batches: Iterable[Tensor], tokens: int, kinds: Sequence[str]
+        self,
+        forward: Callable[[Tensor], Tensor],
+        batches: Iterable[Tensor],
+        tokens: int,
+        kinds: Sequence[str],
     ) -> None:
         """Run the batches and keep statistics of the inputs of those projections."""
         inputs: dict[str, InputStatistics] = {}
@@ -133,7 +137,11 @@ def _linear_part(linear: nn.Module, linear_name: str, part: Part) -> LinearPart:
     weight: Tensor = linear.weight  # type: ignore[assignment]
     bias = getattr(linear, "bias", None)
     return LinearPart(
-        part.module, linear_name, weight.data[rows], None if bias is None else bias.data[rows], part.grid,
+        part.module,
+        linear_name,
+        weight.data[rows],
+        None if bias is None else bias.data[rows],
+        part.grid,
         part.start,
     )
 

@@ -166,7 +166,8 @@ def _quantize_head(
     with CheckpointWriter(calibration.finished, declared, stem="lm_head") as writer:
         for start, stop in row_blocks(0, head.rows, head.columns, HEAD_ELEMENTS):
             weight = read_weight_rows(checkpoint, head.tensor, start, stop).to(decoder.device)
-            for name, tensor in tensors_of(part.module, algorithm.quantize(weight, part.grid, inputs)).items():
+            codes = algorithm.quantize(weight, part.grid, inputs)
+            for name, tensor in tensors_of(part.module, codes).items():
                 writer.write(name, as_bytes(tensor.cpu()))
 
 

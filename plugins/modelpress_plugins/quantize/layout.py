@@ -47,7 +47,7 @@ def pack(values: Tensor, bits: int) -> Tensor:
 def unpack(packed: Tensor, bits: int, count: int) -> Tensor:
     """uint8 (rows, bytes) -> uint8 (rows, count) of codes."""
     shifts = torch.arange(0, 8, bits, dtype=torch.uint8)
-    values = (packed.unsqueeze(-1) >> shifts) & (2**bits - 1)
+    values: Tensor = (packed.unsqueeze(-1) >> shifts) & (2**bits - 1)
     return values.view(packed.shape[0], -1)[:, :count]
 
 
@@ -60,7 +60,9 @@ def tensors_of(module: str, codes: Codes) -> dict[str, Tensor]:
     return {name: tensor.contiguous() for name, tensor in found.items()}
 
 
-def declared_tensors(module: str, grid: Grid, shape: tuple[int, int]) -> list[tuple[str, str, tuple[int, int]]]:
+def declared_tensors(
+    module: str, grid: Grid, shape: tuple[int, int]
+) -> list[tuple[str, str, tuple[int, int]]]:
     """(name, safetensors dtype, shape) of the tensors that a module of that shape becomes."""
     rows, columns = shape
     groups = columns // grid.group_size
@@ -145,9 +147,9 @@ def is_quantized(config: Mapping[str, Any]) -> bool:
 class QuantizedCheckpoint:
     """Read a quantized checkpoint as the float one that it stands for, tensor by tensor.
 
-        with QuantizedCheckpoint(folder) as checkpoint:
-            for name in checkpoint.names():          # `model.layers.0.self_attn.qkv_proj.weight`, …
-                tensor = checkpoint.read(name)       # float32, dequantized where it was quantized
+    with QuantizedCheckpoint(folder) as checkpoint:
+        for name in checkpoint.names():          # `model.layers.0.self_attn.qkv_proj.weight`, …
+            tensor = checkpoint.read(name)       # float32, dequantized where it was quantized
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,15 +1,15 @@
 """Which modules get more bits: measure what each way to store a module costs, then spend a budget of bytes.
 
-The cost of a module on a grid is the rise of the model's divergence from itself, to second order: with d the
-change of a row of the weight, G the Gram matrix of its inputs and r the mean square of the loss's gradient at
-that output, 0.5 * sum over rows of r * d G d^T. That is the Kronecker-factored Fisher information (Martens and
-Grosse, arXiv 1503.05671) with a diagonal for the outputs; labels are drawn from the model itself. Gradients
-come from a backward pass that holds one layer at a time.
+The cost of a module on a grid is the rise of the model's divergence from itself, to second order: with d
+the change of a row of the weight, G the Gram matrix of its inputs and r the mean square of the loss's
+gradient at that output, 0.5 * sum over rows of r * d G d^T. That is the Kronecker-factored Fisher
+information (Martens and Grosse, arXiv 1503.05671) with a diagonal for the outputs; labels are drawn from
+the model itself. Gradients come from a backward pass that holds one layer at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +21,10 @@ from modelpress_plugins.quantize.activations import Activations
 from modelpress_plugins.quantize.decoder import LayeredDecoder
 from modelpress_plugins.quantize.grid import Grid
 from modelpress_plugins.quantize.inputs import InputStatistics
-from modelpress_plugins.quantize.layer import LayerView, LinearPart
+from modelpress_plugins.quantize.layer import GROUPS, LayerView, LinearPart
 from modelpress_plugins.quantize.layerwise import Calibration
 from modelpress_plugins.quantize.rtn import round_to_nearest
-from modelpress_plugins.quantize.targets import Part, Target, Targets
+from modelpress_plugins.quantize.targets import Targets
 from modelpress_plugins.quantize.weights import read_weight_rows, row_blocks
 
 TOKENS = 8192
@@ -38,7 +38,7 @@ LARGEST_GROUP = 256
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """high_group_size: None tries several. At most one of the last three; see `SelectiveMixedPrecisionConfig`."""
+    """high_group_size: None tries several. At most one of the last three is given."""
 
     high_bits: int
     high_group_size: int | None = None
@@ -89,36 +89,43 @@ def fisher_offers(
     calibration: Calibration,
 ) -> dict[str, list[Offer]]:
     """module -> its offers, the lower bits first."""
-    batches = _few(calibration.batches, TOKENS)
-    tokens = sum(batch.numel() for batch in batches)
-    kept = _layer_inputs(decoder, batches, calibration)
+    kept = _layer_inputs(decoder, _few(calibration.batches, TOKENS), calibration)
     offers: dict[str, list[Offer]] = {}
     gradients = _head_gradients(checkpoint, decoder, targets, kept[-1], budget, offers)
-    total = 2 * len(decoder)
     for index in reversed(range(len(decoder))):
-        calibration.progress(total - index, total, "layers measured")
+        calibration.progress(2 * len(decoder) - index, 2 * len(decoder), "layers measured")
         view = LayerView(decoder.layer(index), decoder.name(index), targets.of_layer(index))
-        rows = _row_weights(view)
-
-        def forward_backward(batch: Tensor, index: int = index, view: LayerView = view) -> Tensor:
-            given = batch.to(decoder.device).clone().requires_grad_()
-            with torch.enable_grad():
-                out = decoder.run(view.module, index, given)
-                out.backward(gradients[given_at[id(batch)]].to(decoder.device))
-            upstream.append(given.grad.cpu())  # type: ignore[union-attr]
-            return out
-
-        given_at = {id(batch): at for at, batch in enumerate(kept[index])}
-        upstream: list[Tensor] = []
-        view.gather(forward_backward, kept[index], tokens, [k for g in view.groups() for k in g])
-        gradients = upstream
-        for part in view.parts():
-            weight = rows.mean_square(part, tokens)
-            offers[part.name] = [
-                _offer(part.weight, grid, lambda d, p=part, w=weight: _fisher_cost(d, w, view.inputs_of(p)))
-                for grid in grids_offered(part.grid, part.weight.shape[1], budget)
-            ]
+        gradients = _measure(decoder, view, index, kept[index], gradients, budget, offers)
     return offers
+
+
+def _measure(
+    decoder: LayeredDecoder,
+    view: LayerView,
+    index: int,
+    before: Activations,
+    gradients: Sequence[Tensor],
+    budget: Budget,
+    offers: dict[str, list[Offer]],
+) -> list[Tensor]:
+    """Add the offers of one layer's modules. gradients: at its outputs, by batch; those at its inputs."""
+    rows = _row_weights(view)
+    pulled: list[Tensor] = []
+
+    def forward_backward(batch: Tensor) -> Tensor:
+        given = batch.to(decoder.device).clone().requires_grad_()
+        with torch.enable_grad():
+            out = decoder.run(view.module, index, given)
+        torch.autograd.backward(out, gradients[len(pulled)].to(decoder.device))
+        pulled.append(_gradient_of(given))
+        return out
+
+    tokens = sum(batch.shape[0] * batch.shape[1] for batch in before)
+    view.gather(forward_backward, before, tokens, [kind for group in GROUPS for kind in group])
+    for part in view.parts():
+        weights, inputs = rows.mean_square(part, tokens), view.inputs_of(part)
+        offers[part.name] = _offers(part.weight, part.grid, weights, inputs, budget)
+    return pulled
 
 
 def grids_offered(low: Grid, columns: int, budget: Budget) -> list[Grid]:
@@ -135,7 +142,7 @@ def grids_offered(low: Grid, columns: int, budget: Budget) -> list[Grid]:
 def spend(
     offers: Mapping[str, Sequence[Offer]], weights: Mapping[str, int], budget: Budget, float_bytes: int
 ) -> dict[str, Offer]:
-    """The offers with the least cost in all that fit the budget: by a price per byte, then what still fits."""
+    """The offers that lessen the cost most within the budget: step by step, the most per byte."""
     chosen = {module: given[0] for module, given in offers.items()}
     low = sum(offer.nbytes for offer in chosen.values())
     room = _allowed(budget, low, sum(weights.values()), float_bytes) - low
@@ -181,16 +188,25 @@ def _allowed(budget: Budget, low: float, weights: int, float_bytes: int) -> floa
 def _float_bytes(checkpoint: Checkpoint, targets: Targets) -> int:
     """Bytes of what is not quantized."""
     quantized = {t.tensor for t in targets.all if not (targets.tied and t.layer is None)}
-    return sum(checkpoint.info(n).nbytes for n in checkpoint.names() if n not in quantized | set(targets.dropped))
+    left_out = quantized | set(targets.dropped)
+    return sum(checkpoint.info(n).nbytes for n in checkpoint.names() if n not in left_out)
 
 
-def _offer(weight: Tensor, grid: Grid, cost: Callable[[Tensor], float]) -> Offer:
-    moved = round_to_nearest(weight.contiguous(), grid).dequantize().sub_(weight)
-    return Offer(grid, weight.numel() * grid.bits_per_weight / 8, cost(moved))
+def _offers(
+    weight: Tensor, low: Grid, row_weights: Tensor, inputs: InputStatistics, budget: Budget
+) -> list[Offer]:
+    """row_weights: (out,), the mean square of the gradient at each output."""
+    found = []
+    for grid in grids_offered(low, weight.shape[1], budget):
+        moved = round_to_nearest(weight.contiguous(), grid).dequantize().sub_(weight)
+        cost = 0.5 * inputs.output_error(moved.mul_(row_weights.sqrt().unsqueeze(1)))
+        found.append(Offer(grid, weight.numel() * grid.bits_per_weight / 8, cost))
+    return found
 
 
-def _fisher_cost(moved: Tensor, row_weights: Tensor, inputs: InputStatistics) -> float:
-    return 0.5 * inputs.output_error(moved * row_weights.sqrt().unsqueeze(1))
+def _gradient_of(tensor: Tensor) -> Tensor:
+    """On the CPU."""
+    return torch.zeros_like(tensor).cpu() if tensor.grad is None else tensor.grad.cpu()
 
 
 def _weight_offers(
@@ -219,8 +235,9 @@ def _weight_offers(
 def _few(batches: Sequence[Tensor], tokens: int) -> list[Tensor]:
     """Rows spread over all batches, about that many tokens."""
     every = max(1, sum(batch.numel() for batch in batches) // tokens)
-    few = [batch[::every] if len(batch) > 1 else batch for batch in batches]
-    return few if len(few) < 2 * every else few[::every] if all(len(b) == 1 for b in few) else few
+    if all(len(batch) == 1 for batch in batches):
+        return list(batches[::every])
+    return [batch[::every] for batch in batches]
 
 
 def _layer_inputs(
@@ -285,16 +302,13 @@ def _head_gradients(
             labels = torch.multinomial(error.cpu(), 1, generator=generator).to(decoder.device)
             error.scatter_add_(1, labels, torch.full_like(labels, -1, dtype=error.dtype))
             pulled[start:stop] = error @ weight
-        normed.backward(pulled.view_as(normed))
-        gradients.append(given.grad.cpu())  # type: ignore[union-attr]
+        torch.autograd.backward(normed, pulled.view_as(normed))
+        gradients.append(_gradient_of(given))
     inputs.finish()
     mean_square /= tokens
     if targets.lm_head is not None:
         (part,) = targets.lm_head.parts
-        offers[part.module] = [
-            _offer(weight, grid, lambda d: _fisher_cost(d, mean_square, inputs))
-            for grid in grids_offered(part.grid, weight.shape[1], budget)
-        ]
+        offers[part.module] = _offers(weight, part.grid, mean_square, inputs, budget)
     return gradients
 
 
@@ -315,7 +329,7 @@ def _row_weights(view: LayerView) -> _RowWeights:
     def watch(name: str) -> Callable[[Any, Any, Tensor], None]:
         def forward_hook(module: Any, args: Any, output: Tensor) -> None:
             if output.requires_grad:
-                output.register_hook(add)
+                output.register_hook(add)  # type: ignore[no-untyped-call]
 
         def add(gradient: Tensor) -> None:
             squares = gradient.reshape(-1, gradient.shape[-1]).square().sum(0)

@@ -90,9 +90,7 @@ def _check_widths(text: Mapping[str, Any], ctx: PlanContext) -> None:
 def _check_budget(config: SelectiveMixedPrecisionConfig, ctx: PlanContext) -> None:
     given = [n for n in ("max_size", "bits_per_weight", "ratio") if getattr(config, n) is not None]
     if len(given) > 1:
-        ctx.problem(
-            f"{' and '.join(given)} both set a budget.", "Give one of them.", option=given[1]
-        )
+        ctx.problem(f"{' and '.join(given)} both set a budget.", "Give one of them.", option=given[1])
     if config.high_bits <= config.bits:
         ctx.problem(
             f"high_bits is {config.high_bits}, not more than bits, {config.bits}.", option="high_bits"

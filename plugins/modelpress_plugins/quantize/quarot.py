@@ -25,7 +25,9 @@ from modelpress_plugins.quantize.stream import copy_side_files, read_float_confi
 from modelpress_plugins.quantize.weights import row_blocks
 from modelpress_plugins.tensors import TORCH_DTYPES, as_bytes, check_finite, read_tensor
 
-_PROJECTION = re.compile(r"^(.*layers\.\d+\.)(self_attn|mlp)\.(qkv|q|k|v|o|gate_up|gate|up|down)_proj\.(weight|bias)$")
+_PROJECTION = re.compile(
+    r"^(.*layers\.\d+\.)(self_attn|mlp)\.(qkv|q|k|v|o|gate_up|gate|up|down)_proj\.(weight|bias)$"
+)
 _FOLDED = re.compile(r"(\.input_layernorm|\.post_attention_layernorm|^model\.norm)\.weight$")
 
 
@@ -46,7 +48,8 @@ def rotate_model(
         declared = [(n, checkpoint.info(n).dtype, checkpoint.info(n).shape) for n in checkpoint.names()]
         if model.tied:
             declared = [d for d in declared if d[0] != HEAD]
-            declared.append((HEAD, *[d for d in declared if d[0] == EMBEDDING][0][1:]))
+            head = checkpoint.info(EMBEDDING)
+            declared.append((HEAD, head.dtype, head.shape))
         with CheckpointWriter(out, declared) as writer:
             for done, (name, _, _) in enumerate(declared):
                 progress(done, len(declared), "tensors")

@@ -37,7 +37,7 @@ class Rotation:
 
 def hadamard(size: int) -> Tensor:
     """The normalized Sylvester Hadamard matrix of a power of two; symmetric."""
-    matrix = torch.ones(1, 1)
+    matrix: Tensor = torch.ones(1, 1)
     while len(matrix) < size:
         matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
     return matrix / math.sqrt(size)
@@ -47,4 +47,5 @@ def _orthogonal(size: int, generator: torch.Generator) -> Tensor:
     if size == 1:
         return torch.ones(1, 1)
     q, r = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))
-    return (q * torch.sign(torch.diagonal(r))).float()
+    rotation: Tensor = q * torch.sign(torch.diagonal(r))
+    return rotation.float()

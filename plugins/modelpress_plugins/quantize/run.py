@@ -52,7 +52,7 @@ def tell(report: Report, ctx: PassContext) -> None:
     ctx.report("bits_per_weight", round(report.bits_per_weight, 4))
     if report.smaller_groups:
         ctx.note(
-            f"{len(report.smaller_groups)} modules got a smaller group, because the chosen one does not divide "
+            f"{len(report.smaller_groups)} modules got a smaller group, as the chosen one does not divide "
             f"their inputs: {', '.join(report.smaller_groups[:3])} …"
         )
     if report.dropped:

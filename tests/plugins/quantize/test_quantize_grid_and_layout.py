@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from modelpress_plugins.quantize.grid import Codes, Grid, as_blocks, encode
 from modelpress_plugins.quantize.hqq import half_quadratic
 from modelpress_plugins.quantize.kquant import k_quant
@@ -12,7 +13,9 @@ from modelpress_plugins.quantize.layout import QuantizationConfig, pack, tensors
 from modelpress_plugins.quantize.rtn import round_to_nearest
 
 DATA_FREE = [round_to_nearest, k_quant, half_quadratic]
-GRIDS = [Grid(bits, size, symmetric) for bits in (2, 4, 8) for size in (16, 128) for symmetric in (True, False)]
+GRIDS = [
+    Grid(bits, size, symmetric) for bits in (2, 4, 8) for size in (16, 128) for symmetric in (True, False)
+]
 
 
 def weights(rows: int = 16, columns: int = 256, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
-from modelpress_plugins.quantize.layout import QuantizedCheckpoint, read_weight
-from modelpress_plugins.quantize.stream import quantize_checkpoint, stream_model
-from modelpress_plugins.quantize.rtn import round_to_nearest
-from modelpress_plugins.quantize.grid import Grid
-from modelpress_plugins.quantize.targets import Choice
 from safetensors.torch import load_file, save_file
 
 from modelpress.api import Artifact, Checkpoint, CheckpointWriter, ModelpressError, UserError
 from modelpress.testing import PassContract, input_artifact, make_tiny_model
+from modelpress_plugins.quantize.grid import Grid
+from modelpress_plugins.quantize.layout import QuantizedCheckpoint, read_weight
+from modelpress_plugins.quantize.rtn import round_to_nearest
+from modelpress_plugins.quantize.stream import quantize_checkpoint, stream_model
+from modelpress_plugins.quantize.targets import Choice
 
 
 class TestRtn(PassContract):
     pass_name = "Rtn"
-    options = {"group_size": 16}
-    bad_options = {"bits": 3}
+    options: ClassVar = {"group_size": 16}
+    bad_options: ClassVar = {"bits": 3}
 
     def make_input(self, folder: Path) -> Artifact:
         return input_artifact(make_tiny_model(folder), "hf-model")
@@ -155,7 +156,10 @@ def test_shards_in_odd_order_and_extra_tensors_change_nothing(llama: Path, tmp_p
     quantize_checkpoint(llama, tmp_path / "b")
 
     assert set(report.dropped) == {"extra.thing", "model.layers.7.mlp.up_proj.weight"}
-    one, two = load_file(tmp_path / "a" / "model.safetensors"), load_file(tmp_path / "b" / "model.safetensors")
+    one, two = (
+        load_file(tmp_path / "a" / "model.safetensors"),
+        load_file(tmp_path / "b" / "model.safetensors"),
+    )
     assert one.keys() == two.keys()
     assert all(torch.equal(one[n], two[n]) for n in one)
 
@@ -198,8 +202,9 @@ def test_overrides_choose_bits_for_single_modules(llama: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("mode", ["hadamard", "random"])
 def test_a_rotated_model_computes_the_same(mode: str, tmp_path: Path) -> None:
-    from modelpress_plugins.quantize.quarot import rotate_model
     from transformers import AutoModelForCausalLM
+
+    from modelpress_plugins.quantize.quarot import rotate_model
 
     # 96 = 3 * 32: no plain Hadamard matrix. Tied embeddings come apart; norms and biases are not trivial.
     source = make_tiny_model(

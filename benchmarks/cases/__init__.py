@@ -1,0 +1,1 @@
+"""The benchmarks, one a module: `measure` gives raw figures, `describe` says what they mean."""

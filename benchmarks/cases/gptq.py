@@ -1,0 +1,125 @@
+"""Quantizing against Olive's own passes: quality by the same measure, time, memory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import emotions
+import jobs
+import models
+from harness import ROOT, Contender, Figures, Settings, compare, environment, remove, versions
+from page import Section, Target, at_most, number, table
+from plots import bars
+
+from cases.quality import evaluate, fine_tune
+
+NAME = "gptq"
+_PASSES = ("Rtn", "KQuant", "Gptq")
+_OPTIONS = {"bits": 4, "group_size": 32, "sym": True, "lm_head": False}
+OURS, OLIVE, OLIVE_FLOAT = "modelpress", "Olive", "Olive, float32"
+
+
+def measure(settings: Settings) -> dict[str, Any]:
+    folder = settings.fresh(NAME)
+    train, _ = emotions.split_rows(folder / "data")
+    olive = environment("olive", emotions.OLIVE)
+    model = fine_tune(folder / "float", 0, settings.quick)
+    outputs: dict[str, Path] = {}
+    contenders = []
+    for name in _PASSES:
+        place = folder / f"{OURS} {name}"
+        contenders.append(_ours(f"{OURS} {name}", name, model, place))
+        outputs[f"{OURS} {name}"] = place / "output" / "model"
+        place = folder / f"{OLIVE} {name}"
+        contenders.append(_olive(f"{OLIVE} {name}", name, model, place, train, olive, "float32"))
+        outputs[f"{OLIVE} {name}"] = place / "output" / "model"
+    figures = compare(contenders, settings.runs)
+    heldout = emotions.data_config("heldout")
+    found = evaluate(folder / "heldout.json", heldout, "accuracy,perplexity", [model, *outputs.values()])
+    quality = {"float": found[str(model)], **{name: found[str(path)] for name, path in outputs.items()}}
+    result = {
+        "versions": {
+            **versions(olive, ("olive-ai",)),
+            **versions(sys.executable, ("modelpress", "torch", "transformers")),
+        },
+        "figures": [f.to_record() for f in figures],
+        "quality": quality,
+        "large": _large(folder, settings, train, olive),
+    }
+    remove(folder)
+    return result
+
+
+def _ours(title: str, name: str, model: Path, place: Path) -> Contender:
+    data = {"data_config": "train"} if name == "Gptq" else {}
+    document = {
+        "input_model": {"type": "HfModel", "model_path": str(model)},
+        "data_configs": [emotions.data_config("train")],
+        "passes": {"quantize": {"type": name, **_OPTIONS, **data}},
+    }
+    return jobs.workflow(title, document, place)
+
+
+def _olive(title: str, name: str, model: Path, place: Path, train: Path, python: Path, dtype: str) -> Contender:
+    data = {"data_config": "train"} if name == "Gptq" else {}
+
+    def lay_out() -> None:
+        remove(place)
+        passes = {"quantize": {"type": name, **_OPTIONS, **data}}
+        emotions.olive_workflow(passes, place, model=model, data=train, dtype=dtype)
+
+    command = [str(python), str(ROOT / "contenders" / "olive_run.py"), str(place / "olive.json")]
+    return Contender(title, command, {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}, before=lay_out)
+
+
+def _large(folder: Path, settings: Settings, train: Path, olive: Path) -> dict[str, Any]:
+    """Gptq on a random model, once: time and memory only."""
+    shape = models.TINY if settings.quick else models.SMALL
+    model = models.make_model(folder / "large", shape)
+    contenders = [
+        _ours(OURS, "Gptq", model, folder / "large ours"),
+        _olive(OLIVE, "Gptq", model, folder / "large olive", train, olive, "auto"),
+        _olive(OLIVE_FLOAT, "Gptq", model, folder / "large olive float", train, olive, "float32"),
+    ]
+    return {"parameters": shape.parameters, "figures": [f.to_record() for f in compare(contenders, 1)]}
+
+
+def describe(result: Mapping[str, Any], plots: Path) -> Section:
+    by_name = {r["name"]: Figures.from_record(r) for r in result["figures"]}
+    quality = result["quality"]
+    rows = [("float", "–", "–", *_quality(quality["float"]))]
+    rows += [(n, number(f.seconds, "s"), number(f.peak, "MB"), *_quality(quality[n])) for n, f in by_name.items()]
+    large = {r["name"]: Figures.from_record(r) for r in result["large"]["figures"]}
+    large_rows = [(n, number(f.seconds, "s"), number(f.peak, "GB")) for n, f in large.items()]
+    ours, olive = by_name[f"{OURS} Gptq"], by_name[f"{OLIVE} Gptq"]
+    mine = large[OURS]
+    others = [f for name, f in large.items() if name != OURS]
+    body = (
+        "4 bits, blocks of 32, symmetric, the output layer in float, calibrated on the same rows. Wall and peak are "
+        "those of the whole of `modelpress run` and of Olive's `run`, starting included. Both checkpoints are read "
+        "and measured by the same code; perplexity is that of the held-out answers. The example model, fine-tuned; "
+        "Olive loads it in float32, as its fp16 is slow on a CPU.\n\n"
+        f"{table(('', 'wall', 'peak', 'perplexity', 'accuracy'), rows)}\n\n"
+        f"`Gptq` on a random bf16 model of {result['large']['parameters'] / 1e9:.1f} billion parameters, one run; "
+        "Olive as it loads the model by default, and in float32; each figure is held against the better of the two.\n\n"
+        f"{table(('', 'wall', 'peak'), large_rows)}\n\n"
+        + bars(plots / "gptq-seconds.svg", "Gptq, 0.3 B: wall time", {n: f.seconds for n, f in large.items()}, "s", (OURS,))
+        + "\n\n"
+        + bars(plots / "gptq-memory.svg", "Gptq, 0.3 B: peak memory", {n: f.peak / 1e9 for n, f in large.items()}, "GB",
+               (OURS,))
+    )  # fmt: skip
+    better = quality[f"{OURS} Gptq"]["perplexity"], quality[f"{OLIVE} Gptq"]["perplexity"]
+    return Section("Quantizing, against Olive", body, [
+        Target("Gptq, perplexity against Olive's", f"at most {better[1]:.4f}", f"{better[0]:.4f}", better[0] <= better[1]),
+        at_most("Gptq, example model, times Olive's wall time", ours.seconds / olive.seconds, 0.5, "x"),
+        at_most("Gptq, example model, times Olive's peak", ours.peak / olive.peak, 0.5, "x"),
+        at_most("Gptq, 0.3 B, times Olive's wall time", mine.seconds / min(f.seconds for f in others), 0.5, "x"),
+        at_most("Gptq, 0.3 B, times Olive's peak", mine.peak / min(f.peak for f in others), 0.5, "x"),
+    ])  # fmt: skip
+
+
+def _quality(figures: Mapping[str, float]) -> tuple[str, str]:
+    return f"{figures['perplexity']:.4f}", f"{100 * figures['accuracy']:.1f} %"

@@ -1,0 +1,176 @@
+"""What 4 bits cost on the example model, fine-tuned, and how much of it each way of quantizing wins back."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import emotions
+import jobs
+from harness import ROOT, Settings, measure as measure_once, remove, versions
+from page import Section, Target, at_least, at_most, number, table
+from plots import bars
+
+NAME = "quality"
+FLOAT, ROUNDED = "float", "Rtn, symmetric"
+_SYMMETRIC, _ASYMMETRIC = {"sym": True}, {"sym": False}
+_CALIBRATED = {"data_config": "train"}
+_BIGGER = 1.08
+"""Size that SelectiveMixedPrecision may use, times that of symmetric rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of quantizing. passes: (type, options) in their order; target: share of the gap to win back."""
+
+    name: str
+    passes: tuple[tuple[str, Mapping[str, Any]], ...]
+    algorithm: str = ""
+
+
+def _ways() -> list[Way]:
+    ways = [Way(ROUNDED, (("Rtn", _SYMMETRIC),))]
+    ways += [Way(f"{n}, asymmetric", ((n, _ASYMMETRIC),), n) for n in ("Rtn", "KQuant", "Hqq")]
+    for name in ("AutoClip", "Awq", "Gptq"):
+        for kind, options in (("symmetric", _SYMMETRIC), ("asymmetric", _ASYMMETRIC)):
+            ways.append(Way(f"{name}, {kind}", ((name, {**options, **_CALIBRATED}),), name))
+    ways.append(Way("QuaRot + Rtn, symmetric", (("QuaRot", {}), ("Rtn", _SYMMETRIC)), "QuaRot"))
+    for quantizer in ("hqq", "awq", "gptq"):
+        for kind, options in (("symmetric", _SYMMETRIC), ("asymmetric", _ASYMMETRIC)):
+            if (quantizer, kind) != ("hqq", "symmetric"):
+                mixed = {**options, **_CALIBRATED, "quantizer": quantizer}
+                passes = (("SelectiveMixedPrecision", mixed),)
+                ways.append(Way(f"Mixed + {quantizer.capitalize()}, {kind}", passes, "Mixed"))
+    return ways
+
+
+def measure(settings: Settings) -> dict[str, Any]:
+    folder = settings.fresh(NAME)
+    seeds = [_one_seed(folder, seed, settings) for seed in range(settings.runs)]
+    remove(folder)
+    return {"versions": versions(sys.executable, ("modelpress", "torch", "transformers")), "seeds": seeds}
+
+
+def fine_tune(folder: Path, seed: int, quick: bool) -> Path:
+    """The example's model with the example's LoRA merged in: one folder, in float."""
+    document = emotions.example()
+    document["passes"].pop("builder")
+    document = {key: value for key, value in document.items() if key not in ("evaluator", "evaluators")}
+    document["seed"] = seed
+    if quick:
+        lora = document["passes"]["lora"]
+        lora["training_args"] = {**lora["training_args"], "max_steps": 4}
+    measure_once(jobs.workflow("fine-tuning", document, folder))
+    return folder / "output" / "model"
+
+
+def _one_seed(folder: Path, seed: int, settings: Settings) -> dict[str, Any]:
+    place = folder / str(seed)
+    model = fine_tune(place / "float", seed, settings.quick)
+    made: dict[str, dict[str, Any]] = {FLOAT: {"folder": model, "size": _weights(model)}}
+    for way in _ways():
+        budget = {"max_size": int(_BIGGER * made[ROUNDED]["size"])} if way.algorithm == "Mixed" else {}
+        made[way.name] = _quantize(way, model, place / way.name, budget)
+        print(f"  {way.name}, seed {seed}: {made[way.name]['seconds']:.1f} s", flush=True)
+    for name, figures in _evaluate(place, [m["folder"] for m in made.values()]).items():
+        next(m for m in made.values() if str(m["folder"]) == name).update(figures)
+    return {name: {k: v for k, v in m.items() if k != "folder"} for name, m in made.items()}
+
+
+def _quantize(way: Way, model: Path, place: Path, budget: Mapping[str, int]) -> dict[str, Any]:
+    document = {
+        "input_model": {"type": "HfModel", "model_path": str(model)},
+        "data_configs": [emotions.data_config("train")],
+        "passes": {name: {"type": name, **options, **budget} for name, options in way.passes},
+    }
+    run = measure_once(jobs.workflow(way.name, document, place))
+    seconds = sum(step["seconds"] for step in run.told["steps"].values())
+    out = place / "output" / "model"
+    return {"folder": out, "size": _weights(out), "seconds": round(seconds, 3), "peak": run.peak}
+
+
+def _weights(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def _evaluate(place: Path, folders: list[Path]) -> dict[str, dict[str, float]]:
+    """Accuracy, perplexity of the answers, and perplexity of the whole held-out text, of each folder."""
+    answers = emotions.data_config("heldout")
+    text = {**answers, "pre_process_data_config": {**answers["pre_process_data_config"], "completion_only": False}}
+    found = evaluate(place / "answers.json", answers, "accuracy,perplexity", folders)
+    for name, figures in evaluate(place / "text.json", text, "perplexity", folders).items():
+        found[name]["text_perplexity"] = figures["perplexity"]
+    return found
+
+
+def evaluate(file: Path, data: Mapping[str, Any], what: str, folders: list[Path]) -> dict[str, dict[str, float]]:
+    """Metrics of Hugging Face folders, by their path. file: where the data config is written."""
+    file.write_text(json.dumps(data), encoding="utf-8")
+    command = [sys.executable, str(ROOT / "contenders" / "evaluate.py"), what, str(file), str(folders[0])]
+    done = subprocess.run([*command, *map(str, folders)], check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def describe(result: Mapping[str, Any], plots: Path) -> Section:
+    seeds = result["seeds"]
+    shares = {name: _share(seeds, name, "perplexity") for name in seeds[0]}
+    rows = [
+        (
+            name,
+            number(_median(seeds, name, "perplexity")) if name == FLOAT else f"{_median(seeds, name, 'perplexity'):.4f}",
+            f"{100 * shares[name]:.0f} %",
+            f"{100 * _share(seeds, name, 'text_perplexity'):.0f} %",
+            f"{100 * _median(seeds, name, 'accuracy'):.1f} %",
+            number(_median(seeds, name, "size") / _median(seeds, ROUNDED, "size"), "x"),
+            "–" if name == FLOAT else number(_median(seeds, name, "seconds"), "s"),
+        )
+        for name in seeds[0]
+    ]
+    head = ("", "perplexity", "gap won back", "of the whole text", "accuracy", "size", "time")
+    plot = bars(
+        plots / "quality.svg",
+        "Share of the gap between symmetric rounding and float won back, %",
+        {name: 100 * share for name, share in shares.items()},
+        "%",
+        ours=[name for name in shares if name not in (FLOAT, ROUNDED)],
+    )
+    body = (
+        "The example model, fine-tuned by the example's workflow and merged, then quantized to 4 bits in blocks of "
+        "32. Perplexity is that of the held-out answers, on the dequantized weights; symmetric rounding is 0 % of "
+        "the gap, float 100 %. *Of the whole text*: the same share, of the perplexity of prompt and answer. Size is "
+        "that of the weight files, times that of symmetric rounding. Medians over fine-tunings with different seeds "
+        f"({len(seeds)}).\n\n{table(head, rows)}\n\n{plot}"
+    )
+    return Section("Quality at 4 bits", body, _targets(seeds, shares))
+
+
+def _targets(seeds: list[dict[str, Any]], shares: Mapping[str, float]) -> list[Target]:
+    best = {}
+    for way in _ways():
+        if way.name in shares and (way.algorithm not in best or shares[way.name] > shares[best[way.algorithm]]):
+            best[way.algorithm] = way.name
+    mixed = best["Mixed"]
+    size = _median(seeds, mixed, "size") / _median(seeds, ROUNDED, "size")
+    wanted = {"Hqq": 0.30, "Gptq": 0.45, "Awq": 0.45, "Mixed": 0.70}
+    return [
+        *(at_least(f"{best[n]}: gap won back", shares[best[n]], share, "%") for n, share in wanted.items()),
+        at_most(f"{mixed}: size, times symmetric rounding", size, _BIGGER, "x"),
+    ]
+
+
+def _share(seeds: list[dict[str, Any]], name: str, metric: str) -> float:
+    """The median over the seeds of the share of the gap that is won back."""
+    return statistics.median(
+        (s[ROUNDED][metric] - s[name][metric]) / (s[ROUNDED][metric] - s[FLOAT][metric]) for s in seeds
+    )
+
+
+def _median(seeds: list[dict[str, Any]], name: str, key: str) -> float:
+    return statistics.median(seed[name][key] for seed in seeds)

@@ -1,0 +1,210 @@
+"""Quantizing with data, one decoder layer at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from modelpress.api import Artifact, Checkpoint, ModelFacts, Sample, UserError
+from modelpress.testing import RecordingPlan, input_artifact, make_tiny_model, pass_context
+from modelpress_plugins.quantize import layerwise
+from modelpress_plugins.quantize.activations import Activations, batches_of
+from modelpress_plugins.quantize.config import AwqConfig, GptqConfig, SelectiveMixedPrecisionConfig
+from modelpress_plugins.quantize.decoder import LayeredDecoder
+from modelpress_plugins.quantize.gptq import Gptq, group_aware_order, inverse_factor
+from modelpress_plugins.quantize.grid import Grid
+from modelpress_plugins.quantize.inputs import InputStatistics
+from modelpress_plugins.quantize.layout import QuantizedCheckpoint
+from modelpress_plugins.quantize.plan import plan
+from modelpress_plugins.quantize.rtn import round_to_nearest
+from modelpress_plugins.quantize.run_calibrated import autoclip, awq, gptq, selective_mixed_precision
+from modelpress_plugins.quantize.stream import quantize_checkpoint
+
+PASSES = {"gptq": (gptq, GptqConfig), "awq": (awq, AwqConfig), "autoclip": (autoclip, None)}
+
+
+class Samples:
+    """A data source of random ids of two lengths."""
+
+    name = "calibration"
+
+    def samples(self, tokenizer: Any) -> Iterator[Sample]:
+        generator = torch.Generator().manual_seed(0)
+        for at in range(24):
+            ids = torch.randint(3, 90, (24 if at % 2 else 17,), generator=generator).tolist()
+            yield Sample(ids, ids)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Grouped attention, and inputs of very different sizes, as trained models have them."""
+    folder = make_tiny_model(tmp_path_factory.mktemp("model"), num_hidden_layers=2)
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    generator = torch.Generator().manual_seed(1)
+    for name, tensor in tensors.items():
+        if "norm" in name:
+            tensor.copy_(torch.rand(tensor.shape, generator=generator).exp() ** 2)
+        elif "layers" in name or "lm_head" in name:
+            tensor *= 4  # make_tiny_model's weights are so small that nothing would matter
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def run(function: Any, config: Any, model: Path, folder: Path) -> Artifact:
+    context = pass_context(folder, produces="hf-model")
+    context.data = lambda role: Samples()  # type: ignore[method-assign]
+    result: Artifact = function(input_artifact(model, "hf-model"), config, context)
+    return result
+
+
+def options(config: Any, **more: Any) -> Any:
+    return config.parse({"data_config": "d", "group_size": 16, **more})
+
+
+def output_error(model: Path, quantized: Path) -> float:
+    """Mean square of the change of the logits, relative to theirs."""
+    from transformers import AutoModelForCausalLM
+
+    ids = torch.randint(3, 90, (4, 24), generator=torch.Generator().manual_seed(5))
+    net = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
+    with torch.no_grad(), QuantizedCheckpoint(quantized) as stored:
+        before = net(ids).logits
+        net.load_state_dict({name: stored.read(name).float() for name in stored.names()})
+        after = net(ids).logits
+    return float((after - before).square().mean() / before.square().mean())
+
+
+def test_the_layered_decoder_computes_what_the_model_does(model: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    net = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
+    batches = [torch.randint(3, 90, (3, 11)), torch.randint(3, 90, (2, 30))]
+    with torch.no_grad(), Checkpoint(model) as checkpoint:
+        decoder = LayeredDecoder(checkpoint)
+        for ids, hidden in zip(batches, decoder.embed(batches), strict=True):
+            for index in range(len(decoder)):
+                hidden = decoder.run(decoder.layer(index), index, hidden)
+            expected = net.model(ids).last_hidden_state
+            assert torch.allclose(decoder.norm()(hidden), expected, atol=1e-5)
+
+
+def test_calibrated_quantizers_beat_rounding_to_nearest(model: Path, tmp_path: Path) -> None:
+    quantize_checkpoint(model, tmp_path / "rtn", block_size=16)
+    worst = output_error(model, tmp_path / "rtn")
+    error = {}
+    for name, (function, config) in PASSES.items():
+        from modelpress_plugins.quantize.config import AutoClipConfig
+
+        result = run(function, options(config or AutoClipConfig), model, tmp_path / name)
+        error[name] = output_error(model, result.path)
+    assert error["gptq"] < 0.8 * worst, (worst, error)
+    assert error["awq"] < 0.9 * worst, (worst, error)
+    assert error["autoclip"] < worst, (worst, error)
+
+
+def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(awq, options(AwqConfig), model, tmp_path / "whole")
+    original, done = layerwise._quantize_layer, []
+
+    def interrupted(*arguments: Any) -> None:
+        if done:
+            raise KeyboardInterrupt
+        done.append(1)
+        original(*arguments)
+
+    monkeypatch.setattr(layerwise, "_quantize_layer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(awq, options(AwqConfig), model, tmp_path / "cut")
+    counted: list[int] = []
+
+    def counting(*arguments: Any) -> None:
+        counted.append(1)
+        original(*arguments)
+
+    monkeypatch.setattr(layerwise, "_quantize_layer", counting)
+    again = run(awq, options(AwqConfig), model, tmp_path / "cut")
+    assert len(counted) == 1
+    assert (again.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
+
+
+def test_activations_on_disk_give_the_same_bytes(model: Path, tmp_path: Path) -> None:
+    held = run(gptq, options(GptqConfig), model, tmp_path / "held")
+    spilled = run(gptq, options(GptqConfig, activation_memory=1000), model, tmp_path / "spilled")
+    assert (held.path / "model.safetensors").read_bytes() == (spilled.path / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("quantizer", ["rtn", "gptq"])
+def test_mixed_precision_spends_its_budget_and_not_more(quantizer: str, model: Path, tmp_path: Path) -> None:
+    report = quantize_checkpoint(model, tmp_path / "rtn", block_size=16)
+    limit = int(report.nbytes * 1.1)
+    config = options(SelectiveMixedPrecisionConfig, max_size=limit, quantizer=quantizer)
+    result = run(selective_mixed_precision, config, model, tmp_path / "mixed")
+    size = (result.path / "model.safetensors").stat().st_size
+    assert report.nbytes < size <= limit + 4096  # the file's header
+    assert output_error(model, result.path) < output_error(model, tmp_path / "rtn")
+
+
+def test_a_budget_below_the_lower_bits_is_refused(model: Path, tmp_path: Path) -> None:
+    config = options(SelectiveMixedPrecisionConfig, max_size=1000)
+    with pytest.raises(UserError, match="too small"):
+        run(selective_mixed_precision, config, model, tmp_path / "job")
+
+
+def test_gptq_does_no_worse_than_rounding_on_its_own_inputs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(64, 64, generator=generator)
+    inputs = torch.randn(500, 64, generator=generator) @ mixing
+    inputs[:, 7] = 0  # a dead input
+    statistics = InputStatistics(64, 500)
+    statistics.add(inputs)
+    statistics.finish()
+    weight = torch.randn(32, 64, generator=generator)
+    for grid in (Grid(4, 32, True), Grid(4, 16, False), Grid(2, 64, False)):
+        plain = statistics.output_error(round_to_nearest(weight, grid).dequantize() - weight)
+        ours = statistics.output_error(Gptq().quantize(weight, grid, statistics).dequantize() - weight)
+        assert ours < 0.7 * plain
+
+
+def test_group_aware_order_keeps_groups_whole() -> None:
+    order = group_aware_order(torch.tensor([1.0, 2, 3, 4, 8, 7, 6, 5]), 4)
+    assert order.tolist() == [4, 5, 6, 7, 3, 2, 1, 0]
+
+
+def test_damping_grows_until_a_singular_matrix_can_be_factored() -> None:
+    factor = inverse_factor(torch.ones(8, 8), 1e-6)
+    assert bool(torch.isfinite(factor).all())
+
+
+def test_samples_of_equal_length_share_a_batch_and_the_limit_holds() -> None:
+    batches = batches_of(Samples().samples(None), 200, 20)
+    assert sum(b.numel() for b in batches) <= 200
+    assert all(b.shape[1] <= 20 for b in batches)
+    with pytest.raises(UserError, match="no sample"):
+        batches_of([], 100, 20)
+
+
+def test_activations_past_the_limit_lie_in_a_file(tmp_path: Path) -> None:
+    held = Activations([(2, 3)], 8, 2 * 3 * 8 * 4, tmp_path)
+    assert not held.spilled
+    spilled = Activations([(2, 3), (1, 2)], 8, 100, tmp_path)
+    spilled[1].fill_(3)
+    assert spilled.spilled
+    assert (tmp_path / "activations.bin").stat().st_size == 8 * 8 * 4
+
+
+def test_the_plan_tells_all_that_cannot_work() -> None:
+    context = RecordingPlan()
+    config: Mapping[str, Any] = {"hidden_size": 90, "quantization_config": {"quant_method": "gptq"}}
+    facts = plan(
+        ModelFacts("hf-model", config=config), options(GptqConfig, desc_act=True, embeds=True), context
+    )
+    assert len(context.problems) == 4
+    assert facts.config["quantization_config"]["quant_method"] == "olive"
