@@ -20,7 +20,7 @@ from modelpress_plugins.quantize.grid import Codes, Grid, as_blocks, minmax, on_
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import LayerView, LinearPart
 
-SWEEPS = 3
+SWEEPS = 4
 """Of coordinate descent on the codes, after clipping."""
 
 STEPS = 20

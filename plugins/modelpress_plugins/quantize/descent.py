@@ -8,14 +8,16 @@ from torch import Tensor
 
 from modelpress_plugins.quantize.grid import Codes, Grid, as_blocks, reciprocal
 
-WINDOW = 128
+WINDOW = 256
 """Columns that are looked at together, at least a group."""
 
 
 def window_of(columns: int, group_size: int) -> int:
     """Whole groups, and a whole number of windows in a row."""
     window = max(group_size, WINDOW)
-    return window if columns % window == 0 else group_size
+    while columns % window and window > group_size:
+        window //= 2
+    return window
 
 
 def descend(weight: Tensor, start: Codes, gram: Tensor, sweeps: int) -> Codes:
