@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import emotions
-from harness import ROOT, Contender, Settings, compare, environment, measure as measure_once, remove, versions
+from harness import ROOT, Contender, Settings, compare, environment, remove, versions
+from harness import measure as measure_once
 from page import Section, Target, number, table
 from plots import bars, curves
 

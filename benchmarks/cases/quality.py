@@ -13,7 +13,8 @@ from typing import Any
 
 import emotions
 import jobs
-from harness import ROOT, Settings, measure as measure_once, remove, versions
+from harness import ROOT, Settings, remove, versions
+from harness import measure as measure_once
 from page import Section, Target, at_least, at_most, number, table
 from plots import bars
 

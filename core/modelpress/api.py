@@ -22,7 +22,8 @@ from modelpress.specs import (
 
 if TYPE_CHECKING:
     from modelpress.artifact import Artifact
-    from modelpress.checkpoint import Checkpoint, CheckpointWriter, TensorInfo
+    from modelpress.checkpoint import Checkpoint, TensorInfo
+    from modelpress.checkpoint_writer import CheckpointWriter, parse_size
     from modelpress.context import (
         Accelerator,
         DataFacts,
@@ -94,12 +95,14 @@ __all__ = [
     "content_identity",
     "hookimpl",
     "looks_like_path",
+    "parse_size",
 ]
 
 _LAZY = {
     "Artifact": "modelpress.artifact",
     "Checkpoint": "modelpress.checkpoint",
-    "CheckpointWriter": "modelpress.checkpoint",
+    "CheckpointWriter": "modelpress.checkpoint_writer",
+    "parse_size": "modelpress.checkpoint_writer",
     "TensorInfo": "modelpress.checkpoint",
     "Accelerator": "modelpress.context",
     "DataFacts": "modelpress.context",

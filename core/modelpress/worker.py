@@ -34,12 +34,14 @@ from modelpress.engine.job import (
 )
 from modelpress.errors import MissingDependencyError, ModelpressError, PassError, UserError
 from modelpress.events import EventFile, JSONValue, Log, Progress, Report
-from modelpress.memory import PeakMemory
+from modelpress.memory import PeakMemory, available_memory
 
 if TYPE_CHECKING:
     from modelpress.options import Options
 
 _PROGRESS_INTERVAL = 0.05
+_LOADED_SHARE = 3
+"""Memory that opening a model takes at most, by the size of its files: 16-bit weights read as float32."""
 DATA_FOLDER_INPUT = "data-folder"
 TRAVELLING_META = ("task", "prompt_template")
 """Facts of a model that hold for whatever is made from it, unless a pass says otherwise."""
@@ -247,10 +249,18 @@ class WorkerContext:
         if code:
             self._check(code.check, answer)
             if self._job.load_once and code.load and not self._loaded_out:
-                self.load(answer).close()
+                self._load_once(answer)
         base = answer.base.key if answer.base else None
         told = {key: value for key, value in self._job.model.meta.items() if key in TRAVELLING_META}
         return {"format": answer.format, "meta": {**told, **answer.meta}, "base": base}
+
+    def _load_once(self, answer: Artifact) -> None:
+        """Open the output in its runtime, unless that would take more memory than there is."""
+        size = answer.size + (answer.base.size if answer.base else 0)
+        if _LOADED_SHARE * size > available_memory():
+            self.note(f"The result was checked but not loaded: {size / 1e9:.1f} GB of weights would not fit.")
+            return
+        self.load(answer).close()
 
     def _check(self, check: str, answer: Artifact) -> None:
         try:

@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from modelpress.checkpoint import Checkpoint, CheckpointWriter, parse_size, read_header
+from modelpress.checkpoint import Checkpoint, read_header
+from modelpress.checkpoint_writer import CheckpointWriter, parse_size
 from modelpress.errors import PassError, UserError
 
 TENSORS = {
@@ -261,7 +262,7 @@ def test_an_error_on_the_way_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_too_small_is_told_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelpress.checkpoint._free_bytes", lambda folder: 10)
+    monkeypatch.setattr("modelpress.checkpoint_writer._free_bytes", lambda folder: 10)
     with pytest.raises(PassError, match=r"The disk is full: the weights need [\d,]+ bytes .* 10 are free"):
         CheckpointWriter(tmp_path, layout(TENSORS))
     assert list(tmp_path.iterdir()) == []

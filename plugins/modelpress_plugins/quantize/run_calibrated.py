@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer
 
-from modelpress.api import Artifact, Checkpoint, PassContext, UserError
+from modelpress.api import Artifact, Checkpoint, PassContext, parse_size
 from modelpress_plugins.quantize.activations import batches_of
 from modelpress_plugins.quantize.awq import SWEEPS, Awq
 from modelpress_plugins.quantize.clip import AutoClip
@@ -29,8 +28,6 @@ from modelpress_plugins.quantize.mixed import Budget, choose_grids
 from modelpress_plugins.quantize.run import choice_of, tell
 from modelpress_plugins.quantize.stream import ROUNDERS, Report, read_float_config, stream_model
 from modelpress_plugins.quantize.targets import Choice, find_targets
-
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def gptq(model: Artifact, config: GptqConfig, ctx: PassContext) -> Artifact:
@@ -125,14 +122,6 @@ def norm_offset(folder: Path) -> float:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     kind = str((config.get("text_config") or config).get("model_type", ""))
     return 1.0 if kind.startswith("gemma") else 0.0
-
-
-def parse_size(size: str | int) -> int:
-    """Bytes of 250000000 or "250MB". Raises UserError for other text."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?i?B?)\s*", str(size), re.IGNORECASE)
-    if not match or match[2].upper() not in _UNITS:
-        raise UserError(f"{size!r} is no size.", 'Write bytes as a number, or text like "250MB".')
-    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 def _device(ctx: PassContext) -> str:
