@@ -8,6 +8,7 @@ so that a machine that gets slower slows both. Every run is kept; what is quoted
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
@@ -128,7 +129,9 @@ def measure(contender: Contender, number: int = 0, limit: float = 3600) -> Run:
     environment = {**os.environ, "PYTHONPATH": "", RUN_VARIABLE: str(number), **contender.environment}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         started = time.perf_counter()
-        process = subprocess.Popen(contender.command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(
+            contender.command, stdout=output, stderr=subprocess.STDOUT, env=environment
+        )
         try:
             peak = _watch(process, started + limit) if contender.memory else _wait(process, limit)
         except BaseException:
@@ -152,53 +155,72 @@ def _watch(process: subprocess.Popen[bytes], deadline: float) -> int:
     """Wait for the end; the peak in bytes. Raises subprocess.TimeoutExpired after the deadline."""
     peak = 0
     while process.poll() is None:
-        members = [_memory(pid) for pid in _family(process.pid)]
-        peak = max(peak, sum(resident for resident, _ in members), *(mark for _, mark in members))
+        resident, mark = _tree_memory(process.pid)
+        peak = max(peak, resident, mark)
         if time.perf_counter() > deadline:
             raise subprocess.TimeoutExpired(process.args, deadline)
         time.sleep(_LOOK_SECONDS)
     return peak
 
 
-def _family(pid: int) -> list[int]:
-    """The process and all below it. From the kernel's own lists: psutil walks every process of the machine,
-    which takes more time than there is between two looks."""
-    found = [pid]
+def _tree_memory(pid: int, parent: _Member | None = None) -> tuple[int, int]:
+    """(resident bytes of the process and all below it, the most that any one of them ever held)."""
+    member = _Member.look(pid)
+    if member is None or (parent and member.is_fork_of(parent)):
+        return 0, 0
+    below = [_tree_memory(child, member) for child in _children(pid)]
+    return member.resident + sum(resident for resident, _ in below), max(
+        [member.mark, *(m for _, m in below)]
+    )
+
+
+def _children(pid: int) -> list[int]:
+    """From the kernel's own lists: psutil walks every process of the machine, which takes more time than there
+    is between two looks."""
+    found: list[int] = []
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            listed = Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii")
+            found += map(int, listed.split())
     except OSError:
-        return found
-    for thread in threads:
-        try:
-            children = Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii").split()
-        except OSError:
-            continue
-        for child in children:
-            found += _family(int(child))
+        pass  # it has ended meanwhile
     return found
 
 
-def _memory(pid: int) -> tuple[int, int]:
-    """(resident bytes now, most it ever held) of one process; zeros when it has gone."""
-    values = {"VmRSS": 0, "VmHWM": 0}
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return 0, 0
-    for line in lines:
-        name, _, rest = line.partition(":")
-        if name in values:
-            values[name] = int(rest.split()[0]) * 1024
-    return values["VmRSS"], values["VmHWM"]
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A process of the tree. resident: bytes now; mark: the most it ever held."""
+
+    command: bytes
+    resident: int
+    mark: int
+
+    @staticmethod
+    def look(pid: int) -> _Member | None:
+        """None when it has gone."""
+        try:
+            status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return None
+        lines = dict(line.split(":", 1) for line in status.splitlines() if line.startswith("Vm"))
+        resident, mark = (int(lines.get(name, "0 kB").split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
+        return _Member(command, resident, mark)
+
+    def is_fork_of(self, parent: _Member) -> bool:
+        """Whether it was forked a moment ago: the memory it seems to hold is still its parent's."""
+        return self.command == parent.command and abs(self.resident - parent.resident) < parent.resident / 50
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the process and all below it."""
-    for pid in reversed(_family(process.pid)):
-        try:
-            psutil.Process(pid).kill()
-        except psutil.Error:
-            continue
+    try:
+        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    except psutil.Error:
+        family = []
+    for member in family:
+        with contextlib.suppress(psutil.Error):
+            member.kill()
     process.wait()
 
 

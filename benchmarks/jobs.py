@@ -48,7 +48,9 @@ def pass_alone(
         folder.mkdir(parents=True)
         write_job(folder, job, inputs)
 
-    return Contender(name, [sys.executable, str(ROOT / "contenders" / "run_job.py"), str(folder)], before=lay_out)
+    return Contender(
+        name, [sys.executable, str(ROOT / "contenders" / "run_job.py"), str(folder)], before=lay_out
+    )
 
 
 def workflow(name: str, document: Mapping[str, Any], folder: Path, *, export: bool = True) -> Contender:

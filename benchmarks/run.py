@@ -15,13 +15,17 @@ import results
 from cases import build, gptq, lora, merge, press, quality, startup
 from harness import REPOSITORY, RESULTS, WORK, Settings
 
-CASES: dict[str, page.Case] = {case.NAME: case for case in (startup, lora, merge, build, press, quality, gptq)}
+CASES: dict[str, page.Case] = {
+    case.NAME: case for case in (startup, lora, merge, build, press, quality, gptq)
+}
 
 
 def main() -> None:
     arguments = _arguments()
     if arguments.quick:
-        os.environ["OMP_NUM_THREADS"] = "1"  # tiny models gain nothing from more, and lose much on a busy machine
+        os.environ["OMP_NUM_THREADS"] = (
+            "1"  # tiny models gain nothing from more, and lose much on a busy machine
+        )
         with tempfile.TemporaryDirectory(prefix="modelpress-bench-") as folder:
             _run(arguments.names, Settings(1, True, Path(folder)), Path(folder), Path(folder) / "results")
         return
@@ -38,10 +42,14 @@ def _run(names: list[str], settings: Settings, docs: Path, stored: Path) -> None
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure modelpress against its competitors.")
-    parser.add_argument("names", nargs="*", default=list(CASES), help=f"of {', '.join(CASES)}; all when left out")
+    parser.add_argument(
+        "names", nargs="*", default=list(CASES), help=f"of {', '.join(CASES)}; all when left out"
+    )
     parser.add_argument("--runs", type=int, default=3, help="of each contender")
     parser.add_argument("--quick", action="store_true", help="tiny models, one run, nothing kept")
-    parser.add_argument("--page", action="store_true", help="measure nothing; write the page from the results")
+    parser.add_argument(
+        "--page", action="store_true", help="measure nothing; write the page from the results"
+    )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in CASES]
     if unknown:

@@ -36,7 +36,9 @@ def measure(settings: Settings) -> dict[str, Any]:
     }
     contenders = [
         jobs.pass_alone(ALONE, "ModelBuilder", base, options, folder / "alone"),
-        jobs.pass_alone(UNVERIFIED, "ModelBuilder", base, {**options, "verify": False}, folder / "unverified"),
+        jobs.pass_alone(
+            UNVERIFIED, "ModelBuilder", base, {**options, "verify": False}, folder / "unverified"
+        ),
         jobs.workflow(WHOLE, document, folder / "whole"),
         Contender(BUILDER, [sys.executable, script, str(base), str(built), str(scratch)], before=clean),
     ]

@@ -63,7 +63,9 @@ def _ours(title: str, name: str, model: Path, place: Path) -> Contender:
     return jobs.workflow(title, document, place)
 
 
-def _olive(title: str, name: str, model: Path, place: Path, train: Path, python: Path, dtype: str) -> Contender:
+def _olive(
+    title: str, name: str, model: Path, place: Path, train: Path, python: Path, dtype: str
+) -> Contender:
     data = {"data_config": "train"} if name == "Gptq" else {}
 
     def lay_out() -> None:
@@ -91,7 +93,9 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
     by_name = {r["name"]: Figures.from_record(r) for r in result["figures"]}
     quality = result["quality"]
     rows = [("float", "–", "–", *_quality(quality["float"]))]
-    rows += [(n, number(f.seconds, "s"), number(f.peak, "MB"), *_quality(quality[n])) for n, f in by_name.items()]
+    rows += [
+        (n, number(f.seconds, "s"), number(f.peak, "MB"), *_quality(quality[n])) for n, f in by_name.items()
+    ]
     large = {r["name"]: Figures.from_record(r) for r in result["large"]["figures"]}
     large_rows = [(n, number(f.seconds, "s"), number(f.peak, "GB")) for n, f in large.items()]
     ours, olive = by_name[f"{OURS} Gptq"], by_name[f"{OLIVE} Gptq"]

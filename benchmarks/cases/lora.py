@@ -43,7 +43,10 @@ def measure(settings: Settings) -> dict[str, Any]:
     limit = 30.0 if settings.quick else _PATIENCE * _snapshots(folder / OURS)[-1]["seconds"]
     contenders = [
         _telling(ours, folder / OURS, heldout),
-        *(_telling(c, folder / c.name, heldout) for c in _olive(folder, settings, train, every, limit, olive)),
+        *(
+            _telling(c, folder / c.name, heldout)
+            for c in _olive(folder, settings, train, every, limit, olive)
+        ),
     ]
     figures = compare(contenders, settings.runs)
     names = ("torch", "transformers", "peft", "accelerate")
@@ -72,7 +75,10 @@ def _ours(folder: Path, settings: Settings, train: Path, every: int) -> Contende
 
     def lay_out(number_of: int = 0) -> None:
         remove(place)
-        options = {**emotions.lora_options(), "training_args": _training_args(settings, _next_seed(folder / "seed"))}
+        options = {
+            **emotions.lora_options(),
+            "training_args": _training_args(settings, _next_seed(folder / "seed")),
+        }
         document = {
             "input_model": {"type": "HfModel", "model_path": str(emotions.MODEL)},
             "data_configs": [data],
@@ -81,7 +87,15 @@ def _ours(folder: Path, settings: Settings, train: Path, every: int) -> Contende
         file.write_text(json.dumps(document), encoding="utf-8")
 
     script = str(ROOT / "contenders" / "lora_modelpress.py")
-    command = [sys.executable, script, str(file), str(place / "cache"), str(place / "snapshots"), str(every), "1e9"]
+    command = [
+        sys.executable,
+        script,
+        str(file),
+        str(place / "cache"),
+        str(place / "snapshots"),
+        str(every),
+        "1e9",
+    ]
     return Contender(OURS, command, before=lay_out)
 
 
@@ -104,7 +118,14 @@ def _olive(
             emotions.olive_workflow({"lora": lora}, place, data=train)
 
         script = str(ROOT / "contenders" / "lora_olive.py")
-        command = [str(python), script, str(place / "olive.json"), str(place / "snapshots"), str(every), str(limit)]
+        command = [
+            str(python),
+            script,
+            str(place / "olive.json"),
+            str(place / "snapshots"),
+            str(every),
+            str(limit),
+        ]
         offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
         found.append(Contender(name, command, offline, before=lay_out))
     return found
@@ -120,7 +141,11 @@ def _next_seed(counter: Path) -> int:
 def _telling(contender: Contender, place: Path, heldout: Path) -> Contender:
     """The contender, telling `curve`: (step, seconds trained, held-out accuracy) of each snapshot."""
     return Contender(
-        contender.name, contender.command, contender.environment, contender.before, _curve_reader(place, heldout)
+        contender.name,
+        contender.command,
+        contender.environment,
+        contender.before,
+        _curve_reader(place, heldout),
     )
 
 

@@ -36,7 +36,10 @@ def measure(settings: Settings) -> dict[str, Any]:
         Contender(COPY, ["cp", "-r", str(base), str(copied)], before=lambda: remove(copied)),
     ]
     figures = compare(contenders, settings.runs)
-    same = _identical(folder / "alone" / "out", rival), _identical(folder / "whole" / "output" / "model", rival)
+    same = (
+        _identical(folder / "alone" / "out", rival),
+        _identical(folder / "whole" / "output" / "model", rival),
+    )
     for path in (folder / "whole", folder / "alone", rival, copied, base, adapter):
         remove(path)
     result = {
@@ -71,7 +74,10 @@ def _large(folder: Path, settings: Settings) -> dict[str, Any]:
         _alone(base, adapter, folder),
         jobs.workflow(WHOLE, _workflow(base, adapter), folder / "whole", export=False),
     ]
-    return {"parameters": shape.parameters, "figures": [f.to_record() for f in compare(contenders, settings.runs)]}
+    return {
+        "parameters": shape.parameters,
+        "figures": [f.to_record() for f in compare(contenders, settings.runs)],
+    }
 
 
 def _identical(ours: Path, theirs: Path) -> list[int]:

@@ -103,14 +103,19 @@ def _weights(folder: Path) -> int:
 def _evaluate(place: Path, folders: list[Path]) -> dict[str, dict[str, float]]:
     """Accuracy, perplexity of the answers, and perplexity of the whole held-out text, of each folder."""
     answers = emotions.data_config("heldout")
-    text = {**answers, "pre_process_data_config": {**answers["pre_process_data_config"], "completion_only": False}}
+    text = {
+        **answers,
+        "pre_process_data_config": {**answers["pre_process_data_config"], "completion_only": False},
+    }
     found = evaluate(place / "answers.json", answers, "accuracy,perplexity", folders)
     for name, figures in evaluate(place / "text.json", text, "perplexity", folders).items():
         found[name]["text_perplexity"] = figures["perplexity"]
     return found
 
 
-def evaluate(file: Path, data: Mapping[str, Any], what: str, folders: list[Path]) -> dict[str, dict[str, float]]:
+def evaluate(
+    file: Path, data: Mapping[str, Any], what: str, folders: list[Path]
+) -> dict[str, dict[str, float]]:
     """Metrics of Hugging Face folders, by their path. file: where the data config is written."""
     file.write_text(json.dumps(data), encoding="utf-8")
     command = [sys.executable, str(ROOT / "contenders" / "evaluate.py"), what, str(file), str(folders[0])]
@@ -125,7 +130,9 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
     rows = [
         (
             name,
-            number(_median(seeds, name, "perplexity")) if name == FLOAT else f"{_median(seeds, name, 'perplexity'):.4f}",
+            number(_median(seeds, name, "perplexity"))
+            if name == FLOAT
+            else f"{_median(seeds, name, 'perplexity'):.4f}",
             f"{100 * shares[name]:.0f} %",
             f"{100 * _share(seeds, name, 'text_perplexity'):.0f} %",
             f"{100 * _median(seeds, name, 'accuracy'):.1f} %",
@@ -155,7 +162,9 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
 def _targets(seeds: list[dict[str, Any]], shares: Mapping[str, float]) -> list[Target]:
     best = {}
     for way in _ways():
-        if way.name in shares and (way.algorithm not in best or shares[way.name] > shares[best[way.algorithm]]):
+        if way.name in shares and (
+            way.algorithm not in best or shares[way.name] > shares[best[way.algorithm]]
+        ):
             best[way.algorithm] = way.name
     mixed = best["Mixed"]
     size = _median(seeds, mixed, "size") / _median(seeds, ROUNDED, "size")

@@ -25,7 +25,7 @@ _RUNS = 15
 _HEAVY = ("torch", "transformers", "numpy", "onnx", "onnxruntime", "onnxruntime_genai", "peft", "datasets")
 _COMMAND = [str(Path(sys.executable).with_name("modelpress"))]
 
-_PLUGIN = '''
+_PLUGIN = """
 from modelpress.api import PassSpec, hookimpl
 MODELPRESS_API = 1
 
@@ -33,7 +33,7 @@ MODELPRESS_API = 1
 def modelpress_passes():
     return [PassSpec(name="Vendor{0}", summary="A vendor's pass.", accepts=("hf-model",), produces="hf-model",
                      run="vendor{0}.run:run", config="vendor{0}.config:Config")]
-'''
+"""
 _EMPTY = """
 from modelpress.api import Options
 
@@ -106,11 +106,20 @@ def _cached(folder: Path, runs: int) -> dict[str, Any]:
             settings["training_args"] = {**settings["training_args"], "max_steps": 5}
     file = folder / "workflow.json"
     file.write_text(json.dumps(document), encoding="utf-8")
-    arguments = ["run", str(file), "--cache-dir", str(folder / "cache"), "--output-dir", str(folder / "output")]
+    arguments = [
+        "run",
+        str(file),
+        "--cache-dir",
+        str(folder / "cache"),
+        "--output-dir",
+        str(folder / "output"),
+    ]
     subprocess.run([*_COMMAND, *arguments], check=True, stdout=subprocess.DEVNULL)
     measured = compare(
         [
-            Contender("python, plugins, configuration", [sys.executable, "-c", _LOAD, str(file)], memory=False),
+            Contender(
+                "python, plugins, configuration", [sys.executable, "-c", _LOAD, str(file)], memory=False
+            ),
             Contender("run, all of it cached", [*_COMMAND, *arguments], memory=False),
         ],
         runs,
@@ -169,9 +178,13 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
         ours=("passes list", "passes list, 100 more plugins", "run, all of it cached"),
     )
     rows = [
-        ("`python -c \"import importlib.metadata, pluggy\"`", number(bare, "ms"), "1x"),
+        ('`python -c "import importlib.metadata, pluggy"`', number(bare, "ms"), "1x"),
         ("`modelpress passes list`", number(listing, "ms"), number(listing / bare, "x")),
-        ("`modelpress passes list`, 100 third-party plugins", number(crowded, "ms"), number(crowded / bare, "x")),
+        (
+            "`modelpress passes list`, 100 third-party plugins",
+            number(crowded, "ms"),
+            number(crowded / bare, "x"),
+        ),
         ("Python, all plugins, the example's configuration", number(floor, "ms"), number(floor / bare, "x")),
         ("`modelpress run`, three passes, all cached", number(cached, "ms"), number(cached / bare, "x")),
     ]

@@ -23,7 +23,9 @@ weights = {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group",
 group = {"all": {"targets": ["Linear"], "weights": weights}}
 oneshot(
     model=model,
-    dataset=Dataset.from_list([{"input_ids": r["input_ids"], "attention_mask": r["attention_mask"]} for r in rows]),
+    dataset=Dataset.from_list(
+        [{"input_ids": r["input_ids"], "attention_mask": r["attention_mask"]} for r in rows]
+    ),
     recipe=GPTQModifier(config_groups=group, ignore=["lm_head"]),
     num_calibration_samples=len(rows),
     max_seq_length=128,

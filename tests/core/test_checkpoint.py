@@ -255,9 +255,13 @@ def test_no_file_has_its_name_before_the_end(tmp_path: Path) -> None:
 
 
 def test_an_error_on_the_way_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), CheckpointWriter(tmp_path, layout(TENSORS)) as writer:
-        writer.write("b.weight", b"1234")
-        raise RuntimeError
+    def fail_on_the_way() -> None:
+        with CheckpointWriter(tmp_path, layout(TENSORS)) as writer:
+            writer.write("b.weight", b"1234")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_on_the_way()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -189,7 +189,7 @@ def test_a_sum_past_the_dtype_is_an_error(bench: Any) -> None:
 def test_a_full_disk_leaves_nothing_half_written(bench: Any, monkeypatch: Any) -> None:
     base = bench.base()
     adapter = bench.adapter(base, lora())
-    monkeypatch.setattr("modelpress.checkpoint._free_bytes", lambda folder: 1000)
+    monkeypatch.setattr("modelpress.checkpoint_writer._free_bytes", lambda folder: 1000)
     with pytest.raises(PassError, match=r"The disk is full: the weights need [\d,]+ bytes"):
         bench.merge(base, adapter)
     assert not list((bench.folder / "job" / "out").iterdir())
