@@ -27,8 +27,6 @@ ROOT = Path(__file__).resolve().parent
 REPOSITORY = ROOT.parent
 WORK = Path(os.environ.get("MODELPRESS_BENCH", ROOT / ".work"))
 RESULTS = ROOT / "results"
-RUN_VARIABLE = "BENCHMARK_RUN"
-"""The number of the run, from 0, in the environment of the command: a seed, where one is wanted."""
 _LOOK_SECONDS = 0.01
 
 
@@ -57,7 +55,7 @@ class Settings:
 class Contender:
     """One side of a comparison.
 
-    before: called ahead of each measured run, not counted (clean-up, a job folder)
+    before: called with the run's number, from 0, ahead of each; not counted (clean-up, a job folder)
     after:  called after each; what it returns is added to what the command told
     memory: whether to look at the memory; not for commands that take less than a second
     """
@@ -65,7 +63,7 @@ class Contender:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    before: Callable[[], object] | None = None
+    before: Callable[[int], object] | None = None
     after: Callable[[], Mapping[str, Any]] | None = None
     memory: bool = True
 
@@ -115,8 +113,6 @@ def compare(contenders: Sequence[Contender], runs: int, limit: float = 3600) -> 
     seen: dict[str, list[Run]] = {c.name: [] for c in contenders}
     for number in range(runs):
         for contender in contenders:
-            if contender.before:
-                contender.before()
             run = measure(contender, number, limit)
             memory = f", {run.peak / 1e6:.0f} MB" if contender.memory else ""
             print(f"  {contender.name}, run {number + 1}: {run.seconds:.2f} s{memory}", flush=True)
@@ -126,7 +122,9 @@ def compare(contenders: Sequence[Contender], runs: int, limit: float = 3600) -> 
 
 def measure(contender: Contender, number: int = 0, limit: float = 3600) -> Run:
     """One run of one contender. Raises SystemExit, with the end of its output, when it fails."""
-    environment = {**os.environ, "PYTHONPATH": "", RUN_VARIABLE: str(number), **contender.environment}
+    if contender.before:
+        contender.before(number)
+    environment = {**os.environ, "PYTHONPATH": "", **contender.environment}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         started = time.perf_counter()
         process = subprocess.Popen(

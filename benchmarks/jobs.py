@@ -43,7 +43,7 @@ def pass_alone(
         formats=formats,
     )
 
-    def lay_out() -> None:
+    def lay_out(_: int) -> None:
         remove(folder)
         folder.mkdir(parents=True)
         write_job(folder, job, inputs)
@@ -62,7 +62,7 @@ def workflow(name: str, document: Mapping[str, Any], folder: Path, *, export: bo
     cache, output = folder / "cache", folder / "output"
     command = [sys.executable, "-m", "modelpress", "run", str(file), "--offline", "--cache-dir", str(cache)]
 
-    def clean() -> None:
+    def clean(_: int) -> None:
         remove(cache)
         remove(output)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jobs
 import models
-from harness import ROOT, Contender, Figures, Settings, compare, remove, versions
+from harness import Contender, Figures, Settings, compare, remove, versions
 from page import Section, at_most, number, table
 from plots import bars
 
@@ -24,12 +24,13 @@ def measure(settings: Settings) -> dict[str, Any]:
     base = models.make_model(folder / "base", shape)
     built, scratch = folder / "built", folder / "scratch"
 
-    def clean() -> None:
+    def clean(_: int) -> None:
         remove(built)
         remove(scratch)
 
     options = {"precision": "int4"}
-    script = str(ROOT / "contenders" / "genai_build.py")
+    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(base), "-o", str(built)]
+    command += ["-p", "int4", "-e", "cpu", "-c", str(scratch), "--extra_options", "hf_token=false"]
     document = {
         "input_model": {"type": "HfModel", "model_path": str(base)},
         "passes": {"builder": {"type": "ModelBuilder", **options}},
@@ -40,7 +41,7 @@ def measure(settings: Settings) -> dict[str, Any]:
             UNVERIFIED, "ModelBuilder", base, {**options, "verify": False}, folder / "unverified"
         ),
         jobs.workflow(WHOLE, document, folder / "whole"),
-        Contender(BUILDER, [sys.executable, script, str(base), str(built), str(scratch)], before=clean),
+        Contender(BUILDER, command, before=clean),
     ]
     result = {
         "versions": versions(sys.executable, ("modelpress", "onnxruntime-genai", "onnxruntime", "torch")),

@@ -68,7 +68,7 @@ def _olive(
 ) -> Contender:
     data = {"data_config": "train"} if name == "Gptq" else {}
 
-    def lay_out() -> None:
+    def lay_out(_: int) -> None:
         remove(place)
         passes = {"quantize": {"type": name, **_OPTIONS, **data}}
         emotions.olive_workflow(passes, place, model=model, data=train, dtype=dtype)

@@ -73,11 +73,11 @@ def _ours(folder: Path, settings: Settings, train: Path, every: int) -> Contende
     place = folder / OURS
     file = folder / "modelpress.json"
 
-    def lay_out(number_of: int = 0) -> None:
+    def lay_out(seed: int) -> None:
         remove(place)
         options = {
             **emotions.lora_options(),
-            "training_args": _training_args(settings, _next_seed(folder / "seed")),
+            "training_args": _training_args(settings, seed),
         }
         document = {
             "input_model": {"type": "HfModel", "model_path": str(emotions.MODEL)},
@@ -107,10 +107,12 @@ def _olive(
     for name, (options, arguments) in {TUNED: plain, DEFAULTS: ({}, {})}.items():
         place = folder / name
 
-        def lay_out(place: Path = place, options: Any = options, arguments: Any = arguments) -> None:
+        def lay_out(
+            seed: int, place: Path = place, options: Any = options, arguments: Any = arguments
+        ) -> None:
             remove(place)
             shared = emotions.lora_options()
-            args = {**_training_args(settings, _next_seed(folder / f"{place.name}.seed")), **arguments}
+            args = {**_training_args(settings, seed), **arguments}
             if not settings.quick:
                 args["num_train_epochs"] = 100  # ended by the limit
             given = {key: shared[key] for key in ("type", "r", "alpha", "lora_dropout", "target_modules")}
@@ -129,13 +131,6 @@ def _olive(
         offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
         found.append(Contender(name, command, offline, before=lay_out))
     return found
-
-
-def _next_seed(counter: Path) -> int:
-    """0, 1, 2 …: each run of a contender has another seed, the same for all contenders."""
-    seed = int(counter.read_text()) if counter.exists() else 0
-    counter.write_text(str(seed + 1))
-    return seed
 
 
 def _telling(contender: Contender, place: Path, heldout: Path) -> Contender:

@@ -31,9 +31,9 @@ def measure(settings: Settings) -> dict[str, Any]:
         Contender(
             PEFT,
             [sys.executable, str(ROOT / "contenders" / "peft_merge.py"), *map(str, (base, adapter, rival))],
-            before=lambda: remove(rival),
+            before=lambda _: remove(rival),
         ),
-        Contender(COPY, ["cp", "-r", str(base), str(copied)], before=lambda: remove(copied)),
+        Contender(COPY, ["cp", "-r", str(base), str(copied)], before=lambda _: remove(copied)),
     ]
     figures = compare(contenders, settings.runs)
     same = (

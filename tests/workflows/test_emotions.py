@@ -66,10 +66,7 @@ def test_a_cached_run_is_quick_and_imports_no_torch(emotions_run, cli, emotions)
 
 
 def test_a_cut_file_in_the_cache_is_noticed_and_rebuilt(emotions_run, tmp_path: Path, cli, emotions) -> None:
-    (adapter, merged, built) = (
-        emotions_run.record["steps"][:1]
-        + [s for s in emotions_run.record["steps"] if s["kind"] == "pass"][1:]
-    )
+    merged = next(s for s in emotions_run.record["steps"] if s["type"] == "MergeAdapterWeights")
     folder = emotions_run.cache / "artifacts" / merged["key"]
     before = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(before[:1000])
@@ -79,7 +76,6 @@ def test_a_cut_file_in_the_cache_is_noticed_and_rebuilt(emotions_run, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert "damaged" in done.stdout
     assert (folder / "model.safetensors").read_bytes() == before
-    assert adapter["key"] != built["key"]
 
 
 def test_the_olive_config_runs_with_every_translation_told_once(tmp_path: Path, cli, emotions) -> None:

@@ -98,6 +98,17 @@ class Measurement:
     key: str
     cached: bool
 
+    def select(self, numbers: Mapping[str, float]) -> Mapping[str, float]:
+        """Those numbers that the workflow asks for by their short names (`p50` of `latency_p50_ms`); all when
+        it names none, and a metric's only number under whatever name."""
+        names = [sub.name for sub in self.choice.sub_metrics]
+        chosen = {full: numbers[full] for name in names for full in numbers if _means(name, full)}
+        return chosen or numbers
+
+
+def _means(name: str, full: str) -> bool:
+    return name == full or f"_{name}_" in f"_{full}_"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,7 @@ class _Run:
         self._runner = StepRunner(prepared, registry, tell)
         self._record = RunRecord.start(plan)
         self._started = time.monotonic()
+        self._number = 0
         self._total = len(plan.steps) + len(plan.measurements)
 
     def go(self) -> RunResult:
@@ -107,7 +108,7 @@ class _Run:
 
     def _do_step(self, step: Step, model: Artifact) -> Artifact:
         done = self._watched(
-            step.index, step.name, step.pass_type, step.system, step.key,
+            step.name, step.pass_type, step.system, step.key,
             lambda on_start: self._runner.run_step(step, model, on_start),
         )  # fmt: skip
         if done.artifact is None:
@@ -116,23 +117,26 @@ class _Run:
         return done.artifact
 
     def _measure(self, after: int, model: Artifact) -> None:
-        for number, wanted in enumerate(self._plan.measurements, start=1):
+        for wanted in self._plan.measurements:
             if wanted.after != after:
                 continue
             done = self._watched(
-                len(self._plan.steps) + number, wanted.choice.name, wanted.choice.type_name,
-                wanted.system, wanted.key, self._measuring(wanted, model),
+                wanted.choice.name, wanted.choice.type_name, wanted.system, wanted.key,
+                self._measuring(wanted, model),
             )  # fmt: skip
             self._record.add_step(StepRecord.of_measurement(wanted, done))
 
     def _measuring(
         self, wanted: Measurement, model: Artifact
     ) -> Callable[[Callable[[bool], None]], JobOutcome]:
-        return lambda on_start: self._runner.run_measurement(wanted, model, on_start)
+        def measure(on_start: Callable[[bool], None]) -> JobOutcome:
+            done = self._runner.run_measurement(wanted, model, on_start)
+            return replace(done, numbers=wanted.select(done.numbers))
+
+        return measure
 
     def _watched(
         self,
-        index: int,
         name: str,
         type_name: str,
         system: str,
@@ -141,6 +145,8 @@ class _Run:
     ) -> JobOutcome:
         """Do one step with its events around it. work calls back with (resumed) when it starts."""
         started = time.monotonic()
+        self._number += 1
+        index = self._number
 
         def on_start(resumed: bool) -> None:
             self._tell(StepStarted(index, self._total, name, type_name, system, resumed))

@@ -287,6 +287,8 @@ def _waiting(name: str) -> Log:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return f"{int(value):,}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

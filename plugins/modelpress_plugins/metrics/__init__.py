@@ -26,7 +26,7 @@ def modelpress_metrics() -> list[MetricSpec]:
             summary="Share of prompts that the model answers exactly right, by generation.",
             run=f"{run}.accuracy:accuracy",
             config=f"{config}:AccuracyOptions",
-            gives={"accuracy": ("", True), "accuracy_score": ("", True), "exact_match": ("", True)},
+            gives={"accuracy": ("", True)},
         ),
         MetricSpec(
             name="perplexity",

@@ -11,10 +11,8 @@ from modelpress_plugins.metrics.text_model import no_data, opened, prompt_ids
 
 
 def accuracy(model: Artifact, config: AccuracyOptions, ctx: PassContext) -> Mapping[str, float]:
-    """Share of answers that equal the right ones, spaces at both ends left aside.
-
-    `accuracy_score` and `exact_match` are Olive's names of the same number.
-    """
+    """Share of answers that equal the right ones, spaces at both ends left aside. (Olive's sub-metrics
+    `accuracy_score` and `exact_match` are this number.)"""
     data = ctx.data("data")
     with opened(model, ctx) as loaded:
         exchanges = list(islice(data.exchanges(loaded.tokenizer), config.max_samples))
@@ -25,8 +23,7 @@ def accuracy(model: Artifact, config: AccuracyOptions, ctx: PassContext) -> Mapp
             batch = exchanges[start : start + config.batch_size]
             right += count_right(loaded, batch, config.max_new_tokens)
             ctx.progress(start + len(batch), len(exchanges), "prompts")
-    share = right / len(exchanges)
-    return {"accuracy": share, "accuracy_score": share, "exact_match": share}
+    return {"accuracy": right / len(exchanges)}
 
 
 def count_right(model: TextModel, exchanges: Sequence[Exchange], max_new_tokens: int) -> int:
