@@ -28,9 +28,18 @@ def example() -> dict[str, Any]:
     return document
 
 
+def unmeasured() -> dict[str, Any]:
+    """The same, without evaluation."""
+    document = example()
+    for part in (document, *document["passes"].values()):
+        part.pop("evaluator", None)
+    del document["evaluators"]
+    return document
+
+
 def lora_options() -> dict[str, Any]:
     """The options of the example's LoRA pass."""
-    return next(dict(p) for p in example()["passes"].values() if p["type"] == "LoRA")
+    return next(dict(p) for p in unmeasured()["passes"].values() if p["type"] == "LoRA")
 
 
 def data_config(name: str) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def _random_blocks(count: int, deviation: float, generator: torch.Generator) -> 
 
 
 def _bytes(tensor: torch.Tensor) -> memoryview:
-    return memoryview(tensor.view(torch.uint8).numpy())
+    return memoryview(tensor.view(torch.uint8).numpy())  # type: ignore[arg-type]
 
 
 def _count(size: tuple[int, ...]) -> int:

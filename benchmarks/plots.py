@@ -11,6 +11,7 @@ matplotlib.use("svg")
 matplotlib.rcParams.update({"svg.hashsalt": "modelpress", "svg.fonttype": "none", "font.size": 9})
 
 from matplotlib import pyplot as plt  # noqa: E402 - the backend comes first
+from matplotlib.figure import Figure  # noqa: E402
 
 _OURS, _THEIRS, _OTHER = "#1b6ca8", "#b8b8b8", ("#d1603d", "#e0a458", "#7a7a7a")
 
@@ -54,7 +55,7 @@ def curves(
     return _save(figure, path, title)
 
 
-def _save(figure: plt.Figure, path: Path, title: str) -> str:
+def _save(figure: Figure, path: Path, title: str) -> str:
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None, "Creator": None})
     plt.close(figure)

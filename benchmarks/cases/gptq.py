@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,8 @@ from cases.quality import evaluate, fine_tune
 NAME = "gptq"
 _PASSES = ("Rtn", "KQuant", "Gptq")
 _OPTIONS = {"bits": 4, "group_size": 32, "sym": True, "lm_head": False}
-OURS, OLIVE, OLIVE_FLOAT = "modelpress", "Olive", "Olive, float32"
+OURS, OLIVE, OLIVE_FLOAT, COMPRESSOR = "modelpress", "Olive", "Olive, float32", "llm-compressor"
+_COMPRESSOR = ("llmcompressor==0.14.0.1", "torch==2.13.0")
 
 
 def measure(settings: Settings) -> dict[str, Any]:
@@ -36,6 +38,8 @@ def measure(settings: Settings) -> dict[str, Any]:
         place = folder / f"{OLIVE} {name}"
         contenders.append(_olive(f"{OLIVE} {name}", name, model, place, train, olive, "float32"))
         outputs[f"{OLIVE} {name}"] = place / "output" / "model"
+    contenders.append(_compressor(f"{COMPRESSOR} GPTQ", model, folder / COMPRESSOR, train))
+    outputs[f"{COMPRESSOR} GPTQ"] = folder / COMPRESSOR
     figures = compare(contenders, settings.runs)
     heldout = emotions.data_config("heldout")
     found = evaluate(folder / "heldout.json", heldout, "accuracy,perplexity", [model, *outputs.values()])
@@ -43,6 +47,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     result = {
         "versions": {
             **versions(olive, ("olive-ai",)),
+            **versions(environment("llmcompressor", _COMPRESSOR), ("llmcompressor",)),
             **versions(sys.executable, ("modelpress", "torch", "transformers")),
         },
         "figures": [f.to_record() for f in figures],
@@ -75,6 +80,17 @@ def _olive(
 
     command = [str(python), str(ROOT / "contenders" / "olive_run.py"), str(place / "olive.json")]
     return Contender(title, command, {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}, before=lay_out)
+
+
+def _compressor(title: str, model: Path, place: Path, train: Path) -> Contender:
+    template = emotions.data_config("train")["pre_process_data_config"]["text_template"]
+    rows = [{"text": template.format(**row)} for row in json.loads(train.read_text(encoding="utf-8"))]
+    texts = train.with_name("texts.json")
+    texts.write_text(json.dumps(rows), encoding="utf-8")
+    script = str(ROOT / "contenders" / "llmcompressor_gptq.py")
+    python = environment("llmcompressor", _COMPRESSOR)
+    command = [str(python), script, str(model), str(texts), str(place)]
+    return Contender(title, command, {"HF_HUB_OFFLINE": "1"}, before=lambda _: remove(place))
 
 
 def _large(folder: Path, settings: Settings, train: Path, olive: Path) -> dict[str, Any]:

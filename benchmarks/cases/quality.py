@@ -60,10 +60,8 @@ def measure(settings: Settings) -> dict[str, Any]:
 
 def fine_tune(folder: Path, seed: int, quick: bool) -> Path:
     """The example's model with the example's LoRA merged in: one folder, in float."""
-    document = emotions.example()
-    document["passes"].pop("builder")
-    document = {key: value for key, value in document.items() if key not in ("evaluator", "evaluators")}
-    document["seed"] = seed
+    document = {**emotions.unmeasured(), "seed": seed}
+    del document["passes"]["builder"]
     if quick:
         lora = document["passes"]["lora"]
         lora["training_args"] = {**lora["training_args"], "max_steps": 4}
@@ -160,7 +158,7 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
 
 
 def _targets(seeds: list[dict[str, Any]], shares: Mapping[str, float]) -> list[Target]:
-    best = {}
+    best: dict[str, str] = {}
     for way in _ways():
         if way.name in shares and (
             way.algorithm not in best or shares[way.name] > shares[best[way.algorithm]]
@@ -178,9 +176,9 @@ def _targets(seeds: list[dict[str, Any]], shares: Mapping[str, float]) -> list[T
 def _share(seeds: list[dict[str, Any]], name: str, metric: str) -> float:
     """The median over the seeds of the share of the gap that is won back."""
     return statistics.median(
-        (s[ROUNDED][metric] - s[name][metric]) / (s[ROUNDED][metric] - s[FLOAT][metric]) for s in seeds
+        float((s[ROUNDED][metric] - s[name][metric]) / (s[ROUNDED][metric] - s[FLOAT][metric])) for s in seeds
     )
 
 
 def _median(seeds: list[dict[str, Any]], name: str, key: str) -> float:
-    return statistics.median(seed[name][key] for seed in seeds)
+    return statistics.median(float(seed[name][key]) for seed in seeds)

@@ -114,7 +114,8 @@ def _train_here(
 ) -> Artifact:
     tokenizer = load_tokenizer(model)
     dtype = training_dtype(config.torch_dtype, device)
-    train, evaluation = _samples(config, ctx, tokenizer)
+    source = ctx.data("train")
+    train, evaluation = _samples(source, config, ctx, tokenizer)
     arguments = trainer_arguments(config, ctx, device, dtype, evaluates=evaluation is not None)
     bits = quantization(config, dtype, device)
     base = open_base(model, dtype, device, bits)
@@ -130,14 +131,14 @@ def _train_here(
     save_config(adapted.active_peft_config, model, ctx.out)
     tokenizer.save_pretrained(str(ctx.out))
     facts = {"dtype": str(dtype).removeprefix("torch."), **({"quantization": bits} if bits else {})}
-    return ctx.artifact("hf-adapter", base=model, meta={**_carried(model), **facts})
+    return ctx.artifact("hf-adapter", base=model, meta={**_carried(model, source), **facts})
 
 
 def _samples(
-    config: options.AdapterConfig, ctx: PassContext, tokenizer: Any
+    source: DataSource, config: options.AdapterConfig, ctx: PassContext, tokenizer: Any
 ) -> tuple[TrainingSamples, TrainingSamples | None]:
     """(train, evaluation). Raises UserError when there is nothing to learn from."""
-    source, evaluation = ctx.data("train"), None
+    evaluation = None
     if config.eval_data_config is not None:
         evaluation = ctx.data("eval")
     elif config.eval_dataset_size is not None:
@@ -175,6 +176,7 @@ def _check_fit(base: PreTrainedModel, train: TrainingSamples, ctx: PassContext) 
         ctx.note(f"The longest sample has {longest} tokens; the model was made for {positions}.")
 
 
-def _carried(model: Artifact) -> dict[str, Any]:
-    """What of the base's meta holds for the adapter, too."""
-    return {name: model.meta[name] for name in ("task", "trust_remote_code") if name in model.meta}
+def _carried(model: Artifact, source: DataSource) -> dict[str, Any]:
+    """What of the base's meta holds for the adapter, too; and how a prompt looked in training."""
+    carried = {name: model.meta[name] for name in ("task", "trust_remote_code") if name in model.meta}
+    return carried | ({"prompt_template": source.prompt_template} if source.prompt_template else {})

@@ -20,6 +20,7 @@ class Sentences:
     """A DataSource of sentences with one answer each: `yes` when the first word is an even one."""
 
     name = "sentences"
+    prompt_template: str | None = None
 
     def __init__(self, rows: int = 24, *, seed: int = 0, labelled: bool = True, answer_only: bool = True):
         chance = random.Random(seed)

@@ -21,6 +21,7 @@ class Counting:
     """A data source: 8 rows of ascending ids."""
 
     name = "counting"
+    prompt_template: str | None = None
 
     def samples(self, tokenizer: Any) -> Iterator[Sample]:
         for row in range(8):
