@@ -4,7 +4,7 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(she
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --constraint constraints.txt
-QUESTION ?= Nobody came to my birthday and I cried all night.
+QUESTION ?= She cried all night after the funeral of her old friend.
 
 .PHONY: demo test fmt lint types bench schema clean
 
