@@ -28,7 +28,7 @@ make bench                                         # all of it
 
 Environments of competitors are made below `benchmarks/.work` (or `$MODELPRESS_BENCH`), where the big models
 are made, too, and removed afterwards; 40 GB should be free. `MODELPRESS_BENCH_PYTHON_OLIVE=/path/to/python`
-uses an environment that exists. PEFT and the builder of onnxruntime-genai are what modelpress itself stands
+uses an environment that exists (also `…_LLMCOMPRESSOR`). PEFT and the builder of onnxruntime-genai are what modelpress itself stands
 on and are measured in its own environment. All models are local; nothing is downloaded while measuring.
 
 ## Not measured
@@ -39,11 +39,8 @@ on and are measured in its own environment. All models are local; nothing is dow
 """
 
 _ABSENT = {
-    "axolotl 0.19": "It requires triton and xformers, and pins of transformers 5.16, accelerate and some forty more "
-    "packages for training on GPUs; pip could not resolve them for a machine without one within ten minutes.",
-    "llm-compressor 0.14": "It writes the compressed-tensors layout, which the builder of onnxruntime-genai does "
-    "not read, and wants transformers 5.15 to 5.17 and a torch that comes with CUDA. Its GPTQ is a loop over columns "
-    "as Olive's is, which is measured.",
+    "axolotl 0.19 (merge)": "It requires xformers, triton and some sixty more packages for training on GPUs, "
+    "most of them pinned; pip did not come to an end with them within ten minutes on a machine without a GPU.",
 }
 
 
@@ -133,7 +130,7 @@ def _measured_on(result: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result.get("versions", {}).items())
     text = (
         f"{result['runs']} runs on {machine['date']}; {machine['cores']} cores of {machine['processor']}, "
-        f"{machine['memory'] / 1e9:.0f} GB, no GPU used, {machine['system']}, Python {machine['python']}, load "
-        f"{machine['load_before']} before"
+        f"{machine['memory'] / 1e9:.0f} GB, no GPU used, {machine['system']}, Python {machine['python']}, "
+        f"load {machine['load']} at the end"
     )
     return f"*{text}; {versions}.*" if versions else f"*{text}.*"

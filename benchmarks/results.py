@@ -36,7 +36,7 @@ def machine() -> dict[str, Any]:
         "memory": psutil.virtual_memory().total,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 1),
+        "load": round(os.getloadavg()[0], 1),
         "date": time.strftime("%Y-%m-%d"),
     }
 

@@ -70,9 +70,9 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
     ours = (ALONE, UNVERIFIED, WHOLE)
     head = ("", "wall", "/ builder", "peak", "/ builder", "/ checkpoint")
     body = (
-        f"`ModelBuilder` with `precision: int4` from bf16, {result['parameters'] / 1e9:.1f} billion parameters of "
-        "Phi-3's architecture, block 32, symmetric: what the builder does by default, too. Ours loads the result, "
-        "lets it generate, and compares its logits; the builder does neither.\n\n"
+        f"`ModelBuilder` with `precision: int4` from bf16, {result['parameters'] / 1e9:.1f} billion parameters "
+        "of Phi-3's architecture, block 32, symmetric: what the builder does by default, too. Ours loads the "
+        "result, lets it generate, and compares its logits; the builder does neither.\n\n"
         f"{table(head, rows)}\n\n"
         + bars(plots / "build-memory.svg", "int4 from float, 0.8 B: peak memory",
                {n: f.peak / 1e9 for n, f in by_name.items()}, "GB", ours)

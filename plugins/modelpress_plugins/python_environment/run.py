@@ -89,6 +89,7 @@ def open_environment(options: PythonEnvironmentOptions, name: str) -> PythonEnvi
     python = find_python(Path(options.python_environment_path).expanduser().absolute())
     environment = dict(os.environ)
     environment.pop("PYTHONHOME", None)
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see modelpress_plugins.local.run
     if not options.hf_token:
         environment["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
     path = [*options.prepend_to_path, str(python.parent), environment.get("PATH", "")]
