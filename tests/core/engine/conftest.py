@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -194,6 +195,8 @@ class Demo:
         return subprocess.Popen(
             self.command("run", str(self.folder / "workflow.json"), *arguments),
             env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            # A test suite in the background of a shell has SIGINT ignored, and hands that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
     @property
