@@ -34,14 +34,14 @@ from modelpress.engine.job import (
 )
 from modelpress.errors import MissingDependencyError, ModelpressError, PassError, UserError
 from modelpress.events import EventFile, JSONValue, Log, Progress, Report
-from modelpress.memory import PeakMemory, available_memory
+from modelpress.memory import PeakMemory
 
 if TYPE_CHECKING:
     from modelpress.options import Options
 
 _PROGRESS_INTERVAL = 0.05
-_LOADED_SHARE = 3
-"""Memory that opening a model takes at most, by the size of its files: 16-bit weights read as float32."""
+_LOAD_LIMIT = 10**9
+"""Bytes up to which a result is opened in its runtime at the end of a run, where its pass has not done so."""
 DATA_FOLDER_INPUT = "data-folder"
 TRAVELLING_META = ("task", "prompt_template")
 """Facts of a model that hold for whatever is made from it, unless a pass says otherwise."""
@@ -255,10 +255,13 @@ class WorkerContext:
         return {"format": answer.format, "meta": {**told, **answer.meta}, "base": base}
 
     def _load_once(self, answer: Artifact) -> None:
-        """Open the output in its runtime, unless that would take more memory than there is."""
+        """Open the output in its runtime, unless that would hold a large model where the work did not."""
         size = answer.size + (answer.base.size if answer.base else 0)
-        if _LOADED_SHARE * size > available_memory():
-            self.note(f"The result was checked but not loaded: {size / 1e9:.1f} GB of weights would not fit.")
+        if size > _LOAD_LIMIT:
+            self.note(
+                f"The result was checked file by file, but not loaded: it has {size / 1e9:.1f} GB, and loading "
+                "it would take several times the memory that making it took."
+            )
             return
         self.load(answer).close()
 
