@@ -259,8 +259,8 @@ class WorkerContext:
         size = answer.size + (answer.base.size if answer.base else 0)
         if size > _LOAD_LIMIT:
             self.note(
-                f"The result was checked file by file, but not loaded: it has {size / 1e9:.1f} GB, and loading "
-                "it would take several times the memory that making it took."
+                f"The result was checked file by file, but not loaded: it has {size / 1e9:.1f} GB, and "
+                "loading it would take several times the memory that making it took."
             )
             return
         self.load(answer).close()
