@@ -12,7 +12,7 @@ import results
 _HEAD = """# Benchmarks
 
 Made by `make bench` (`python benchmarks/run.py`); do not edit. One harness runs every contender as a process
-of its own, rivals in turns in one run (A B A B …), on one machine that does nothing else. Figures are medians
+of its own, rivals in turns in one run (A B A B …), on one machine. Figures are medians
 of {runs}; memory is the peak of the whole process tree, times are wall times of whole processes unless said
 otherwise. Compare the ratios: times change with the machine. Raw figures of every run are in
 [benchmarks/results](../benchmarks/results), the scripts in [benchmarks](../benchmarks).
