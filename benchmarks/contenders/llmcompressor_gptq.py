@@ -8,6 +8,7 @@ import json
 import sys
 import time
 
+from compressed_tensors.quantization.lifecycle.forward import fake_quantize
 from datasets import Dataset
 from llmcompressor import oneshot
 from llmcompressor.modifiers.gptq import GPTQModifier
@@ -31,6 +32,12 @@ oneshot(
     max_seq_length=128,
 )
 seconds = time.perf_counter() - started
-model.save_pretrained(out, save_compressed=False)
+plain = AutoModelForCausalLM.from_pretrained(model_path, dtype="float32")
+for name, module in model.named_modules():
+    if scheme := getattr(module, "quantization_scheme", None):
+        target = plain.get_submodule(name)
+        rounded = fake_quantize(module.weight, module.weight_scale, module.weight_zero_point, scheme.weights)
+        target.weight.data = rounded.detach().float()
+plain.save_pretrained(out)
 tokenizer.save_pretrained(out)
 print(json.dumps({"seconds": round(seconds, 3)}))
