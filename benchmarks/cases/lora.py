@@ -33,9 +33,9 @@ _VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
 }
 """Name -> options of the pass, training arguments, times the example's epochs."""
 _WANTED = 0.95
-_EVERY = 15
+_EVERY = 25
 """Steps between two looks."""
-_PATIENCE = 4
+_PATIENCE = 2.5
 """The competitor is given this many times our whole training time."""
 
 

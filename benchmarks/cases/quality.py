@@ -76,7 +76,11 @@ def _one_seed(folder: Path, seed: int, settings: Settings) -> dict[str, Any]:
     model = fine_tune(place / "float", seed, settings.quick)
     made: dict[str, dict[str, Any]] = {FLOAT: {"folder": model, "size": _weights(model)}}
     for way in _ways():
-        budget = {"max_size": int((_BIGGER - _HEADERS) * made[ROUNDED]["size"])} if way.algorithm == "Mixed" else {}
+        budget = (
+            {"max_size": int((_BIGGER - _HEADERS) * made[ROUNDED]["size"])}
+            if way.algorithm == "Mixed"
+            else {}
+        )
         made[way.name] = _quantize(way, model, place / way.name, budget)
         print(f"  {way.name}, seed {seed}: {made[way.name]['seconds']:.1f} s", flush=True)
     for name, figures in _evaluate(place, [m["folder"] for m in made.values()]).items():

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from modelpress.events import Event, Log, Progress, Report
     from modelpress.identity import content_identity, looks_like_path
     from modelpress.options import DataRole, Options, Resource, ResourcePath
+    from modelpress.provider import installed_versions
 
 __all__ = [
     "API_VERSION",
@@ -94,6 +95,7 @@ __all__ = [
     "WorkerDied",
     "content_identity",
     "hookimpl",
+    "installed_versions",
     "looks_like_path",
     "parse_size",
 ]
@@ -129,6 +131,7 @@ _LAZY = {
     "Report": "modelpress.events",
     "content_identity": "modelpress.identity",
     "looks_like_path": "modelpress.identity",
+    "installed_versions": "modelpress.provider",
     "DataRole": "modelpress.options",
     "Options": "modelpress.options",
     "Resource": "modelpress.options",

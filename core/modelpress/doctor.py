@@ -85,7 +85,7 @@ class Finding:
 
 def examine(registry: Registry) -> list[Finding]:
     """All checks on this machine."""
-    versions = installed_versions()
+    versions = _distributions()
     distributions = {plugin.provider.name for plugin in registry.plugins} | {"modelpress"}
     return [
         Finding("modelpress", "ok", f"{__version__}, Python {platform.python_version()} ({sys.prefix})"),
@@ -102,7 +102,7 @@ def examine(registry: Registry) -> list[Finding]:
     ]
 
 
-def installed_versions() -> dict[str, str]:
+def _distributions() -> dict[str, str]:
     """Every distribution that this Python has -> version; names as PyPI normalizes them."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():

@@ -6,8 +6,9 @@ All of it is looked up when asked for: a list of passes asks for none of it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
-from importlib.metadata import Distribution, EntryPoint
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -101,3 +102,14 @@ class Provider:
             elif not rest and first.endswith(".py"):
                 names.add(first.removesuffix(".py"))
         return names
+
+
+def installed_versions(names: Sequence[str]) -> dict[str, str]:
+    """Versions of those distributions that this Python has."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from modelpress.cli.text import examples, json_option, plural, print_json, print_table
+from modelpress.cli.listing import print_kinds
+from modelpress.cli.text import examples, json_option, plural, print_json
 from modelpress.registry import Registry
 from modelpress.specs import DataContainerSpec
 
@@ -22,25 +23,7 @@ def command() -> None:
 @json_option
 def list_containers(as_json: bool) -> None:
     """All kinds of data containers that a workflow may name as `type`."""
-    found = sorted(Registry.load().all(DataContainerSpec), key=lambda entry: entry.spec.name.lower())
-    if as_json:
-        print_json(
-            [
-                {
-                    "name": entry.spec.name,
-                    "summary": entry.spec.summary,
-                    "requires": list(entry.spec.requires),
-                    "extra": entry.spec.extra,
-                    "plugin": entry.plugin,
-                    "distribution": entry.distribution,
-                }
-                for entry in found
-            ]
-        )
-        return
-    print_table(
-        ("CONTAINER", "PLUGIN", "WHAT IT READS"), [(e.spec.name, e.plugin, e.spec.summary) for e in found]
-    )
+    print_kinds(DataContainerSpec, ("CONTAINER", "PLUGIN", "WHAT IT READS"), as_json)
 
 
 @command.command(epilog=examples("modelpress data preview workflow.yaml train -n 5"))

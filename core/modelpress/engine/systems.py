@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 
 from modelpress import worker
@@ -11,6 +10,7 @@ from modelpress.config.workflow import LoadedWorkflow
 from modelpress.context import System
 from modelpress.engine.process import EventReader
 from modelpress.events import Event
+from modelpress.provider import installed_versions
 from modelpress.registry import Registry
 from modelpress.specs import SystemSpec
 
@@ -81,14 +81,3 @@ class InProcessSystem:
 
     def close(self) -> None:
         """Nothing is kept."""
-
-
-def installed_versions(names: Sequence[str]) -> dict[str, str]:
-    """Versions of those distributions that this Python has."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from modelpress.artifact import Artifact
-from modelpress.context import Accelerator, DataFacts, ModelFacts
+from modelpress.context import Accelerator, DataFacts, DataSource, ModelFacts
 from modelpress.engine.job import FormatCode, Job, ModelInput, write_job
 from modelpress.events import EventFile
 from modelpress.registry import Registered, Registry
@@ -23,11 +24,13 @@ def pass_context(
     registry: Registry | None = None,
     name: str = "test",
     produces: str = "",
+    data: Mapping[str, DataSource] = MappingProxyType({}),
 ) -> WorkerContext:
     """A PassContext whose `out` and `scratch` are empty and whose `checkpoint` is as the last call left it.
 
     folder: where they lie; made if need be. registry: whose formats `load` can open; none when left out.
-    What the pass reports is in `context.reports`, the events in `folder/events.jsonl`.
+    data: what `data(role)` gives, by role. What the pass reports is in `context.reports`,
+    the events are in `folder/events.jsonl`.
     """
     formats: Mapping[str, FormatCode] = {
         entry.spec.name: FormatCode(entry.spec.check, entry.spec.load)
@@ -47,7 +50,18 @@ def pass_context(
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_job(folder, job, {})
-    return WorkerContext(folder, job, EventFile(folder / "events.jsonl"))
+    return _GivenData(folder, job, EventFile(folder / "events.jsonl"), data)
+
+
+class _GivenData(WorkerContext):
+    """A context whose data are objects, not the data configs of a workflow."""
+
+    def __init__(self, folder: Path, job: Job, events: EventFile, data: Mapping[str, DataSource]) -> None:
+        super().__init__(folder, job, events)
+        self._data = data
+
+    def data(self, role: str) -> DataSource:
+        return self._data[role] if role in self._data else super().data(role)
 
 
 def run_pass(
@@ -58,6 +72,7 @@ def run_pass(
     *,
     registry: Registry,
     seed: int = 0,
+    data: Mapping[str, DataSource] = MappingProxyType({}),
 ) -> Artifact:
     """Run a pass to its end and check its promise as the worker does: format, place, the format's own check.
 
@@ -65,7 +80,7 @@ def run_pass(
     """
     spec = registered.spec
     produces = model.format if spec.produces == "same" else spec.produces
-    context = pass_context(folder, seed=seed, registry=registry, name=spec.name, produces=produces)
+    context = pass_context(folder, seed=seed, registry=registry, name=spec.name, produces=produces, data=data)
     parsed = registered.resolve(spec.config).parse(options)
     result: Artifact = registered.resolve(spec.run)(model, parsed, context)
     context.finish_pass(result)

@@ -22,6 +22,7 @@ import pytest
 from pydantic import ValidationError
 
 from modelpress.artifact import Artifact, artifact_files, digest_file
+from modelpress.context import DataSource
 from modelpress.options import Options
 from modelpress.registry import Registered, Registry
 from modelpress.specs import FormatSpec, PassSpec
@@ -40,6 +41,8 @@ class PassContract:
     """Options for the runs, as a user would write them."""
     bad_options: ClassVar[Mapping[str, Any]] = {"no_such_option": 1}
     """Options that must be refused."""
+    data: ClassVar[Mapping[str, DataSource]] = {}
+    """What `ctx.data(role)` gives, by role, to a pass that trains or calibrates."""
 
     def make_input(self, folder: Path) -> Artifact:
         """A small valid input, made in the folder (which does not exist yet)."""
@@ -66,7 +69,7 @@ class PassContract:
                 version(name)
             except PackageNotFoundError:
                 pytest.skip(f"{name} is not installed")
-        return run_pass(registered, source, self.options, folder, registry=registry)
+        return run_pass(registered, source, self.options, folder, registry=registry, data=self.data)
 
     def test_its_plugin_loads_without_heavy_libraries(self, registered: Registered[PassSpec]) -> None:
         module = registered.spec.run.partition(".")[0].partition(":")[0]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 
-from modelpress.api import Event, WarmWorker
+from modelpress.api import Event, WarmWorker, installed_versions
 from modelpress_plugins.local.config import LocalOptions
 
 
@@ -23,13 +22,7 @@ class LocalSystem:
 
     def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
         """Versions of those distributions that are installed here."""
-        found = {}
-        for name in names:
-            try:
-                found[name] = metadata.version(name)
-            except metadata.PackageNotFoundError:
-                continue
-        return found
+        return installed_versions(names)
 
     def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
         self._worker.run(folder, on_event)

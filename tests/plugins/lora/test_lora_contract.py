@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from modelpress.api import Artifact, Sample
-from modelpress.registry import Registered, Registry
-from modelpress.specs import PassSpec
-from modelpress.testing.context import input_artifact, pass_context
+from modelpress.testing.context import input_artifact
 from modelpress.testing.contract import PassContract
 from modelpress.testing.models import make_tiny_model
 
@@ -30,6 +27,7 @@ class Counting:
 
 
 class AdapterContract(PassContract):
+    data: ClassVar[dict[str, Any]] = {"train": Counting()}
     options: ClassVar[dict[str, Any]] = {
         "train_data_config": "data",
         "r": 4,
@@ -38,18 +36,6 @@ class AdapterContract(PassContract):
 
     def make_input(self, folder: Path) -> Artifact:
         return input_artifact(make_tiny_model(folder), "hf-model")
-
-    def run(
-        self, registered: Registered[PassSpec], registry: Registry, source: Artifact, folder: Path
-    ) -> Artifact:
-        for name in registered.spec.requires:
-            version(name)
-        context = pass_context(folder, registry=registry, name=self.pass_name, produces="hf-adapter")
-        context.data = lambda role: Counting()  # type: ignore[method-assign,assignment,return-value]
-        options = registered.resolve(registered.spec.config).parse(self.options)
-        made: Artifact = registered.resolve(registered.spec.run)(source, options, context)
-        context.finish_pass(made)
-        return made
 
 
 class TestLoRA(AdapterContract):
