@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -66,6 +67,14 @@ def torch_dtype(name: str, tensor: str) -> torch.dtype:
     if name not in TORCH_DTYPES:
         raise PassError(f"Tensor {tensor} has dtype {name}, which cannot be computed with.")
     return TORCH_DTYPES[name]
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no value is NaN or inf. Their sum is looked at first: it is the quickest pass over them."""
+    if not tensor.numel() or math.isfinite(float(tensor.sum())):
+        return True
+    low, high = (float(v) for v in torch.aminmax(tensor))  # or the sum alone was too large
+    return math.isfinite(low) and math.isfinite(high)
 
 
 def check_finite(tensor: Tensor, name: str, dtype: torch.dtype | None = None) -> None:

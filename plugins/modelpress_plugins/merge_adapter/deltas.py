@@ -1,12 +1,14 @@
 """The arithmetic of a merge, in the order of operations that peft uses, so that every bit is the same.
 
-The change of a weight is computed in float32, in blocks of rows; `apply` adds it and rounds once. (On an
-embedding peft rounds the change first and the sum again; so does this.)
+The change of a weight is computed in float32, a strip of rows at a time; `apply` adds it and rounds once. (On
+an embedding peft rounds the change first and the sum again; so does this.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,94 +16,108 @@ from torch import Tensor
 
 from .adapter import LowRank
 
-BLOCK = 8 * 2**20
-"""Elements of a block of a product: 32 MB in float32.
+STRIP = 2**19
+"""Elements of a strip: with all that is computed from it, it stays in the processor's cache."""
 
-A product computed in blocks has the bits of the whole only where both reach the same inner kernel of the
-BLAS: so blocks are large, a multiple of 1024 rows where the weight is large, and the last one is never small.
-"""
+_UNIT = 64
+"""Rows that a product is cut at multiples of. Some rows of a matrix product have the bits that they have in
+the whole product only where both reach the same kind of inner loop of the BLAS: matrices of very few rows
+have others. So a strip, also the last one, has 64 at least."""
 
-_ROWS = 1024
+_COLUMNS = 1024
+"""The same for products that are cut along the other side."""
+
 Parts = Mapping[str, Tensor]
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Rows [start, stop) of a change. product: float32, (stop - start, columns), not scaled yet.
-
-    It is memory that the next block uses again.
-    """
-
-    start: int
-    stop: int
-    product: Tensor
-
-
-def blocks(rows: int, columns: int, limit: int = BLOCK, multiple: int = _ROWS) -> Iterator[tuple[int, int]]:
-    """Cut rows into [start, stop): all at once when there are few, else large even pieces."""
-    step = max(multiple, limit // max(1, columns) // multiple * multiple)
-    start = 0
-    while rows - start >= 2 * step:
-        yield start, start + step
-        start += step
-    yield start, rows
-
-
-class Buffers:
-    """Memory for products, the same for every block and every weight: fresh memory costs more than the
-    arithmetic, since the system has to clear its pages."""
+class Buffers(threading.local):
+    """Memory that each thread uses again for every strip: fresh memory costs more than the arithmetic, since
+    the system has to clear its pages."""
 
     def __init__(self) -> None:
-        self._flat: dict[int, Tensor] = {}
+        self._flat: dict[str, Tensor] = {}
 
-    def get(self, which: int, rows: int, columns: int) -> Tensor:
-        """Float32 (rows, columns), of any content; it may be what `get(which, …)` gave before."""
-        count = rows * columns
-        if which not in self._flat or self._flat[which].numel() < count:
-            self._flat[which] = torch.empty(count)
-        return self._flat[which][:count].view(rows, columns)
+    def get(self, name: str, *shape: int) -> Tensor:
+        """Float32, of any content; it may be what this thread got for the name before."""
+        count = math.prod(shape)
+        if name not in self._flat or self._flat[name].numel() < count:
+            self._flat[name] = torch.empty(count)
+        return self._flat[name][:count].view(shape)
+
+    def bytes(self, count: int) -> memoryview:
+        """The same, as that many bytes."""
+        return self.get("bytes", -(-count // 4)).numpy().data.cast("B")[:count]
 
 
-def products(
-    low_rank: LowRank, parts: Parts, shape: tuple[int, ...], buffers: Buffers, block: int = BLOCK
-) -> Iterator[Block]:
-    """The change of a weight of this shape (out, in), block by block: not scaled, without DoRA's magnitude.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The change of a weight: not scaled, without DoRA's magnitude.
 
-    parts: the adapter's tensors by part, float32.
+    rows: (start, stop) -> float32 (stop - start, columns), in memory that the thread's next call may reuse
+    unit: rows it may be cut at multiples of; 0 when it may not be cut
     """
-    rows, columns = shape
+
+    shape: tuple[int, ...]
+    rows: Callable[[int, int], Tensor]
+    unit: int
+
+    def strips(self, elements: int = STRIP) -> Iterator[tuple[int, int]]:
+        """[start, stop) of rows, of about that many elements; the last one is never a small rest."""
+        rows, columns = self.shape
+        unit = self.unit or rows
+        step = max(unit, elements // max(1, columns) // unit * unit)
+        start = 0
+        while rows - start >= 2 * step:
+            yield start, start + step
+            start += step
+        yield start, rows
+
+
+def change_of(low_rank: LowRank, parts: Parts, shape: tuple[int, ...], buffers: Buffers) -> Change:
+    """The change of a weight of this shape, (out, in) or as it is stored. parts: the adapter's, float32."""
     if low_rank.method == "lora":
-        yield from _lora(low_rank, parts, shape, buffers, block)
-    elif low_rank.method == "embedding":
+        return _lora(low_rank, parts, shape, buffers)
+    if low_rank.method == "embedding":
         a, b = parts["lora_embedding_A"], parts["lora_embedding_B"]  # (r, rows), (columns, r)
-        for start, stop in blocks(rows, columns, block):
-            yield Block(start, stop, (b @ a[:, start:stop]).T)
-    elif low_rank.method == "loha":
-        yield from _loha(parts, buffers, block)
-    else:
-        yield from _lokr(parts, shape, block)
+        return Change(shape, lambda start, stop: (b @ a[:, start:stop]).T, _COLUMNS)
+    if low_rank.method == "loha":
+        return _loha(parts, shape, buffers)
+    return _lokr(parts, shape)
 
 
-def _lora(
-    low_rank: LowRank, parts: Parts, shape: tuple[int, ...], buffers: Buffers, block: int
-) -> Iterator[Block]:
+def _lora(low_rank: LowRank, parts: Parts, shape: tuple[int, ...], buffers: Buffers) -> Change:
     a, b = parts["lora_A"], parts["lora_B"]  # (r, in), (out, r)
     if is_transposed(low_rank, shape, (b.shape[0], a.shape[1])):
-        yield Block(0, shape[0], (b @ a).T)  # not cut: such weights are small
-        return
-    for start, stop in blocks(shape[0], shape[1], block):
-        out = buffers.get(0, stop - start, shape[1])
-        yield Block(start, stop, torch.mm(b[start:stop], a, out=out))
+        return Change(shape, lambda start, stop: (b @ a).T[start:stop], 0)  # not cut: such weights are small
+
+    def rows(start: int, stop: int) -> Tensor:
+        return torch.mm(b[start:stop], a, out=buffers.get("product", stop - start, shape[1]))
+
+    return Change(shape, rows, _UNIT)
 
 
-def _loha(parts: Parts, buffers: Buffers, block: int) -> Iterator[Block]:
+def _loha(parts: Parts, shape: tuple[int, ...], buffers: Buffers) -> Change:
     w1a, w1b, w2a, w2b = (parts[f"hada_w{p}"] for p in ("1_a", "1_b", "2_a", "2_b"))
-    rows, columns = w1a.shape[0], w1b.shape[1]
-    for start, stop in blocks(rows, columns, block // 2):
-        first, second = (buffers.get(i, stop - start, columns) for i in range(2))
+
+    def rows(start: int, stop: int) -> Tensor:
+        first, second = (buffers.get(name, stop - start, shape[1]) for name in ("product", "second"))
         torch.mm(w1a[start:stop], w1b, out=first)
         torch.mm(w2a[start:stop], w2b, out=second)
-        yield Block(start, stop, first.mul_(second))
+        return first.mul_(second)
+
+    return Change(shape, rows, _UNIT)
+
+
+def _lokr(parts: Parts, shape: tuple[int, ...]) -> Change:
+    w1, w2 = (parts[w] if w in parts else parts[f"{w}_a"] @ parts[f"{w}_b"] for w in ("lokr_w1", "lokr_w2"))
+    unit = w2.shape[0]
+    if (w1.shape[0] * unit, w1.shape[1] * w2.shape[1]) != shape:
+        return Change(shape, lambda start, stop: torch.kron(w1, w2).reshape(shape)[start:stop], 0)
+
+    def rows(start: int, stop: int) -> Tensor:
+        return torch.kron(w1[start // unit : stop // unit].contiguous(), w2.contiguous())
+
+    return Change(shape, rows, unit)
 
 
 def is_transposed(low_rank: LowRank, shape: tuple[int, ...], product: tuple[int, int]) -> bool:
@@ -109,25 +125,24 @@ def is_transposed(low_rank: LowRank, shape: tuple[int, ...], product: tuple[int,
     return shape != product or (low_rank.fan_in_fan_out and shape[0] == shape[1])
 
 
-def _lokr(parts: Parts, shape: tuple[int, ...], block: int) -> Iterator[Block]:
-    w1, w2 = (parts[w] if w in parts else parts[f"{w}_a"] @ parts[f"{w}_b"] for w in ("lokr_w1", "lokr_w2"))
-    if (w1.shape[0] * w2.shape[0], w1.shape[1] * w2.shape[1]) != shape:
-        yield Block(0, shape[0], torch.kron(w1, w2).reshape(shape))
-        return
-    for start, stop in blocks(w1.shape[0], w2.shape[0] * shape[1], block, multiple=1):
-        product = torch.kron(w1[start:stop].contiguous(), w2.contiguous())
-        yield Block(start * w2.shape[0], stop * w2.shape[0], product)
-
-
-def apply(weight: Tensor, product: Tensor, low_rank: LowRank) -> Tensor:
+def apply(weight: Tensor, product: Tensor, low_rank: LowRank, buffers: Buffers) -> Tensor:
     """weight + scaling * product in float32 (float64 for such a weight); product is overwritten.
 
     Not rounded to the weight's dtype yet.
     """
-    delta = product.mul_(low_rank.scaling)
     if low_rank.method == "embedding":
-        return (weight + delta.to(weight.dtype)).to(_wide(weight))
-    return delta.add_(weight) if _wide(weight) == delta.dtype else delta + weight
+        return (weight + product.mul_(low_rank.scaling).to(weight.dtype)).to(_wide(weight))
+    if weight.dtype == torch.float64:
+        return product.mul_(low_rank.scaling) + weight
+    total = buffers.get("sum", *weight.shape).copy_(weight)
+    if _rounds_nothing(low_rank.scaling):  # then one operation has the bits of two
+        return total.add_(product, alpha=low_rank.scaling)
+    return total.add_(product.mul_(low_rank.scaling))
+
+
+def _rounds_nothing(scaling: float) -> bool:
+    """Whether multiplying by it is exact: a power of two that makes nothing smaller."""
+    return scaling >= 1 and math.frexp(scaling)[0] == 0.5
 
 
 def apply_dora(weight: Tensor, product: Tensor, magnitude: Tensor, low_rank: LowRank, along: bool) -> Tensor:

@@ -11,15 +11,19 @@ import torch
 from torch import Tensor
 
 from modelpress.api import Checkpoint, CheckpointWriter, PassContext
-from modelpress_plugins.tensors import as_bytes, check_finite, from_bytes, read_tensor, torch_dtype
+from modelpress_plugins.strips import StripThreads
+from modelpress_plugins.tensors import (
+    as_bytes,
+    check_finite,
+    from_bytes,
+    is_finite,
+    read_tensor,
+    torch_dtype,
+)
 
 from .adapter import LowRank
-from .deltas import Block, Buffers, Parts, apply, apply_dora, is_transposed, products
-from .strips import StripThreads
+from .deltas import Buffers, Parts, apply, apply_dora, change_of, is_transposed
 from .targets import Edit, Targets, is_linear
-
-_STRIP = 2**19
-"""Elements that are read, summed, rounded and written at a time: they stay in the processor's cache."""
 
 
 class Seen(Protocol):
@@ -94,34 +98,39 @@ class Merge:
         writer.write(edit.name, as_bytes(rounded))
 
     def _sums(self, edit: Edit, low_rank: LowRank, start: _Start, threads: StripThreads) -> Iterator[_Strip]:
-        """base + change, strip by strip. A strip's memory is used again once all of them have been taken."""
+        """base + change, strip by strip."""
         parts = {part: read_tensor(self._deltas, key).float() for part, key in low_rank.parts.items()}
         for part, tensor in parts.items():
             check_finite(tensor, low_rank.parts[part])
         magnitude = parts["lora_magnitude_vector"].flatten() if "lora_magnitude_vector" in parts else None
         along = magnitude is not None and _norm_runs_along_rows(low_rank, parts, start)
+        change = change_of(low_rank, parts, start.shape, self._buffers)
 
-        def add(strip: Block) -> _Strip:
-            weight = start.rows(strip.start, strip.stop)
-            gap, change = self._distances(start, strip, weight, low_rank) if self._seen else (0.0, 0.0)
+        def add(strip: tuple[int, int]) -> _Strip:
+            first, last = strip
+            weight, product = start.rows(first, last, self._buffers), change.rows(first, last)
+            distances = self._distances(start, first, weight, product, low_rank) if self._seen else (0.0, 0.0)
             if magnitude is None:
-                result = apply(weight, strip.product, low_rank)
+                result = apply(weight, product, low_rank, self._buffers)
             else:
-                own = magnitude if along else magnitude[strip.start : strip.stop]
-                result = apply_dora(weight, strip.product, own, low_rank, along)
-            result = self._finish(edit, result, strip.start)
-            check_finite(result, edit.name, start.dtype)
+                own = magnitude if along else magnitude[first:last]
+                result = apply_dora(weight, product, own, low_rank, along)
+            result = self._finish(edit, result, first)
             rounded = result.to(start.dtype)
-            return _Strip(rounded, not torch.equal(rounded, weight.to(start.dtype)), gap, change)
+            if not is_finite(rounded):
+                check_finite(result, edit.name, start.dtype)
+            return _Strip(rounded, not torch.equal(rounded, weight.to(start.dtype)), *distances)
 
-        for block in products(low_rank, parts, start.shape, self._buffers):
-            yield from threads.map(add, _strips(block, whole=along))
+        strips = [(0, start.shape[0])] if along else change.strips()
+        return threads.map(add, strips)
 
-    def _distances(self, start: _Start, strip: Block, seen: Tensor, low_rank: LowRank) -> tuple[float, float]:
+    def _distances(
+        self, start: _Start, first: int, seen: Tensor, product: Tensor, low_rank: LowRank
+    ) -> tuple[float, float]:
         """Squares of |seen - original| and of |change|."""
-        original = start.original(strip.start, strip.stop)
+        original = start.original(first, first + len(seen))
         gap = float((seen.float() - original.float()).square().sum())
-        return gap, float((strip.product * low_rank.scaling).square().sum())
+        return gap, float((product * low_rank.scaling).square().sum())
 
     def _finish(self, edit: Edit, rows: Tensor, first: int) -> Tensor:
         """What comes after the product: a bias's change, trained tokens. rows: those from `first` on."""
@@ -163,13 +172,15 @@ class _Start:
         elif seen and edit.name == edit.source and is_linear(edit.name, info):
             self._whole = seen.seen(read_tensor(base, edit.source))
 
-    def rows(self, start: int, stop: int) -> Tensor:
-        """Rows of it, in the base's dtype or, as training saw them, in training's."""
-        return self.original(start, stop) if self._whole is None else self._whole[start:stop]
+    def rows(self, start: int, stop: int, buffers: Buffers | None = None) -> Tensor:
+        """Rows of it, in the base's dtype or, as training saw them, in training's. buffers: to read into."""
+        return self.original(start, stop, buffers) if self._whole is None else self._whole[start:stop]
 
-    def original(self, start: int, stop: int) -> Tensor:
+    def original(self, start: int, stop: int, buffers: Buffers | None = None) -> Tensor:
         """Rows of the base's own weight."""
-        data = self._base.read(self._source, start * self._row, stop * self._row)
+        count = (stop - start) * self._row
+        data = buffers.bytes(count) if buffers else memoryview(bytearray(count))
+        self._base.read_into(self._source, data, start * self._row)
         return from_bytes(data, self.dtype, (stop - start, *self.shape[1:]))
 
 
@@ -178,11 +189,3 @@ def _norm_runs_along_rows(low_rank: LowRank, parts: Parts, start: _Start) -> boo
     if low_rank.method == "embedding":
         return True
     return is_transposed(low_rank, start.shape, (parts["lora_B"].shape[0], parts["lora_A"].shape[1]))
-
-
-def _strips(block: Block, whole: bool) -> Iterator[Block]:
-    rows = block.stop - block.start
-    step = max(1, rows if whole else _STRIP // max(1, block.product.shape[1]))
-    for first in range(0, rows, step):
-        last = min(first + step, rows)
-        yield Block(block.start + first, block.start + last, block.product[first:last])

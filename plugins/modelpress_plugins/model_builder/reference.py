@@ -6,7 +6,7 @@ replaced by ones that read their rows when they are asked for, and dequantize th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from modelpress.api import Checkpoint
-from modelpress_plugins.model_builder.threads import one_thread
 from modelpress_plugins.quantize.grid import Codes
 from modelpress_plugins.quantize.layout import QuantizationConfig, is_quantized, unpack
+from modelpress_plugins.quantize.weights import row_blocks
+from modelpress_plugins.strips import StripThreads
 from modelpress_plugins.tensors import read_tensor
 
 _BLOCK = 2**19
@@ -50,9 +51,9 @@ def reference_logits(
         if not is_quantized(written):
             raise NoReferenceError("its quantized layout is read by the builder only")
         del config.quantization_config
-    with Checkpoint(folder) as checkpoint, one_thread():
+    with Checkpoint(folder) as checkpoint, StripThreads() as threads:
         quantization = QuantizationConfig.from_json(written) if is_quantized(written) else None
-        weights = Weights(checkpoint, quantization, embedding_from_head)
+        weights = Weights(checkpoint, quantization, embedding_from_head, threads)
         model = _streamed_model(config, weights, trust_remote_code)
         logits: Tensor = model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
     return logits.float().numpy()
@@ -62,11 +63,16 @@ class Weights:
     """The matrices of a checkpoint by the names of transformers' modules, as fp32 rows."""
 
     def __init__(
-        self, checkpoint: Checkpoint, quantization: QuantizationConfig | None, embedding_from_head: bool
+        self,
+        checkpoint: Checkpoint,
+        quantization: QuantizationConfig | None,
+        embedding_from_head: bool,
+        threads: StripThreads,
     ) -> None:
         self.checkpoint = checkpoint
         self._quantization = quantization
         self._embedding_from_head = embedding_from_head
+        self._threads = threads
 
     def stored(self, module: str, fallback: str = "") -> list[str]:
         """Under what names the checkpoint holds a module: its own, its parts', or that it is tied to."""
@@ -82,13 +88,12 @@ class Weights:
             return HEAD
         return self.stored(module)[0]
 
-    def blocks(self, stored: str) -> Iterator[Tensor]:
-        """All rows, some at a time."""
+    def product(self, x: Tensor, stored: str) -> Tensor:
+        """x @ weight.T, the weight read some rows at a time."""
         kind = "qweight" if f"{stored}.qweight" in self.checkpoint else "weight"
-        rows, columns = self.checkpoint.info(f"{stored}.{kind}").shape
-        step = max(1, _BLOCK // max(1, columns))
-        for start in range(0, rows, step):
-            yield self.rows(stored, start, min(start + step, rows))
+        columns = x.shape[-1]
+        spans = row_blocks(0, self.checkpoint.info(f"{stored}.{kind}").shape[0], columns, _BLOCK)
+        return torch.cat(list(self._threads.map(lambda span: x @ self.rows(stored, *span).T, spans)), dim=-1)
 
     def rows(self, stored: str, start: int, stop: int) -> Tensor:
         """fp32 (stop - start, columns)."""
@@ -125,8 +130,7 @@ class StreamedLinear(nn.Module):
         self._weights, self._stored, self._bias = weights, stored, bias
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = [x @ block.T for stored in self._stored for block in self._weights.blocks(stored)]
-        joined = torch.cat(parts, dim=-1)
+        joined = torch.cat([self._weights.product(x, stored) for stored in self._stored], dim=-1)
         return joined if self._bias is None else joined + self._bias
 
 

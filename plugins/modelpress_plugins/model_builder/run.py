@@ -19,7 +19,6 @@ from modelpress_plugins.model_builder.drive import build_folder
 from modelpress_plugins.model_builder.graph import shape_shared_scales, shares_embedding
 from modelpress_plugins.model_builder.plan import needs_rope_type, quant_method, streaming_obstacle
 from modelpress_plugins.model_builder.reference import NoReferenceError, reference_logits
-from modelpress_plugins.model_builder.threads import one_thread
 from modelpress_plugins.model_builder.verify import Logits, Trial, try_out, twin_reference, verify
 from modelpress_plugins.quantize.stream import quantize_checkpoint
 
@@ -106,16 +105,15 @@ def _source(folder: Path, config: ModelBuilderOptions, ctx: PassContext) -> Sour
 
 def _stream(folder: Path, config: ModelBuilderOptions, ctx: PassContext) -> Source:
     out = ctx.scratch / "quantized"
-    with one_thread():
-        quantize_checkpoint(
-            folder,
-            out,
-            algorithm="rtn",
-            bits=_BITS[config.precision],
-            block_size=config.block_size or 32,
-            symmetric=config.is_symmetric is not False,
-            progress=ctx.progress,
-        )
+    quantize_checkpoint(
+        folder,
+        out,
+        algorithm="rtn",
+        bits=_BITS[config.precision],
+        block_size=config.block_size or 32,
+        symmetric=config.is_symmetric is not False,
+        progress=ctx.progress,
+    )
     written = _read_config(out)
     if needs_rope_type(written):
         written["rope_parameters"]["type"] = "longrope"

@@ -21,7 +21,7 @@ from modelpress_plugins.quantize.decoder import LayeredDecoder
 from modelpress_plugins.quantize.grid import Codes, Grid
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import GROUPS, LayerView
-from modelpress_plugins.quantize.layout import declared_tensors, read_codes, tensors_of
+from modelpress_plugins.quantize.layout import KINDS, declared_tensors, read_codes, stored_names, tensors_of
 from modelpress_plugins.quantize.stream import Report, write_model
 from modelpress_plugins.quantize.targets import Part, Target, Targets
 from modelpress_plugins.quantize.weights import read_weight_rows, row_blocks
@@ -193,12 +193,12 @@ def _assemble(
             tensor: read_tensor(piece, tensor)
             for piece in stored.values()
             for tensor in piece.names()
-            if not tensor.endswith((".qweight", ".scales", ".qzeros"))
+            if tensor.rpartition(".")[2] not in KINDS
         }
 
-        def pieces(target: Target, part: Part) -> Iterator[Codes]:
-            file = "lm_head" if target.layer is None else f"layer-{target.layer:05d}"
-            yield read_codes(stored[file], part.module, part.grid)
+        def pieces(target: Target, part: Part) -> Iterator[Mapping[str, Tensor]]:
+            file = stored["lm_head" if target.layer is None else f"layer-{target.layer:05d}"]
+            yield {name: read_tensor(file, name) for name in stored_names(part.module, file)}
 
         return write_model(checkpoint, config, out, targets, name, pieces, changed, calibration.progress)
     finally:

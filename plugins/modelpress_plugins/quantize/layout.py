@@ -26,6 +26,8 @@ from modelpress_plugins.quantize.grid import Codes, Grid
 from modelpress_plugins.tensors import read_tensor
 
 METHOD = "olive"
+KINDS = ("qweight", "scales", "qzeros")
+"""What a quantized module is made of."""
 
 
 def pack(values: Tensor, bits: int) -> Tensor:
@@ -46,6 +48,9 @@ def pack(values: Tensor, bits: int) -> Tensor:
 
 def unpack(packed: Tensor, bits: int, count: int) -> Tensor:
     """uint8 (rows, bytes) -> uint8 (rows, count) of codes."""
+    if bits == 4:  # as in `pack`: both codes of a byte at once
+        pairs = packed.to(torch.int16)
+        return ((pairs | (pairs << 4)) & 0x0F0F).view(torch.uint8)[:, :count]
     shifts = torch.arange(0, 8, bits, dtype=torch.uint8)
     values: Tensor = (packed.unsqueeze(-1) >> shifts) & (2**bits - 1)
     return values.view(packed.shape[0], -1)[:, :count]
@@ -58,6 +63,11 @@ def tensors_of(module: str, codes: Codes) -> dict[str, Tensor]:
     if codes.zeros is not None:
         found[f"{module}.qzeros"] = pack(codes.zeros, bits)
     return {name: tensor.contiguous() for name, tensor in found.items()}
+
+
+def stored_names(module: str, checkpoint: Checkpoint) -> list[str]:
+    """The tensors of a quantized module that a checkpoint holds."""
+    return [name for kind in KINDS if (name := f"{module}.{kind}") in checkpoint]
 
 
 def declared_tensors(

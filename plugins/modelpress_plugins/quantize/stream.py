@@ -19,6 +19,7 @@ from modelpress_plugins.quantize.layout import declared_tensors, is_quantized, t
 from modelpress_plugins.quantize.rtn import round_to_nearest
 from modelpress_plugins.quantize.targets import Choice, Part, Target, Targets, find_targets
 from modelpress_plugins.quantize.weights import read_weight_rows, row_blocks
+from modelpress_plugins.strips import StripThreads
 from modelpress_plugins.tensors import FLOATS, TORCH_DTYPES, as_bytes, check_finite, read_tensor
 
 Rounder = Callable[[Tensor, Grid], Codes]
@@ -49,8 +50,8 @@ class Report:
     """Modules whose inputs the chosen group does not divide; they got a smaller one."""
 
 
-Pieces = Callable[[Target, Part], Iterator[Codes]]
-"""The codes of a part, from the first row to the last, some rows at a time."""
+Pieces = Callable[[Target, Part], Iterator[Mapping[str, Tensor]]]
+"""The tensors of a part as they are stored, from the first row to the last, some rows at a time."""
 
 
 def quantize_checkpoint(
@@ -82,14 +83,18 @@ def stream_model(
     algorithm: str,
     progress: Callable[[int, int, str], None],
 ) -> Report:
-    """Quantize with a rounder that needs no data. Memory: one block of rows, a few times over."""
+    """Quantize with a rounder that needs no data. Memory: a few blocks of rows for each thread."""
     config = read_float_config(source)
-    with Checkpoint(source) as checkpoint:
+    with Checkpoint(source) as checkpoint, StripThreads() as threads:
         targets = find_targets(checkpoint, config, choice)
 
-        def pieces(target: Target, part: Part) -> Iterator[Codes]:
-            for start, stop in row_blocks(part.start, part.stop, target.columns, ROWS_ELEMENTS):
-                yield rounder(read_weight_rows(checkpoint, target.tensor, start, stop), part.grid)
+        def pieces(target: Target, part: Part) -> Iterator[Mapping[str, Tensor]]:
+            def quantize(rows: tuple[int, int]) -> Mapping[str, Tensor]:
+                weight = read_weight_rows(checkpoint, target.tensor, *rows)
+                return tensors_of(part.module, rounder(weight, part.grid))
+
+            blocks = row_blocks(part.start, part.stop, target.columns, ROWS_ELEMENTS)
+            return threads.map(quantize, blocks)
 
         return write_model(checkpoint, config, out, targets, algorithm, pieces, {}, progress)
 
@@ -192,8 +197,8 @@ def _copy_float(
 
 def _write_target(writer: CheckpointWriter, target: Target, pieces: Pieces) -> None:
     for part in target.parts:
-        for codes in pieces(target, part):
-            for name, tensor in tensors_of(part.module, codes).items():
+        for piece in pieces(target, part):
+            for name, tensor in piece.items():
                 writer.write(name, as_bytes(tensor))
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-import pytest
+from jsonschema import Draft202012Validator
 
 from modelpress.config.json_schema import workflow_json_schema
 from modelpress.registry import Registry
@@ -72,9 +72,8 @@ def test_nothing_installed_still_gives_a_schema() -> None:
 
 
 def test_the_schema_accepts_what_is_right_and_refuses_what_is_wrong(registry: Registry) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
     schema = workflow_json_schema(registry)
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = Draft202012Validator(schema)
     validator.check_schema(schema)
     assert not list(validator.iter_errors(GOOD))
     by_name = {"d": {key: value for key, value in GOOD["data_configs"][0].items() if key != "name"}}

@@ -202,7 +202,7 @@ def test_logits_are_compared_with_base_and_adapter(bench: Any, registry: Any, mo
     assert 0 < bench.reports["logits_difference"] < 0.02
     monkeypatch.setattr(
         "modelpress_plugins.merge_adapter.merge.apply",
-        lambda weight, product, low_rank: weight.float() + 0.01,
+        lambda weight, product, low_rank, buffers: weight.float() + 0.01,
     )
     with pytest.raises(PassError, match="does not say what base \\+ adapter says"):
         bench.merge(base, adapter, verify="always", registry=registry)

@@ -88,10 +88,9 @@ def test_shards_of_any_size_hold_the_same_tensors(bench: Any, assert_same_bits: 
     assert torch.equal(loaded.lm_head.weight, tensors(merged)["lm_head.weight"])
 
 
-def test_a_product_in_blocks_has_the_same_bits(bench: Any, assert_same_bits: Any, monkeypatch: Any) -> None:
-    """Blocks of 1,024 rows and strips of a few, on a weight of 2,500 rows."""
-    monkeypatch.setattr("modelpress_plugins.merge_adapter.deltas.products.__defaults__", (1024 * 64,))
-    monkeypatch.setattr("modelpress_plugins.merge_adapter.merge._STRIP", 640)
+def test_a_product_in_strips_has_the_same_bits(bench: Any, assert_same_bits: Any, monkeypatch: Any) -> None:
+    """Strips of 64 rows, the least that there are, on a weight of 2,500 rows."""
+    monkeypatch.setattr("modelpress_plugins.merge_adapter.deltas.Change.strips.__defaults__", (64 * 64,))
     config = Phi3Config(vocab_size=96, hidden_size=64, intermediate_size=1250, num_hidden_layers=1,
                         num_attention_heads=4, num_key_value_heads=2, pad_token_id=0)  # fmt: skip
     base = bench.base(config)
