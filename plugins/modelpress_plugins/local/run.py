@@ -43,10 +43,6 @@ def worker_environment(hf_token: bool) -> dict[str, str]:
     # OpenMP threads that wait by spinning cost little alone and ruin each other on a busy machine: 100 steps
     # of LoRA on 2 shared cores took 194 s with the library's default, 25 s with threads that sleep.
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # glibc keeps what was freed instead of giving each tensor's pages back and getting others, which the system
-    # has to clear: on virtual machines that took longer than the arithmetic (2 to 6 µs a page were measured).
-    environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 * 2**20))
-    environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(128 * 2**20))
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")
     environment.setdefault("PYTHONUTF8", "1")
     if not hf_token:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import logging
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from onnxruntime_genai.models import builder  # type: ignore[import-untyped]
 
 from modelpress.api import PassError
+from modelpress_plugins.model_builder.memory import give_back_memory
 
 _LAYER = re.compile(r"^Reading layer (\d+)")
 _LAST_WORDS = 5
@@ -63,7 +63,7 @@ def build_folder(
             ) from error
     # The builder's graph holds the weights in reference cycles; without this they would stay in memory.
     del prepared
-    gc.collect()
+    give_back_memory()
 
 
 class BuilderWords(io.TextIOBase):

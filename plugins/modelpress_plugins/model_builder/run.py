@@ -17,6 +17,7 @@ from modelpress_plugins.model_builder.check import CONFIG
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.drive import build_folder
 from modelpress_plugins.model_builder.graph import shape_shared_scales, shares_embedding
+from modelpress_plugins.model_builder.memory import give_back_memory
 from modelpress_plugins.model_builder.plan import needs_rope_type, quant_method, streaming_obstacle
 from modelpress_plugins.model_builder.reference import NoReferenceError, reference_logits
 from modelpress_plugins.model_builder.verify import Logits, Trial, try_out, twin_reference, verify
@@ -114,6 +115,7 @@ def _stream(folder: Path, config: ModelBuilderOptions, ctx: PassContext) -> Sour
         symmetric=config.is_symmetric is not False,
         progress=ctx.progress,
     )
+    give_back_memory()
     written = _read_config(out)
     if needs_rope_type(written):
         written["rope_parameters"]["type"] = "longrope"
