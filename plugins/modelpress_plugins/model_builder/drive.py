@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 # The builder's package puts its own folder on sys.path and imports `builders`, `loaders`, `quantization` and
@@ -14,7 +15,7 @@ from pathlib import Path
 from onnxruntime_genai.models import builder  # type: ignore[import-untyped]
 
 from modelpress.api import PassError
-from modelpress_plugins.model_builder.memory import give_back_memory
+from modelpress_plugins.model_builder.memory import give_back_memory, let_go_of_files
 
 _LAYER = re.compile(r"^Reading layer (\d+)")
 _LAST_WORDS = 5
@@ -35,7 +36,7 @@ def build_folder(
     options: as on the builder's command line. Raises PassError with the builder's own words.
     """
     words = BuilderWords(progress)
-    with redirect_stdout(words), redirect_stderr(io.StringIO()):
+    with redirect_stdout(words), redirect_stderr(SavingBar(partial(let_go_of_files, source))):
         try:
             prepared = builder.parse_extra_options(
                 None,
@@ -85,4 +86,21 @@ class BuilderWords(io.TextIOBase):
             _log.debug("%s", line)
             if match := _LAYER.match(line):
                 self._progress(int(match[1]) + 1, max(self.layers, int(match[1]) + 1), "layers")
+        return len(text)
+
+
+class SavingBar(io.TextIOBase):
+    """Where the builder's progress bar goes. It draws one only while it saves: the weights have been copied
+    into the graph by then, and those that it mapped from the checkpoint are in memory for nothing."""
+
+    def __init__(self, on_start: Callable[[], None]) -> None:
+        self._on_start: Callable[[], None] | None = on_start
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if self._on_start is not None:
+            start, self._on_start = self._on_start, None
+            start()
         return len(text)
