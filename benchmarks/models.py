@@ -55,8 +55,8 @@ class Shape:
 
 
 TINY = Shape(hidden=128, intermediate=256, layers=2, heads=4, vocabulary=2048)
-SMALL = Shape(hidden=1024, intermediate=2816, layers=18, heads=16)
-"""0.3 billion parameters."""
+SMALL = Shape(hidden=1024, intermediate=2816, layers=6, heads=16)
+"""0.14 billion parameters."""
 MEDIUM = Shape(hidden=2048, intermediate=5632, layers=13, heads=16)
 """0.8 billion parameters."""
 PHI3_MINI = Shape(hidden=3072, intermediate=8192, layers=32, heads=32)

@@ -123,12 +123,12 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
         "and measured by the same code; perplexity is that of the held-out answers. The example model, fine-tuned; "
         "Olive loads it in float32, as its fp16 is slow on a CPU.\n\n"
         f"{table(('', 'wall', 'peak', 'perplexity', 'accuracy'), rows)}\n\n"
-        f"`Gptq` on a random bf16 model of {result['large']['parameters'] / 1e9:.1f} billion parameters, one run; "
+        f"`Gptq` on a random bf16 model of {result['large']['parameters'] / 1e9:.2f} billion parameters, one run; "
         "Olive as it loads the model by default, and in float32; each figure is held against the better of the two.\n\n"
         f"{table(('', 'wall', 'peak'), large_rows)}\n\n"
-        + bars(plots / "gptq-seconds.svg", "Gptq, 0.3 B: wall time", {n: f.seconds for n, f in large.items()}, "s", (OURS,))
+        + bars(plots / "gptq-seconds.svg", "Gptq, 0.14 B: wall time", {n: f.seconds for n, f in large.items()}, "s", (OURS,))
         + "\n\n"
-        + bars(plots / "gptq-memory.svg", "Gptq, 0.3 B: peak memory", {n: f.peak / 1e9 for n, f in large.items()}, "GB",
+        + bars(plots / "gptq-memory.svg", "Gptq, 0.14 B: peak memory", {n: f.peak / 1e9 for n, f in large.items()}, "GB",
                (OURS,))
     )  # fmt: skip
     better = quality[f"{OURS} Gptq"]["perplexity"], quality[f"{OLIVE} Gptq"]["perplexity"]
@@ -136,8 +136,8 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
         Target("Gptq, perplexity against Olive's", f"at most {better[1]:.4f}", f"{better[0]:.4f}", better[0] <= better[1]),
         at_most("Gptq, example model, times Olive's wall time", ours.seconds / olive.seconds, 0.5, "x"),
         at_most("Gptq, example model, times Olive's peak", ours.peak / olive.peak, 0.5, "x"),
-        at_most("Gptq, 0.3 B, times Olive's wall time", mine.seconds / min(f.seconds for f in others), 0.5, "x"),
-        at_most("Gptq, 0.3 B, times Olive's peak", mine.peak / min(f.peak for f in others), 0.5, "x"),
+        at_most("Gptq, 0.14 B, times Olive's wall time", mine.seconds / min(f.seconds for f in others), 0.5, "x"),
+        at_most("Gptq, 0.14 B, times Olive's peak", mine.peak / min(f.peak for f in others), 0.5, "x"),
     ])  # fmt: skip
 
 

@@ -82,7 +82,7 @@ class Merge:
         if edit.low_rank is not None:
             changed = False
             for strip in self._sums(edit, edit.low_rank, start, threads):
-                writer.write(edit.name, as_bytes(strip.weight))
+                writer.write(edit.name, strip.data)
                 changed = changed or strip.changed
                 self._gap += strip.gap
                 self._change += strip.change
@@ -119,7 +119,7 @@ class Merge:
             rounded = result.to(start.dtype)
             if not is_finite(rounded):
                 check_finite(result, edit.name, start.dtype)
-            return _Strip(rounded, not torch.equal(rounded, weight.to(start.dtype)), *distances)
+            return _Strip(as_bytes(rounded), not torch.equal(rounded, weight.to(start.dtype)), *distances)
 
         strips = [(0, start.shape[0])] if along else change.strips()
         return threads.map(add, strips)
@@ -147,9 +147,9 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class _Strip:
-    """Merged rows in the base's dtype; whether any differs from the base; see Merge.gap for the others."""
+    """Merged rows as bytes; whether any differs from the base; see Merge.gap for the others."""
 
-    weight: Tensor
+    data: memoryview
     changed: bool
     gap: float
     change: float
