@@ -116,7 +116,7 @@ class Merge:
                 own = magnitude if along else magnitude[first:last]
                 result = apply_dora(weight, product, own, low_rank, along)
             result = self._finish(edit, result, first)
-            rounded = result.to(start.dtype)
+            rounded = result.to(start.dtype, copy=True)  # the sum is memory that the next strip uses
             if not is_finite(rounded):
                 check_finite(result, edit.name, start.dtype)
             return _Strip(as_bytes(rounded), not torch.equal(rounded, weight.to(start.dtype)), *distances)

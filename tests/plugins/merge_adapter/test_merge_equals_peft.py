@@ -106,6 +106,19 @@ def test_a_product_in_strips_has_the_same_bits(bench: Any, assert_same_bits: Any
         assert_same_bits(bench.merge(base, adapter), bench.by_peft(base, adapter))
 
 
+@pytest.mark.parametrize("alpha", [3, 8])
+def test_strips_of_a_float32_base_do_not_overwrite_each_other(
+    alpha: int, bench: Any, assert_same_bits: Any, monkeypatch: Any
+) -> None:
+    """Nothing is rounded there, so the sum itself would be handed on, in memory that the next strip uses."""
+    monkeypatch.setattr("modelpress_plugins.merge_adapter.deltas.Change.strips.__defaults__", (64 * 64,))
+    config = Phi3Config(vocab_size=96, hidden_size=64, intermediate_size=4096, num_hidden_layers=1,
+                        num_attention_heads=4, num_key_value_heads=2, pad_token_id=0)  # fmt: skip
+    base = bench.base(config, dtype=torch.float32)
+    adapter = bench.adapter(base, lora(r=4, lora_alpha=alpha, target_modules=["gate_up_proj"]))
+    assert_same_bits(bench.merge(base, adapter), bench.by_peft(base, adapter))
+
+
 def test_a_checkpoint_of_the_inner_model_alone_is_matched(bench: Any, tensors: Any) -> None:
     """AutoModel saves `layers.0…`; the adapter of a causal model says `model.layers.0…`."""
     base = bench.base()
