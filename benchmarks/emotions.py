@@ -47,6 +47,11 @@ def data_config(name: str) -> dict[str, Any]:
     return next(dict(data) for data in example()["data_configs"] if data["name"] == name)
 
 
+def whole_text(data: dict[str, Any]) -> dict[str, Any]:
+    """The data config with the loss on every token, not on the answers alone."""
+    return {**data, "pre_process_data_config": {**data["pre_process_data_config"], "completion_only": False}}
+
+
 def split_rows(folder: Path) -> tuple[Path, Path]:
     """(train.json, heldout.json): the example's rows, cut as its workflow cuts them, for tools that cannot."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     contenders.append(_compressor(f"{COMPRESSOR} GPTQ", model, folder / COMPRESSOR, train))
     outputs[f"{COMPRESSOR} GPTQ"] = folder / COMPRESSOR
     figures = compare(contenders, settings.runs)
-    heldout = emotions.data_config("heldout")
+    heldout = emotions.whole_text(emotions.data_config("heldout"))
     found = evaluate(folder / "heldout.json", heldout, "accuracy,perplexity", [model, *outputs.values()])
     quality = {"float": found[str(model)], **{name: found[str(path)] for name, path in outputs.items()}}
     result = {
@@ -62,7 +62,7 @@ def _ours(title: str, name: str, model: Path, place: Path) -> Contender:
     data = {"data_config": "train"} if name == "Gptq" else {}
     document = {
         "input_model": {"type": "HfModel", "model_path": str(model)},
-        "data_configs": [emotions.data_config("train")],
+        "data_configs": [emotions.whole_text(emotions.data_config("train"))],
         "passes": {"quantize": {"type": name, **_OPTIONS, **data}},
     }
     return jobs.workflow(title, document, place)
@@ -120,8 +120,8 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
     body = (
         "4 bits, blocks of 32, symmetric, the output layer in float, calibrated on the same rows. Wall and peak are "
         "those of the whole of `modelpress run` and of Olive's `run`, starting included. Both checkpoints are read "
-        "and measured by the same code; perplexity is that of the held-out answers. The example model, fine-tuned; "
-        "Olive loads it in float32, as its fp16 is slow on a CPU.\n\n"
+        "and measured by the same code; perplexity is that of the held-out text. The example model, fine-tuned on whole "
+        "texts; Olive loads it in float32, as its fp16 is slow on a CPU.\n\n"
         f"{table(('', 'wall', 'peak', 'perplexity', 'accuracy'), rows)}\n\n"
         f"`Gptq` on a random bf16 model of {result['large']['parameters'] / 1e9:.2f} billion parameters, one run; "
         "Olive as it loads the model by default, and in float32; each figure is held against the better of the two.\n\n"
