@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,8 @@ STEPS = 20
 @dataclass(frozen=True, slots=True)
 class Awq:
     """norm_offset: what the model's norms add to their weight (Gemma: 1)."""
+
+    prepares: ClassVar[bool] = True
 
     clip: AutoClip = field(default_factory=lambda: AutoClip(sweeps=SWEEPS))
     norm_offset: float = 0.0

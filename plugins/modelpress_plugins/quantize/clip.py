@@ -8,6 +8,7 @@ is exact and costs no pass over samples; the scale is then fitted to the codes i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ ROWS_ELEMENTS = 2**19
 @dataclass(frozen=True, slots=True)
 class AutoClip:
     """n_grid: steps of the search over the whole range. max_shrink: the share that may be clipped."""
+
+    prepares: ClassVar[bool] = False
 
     n_grid: int = 20
     max_shrink: float = 0.5

@@ -12,6 +12,7 @@ Inference", arXiv 2505.14638) permutes whole groups, and columns within each gro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ BLOCK = 128
 @dataclass(frozen=True, slots=True)
 class Gptq:
     """damp_percent: share of the mean of the Gram matrix's diagonal that is added to it."""
+
+    prepares: ClassVar[bool] = False
 
     damp_percent: float = 0.01
     group_aware: bool = True

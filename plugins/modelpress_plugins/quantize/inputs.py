@@ -23,28 +23,25 @@ class InputStatistics:
 
     def __init__(self, width: int, tokens: int, device: str = "cpu", rows: int = SAMPLED_ROWS) -> None:
         """tokens: how many will come."""
-        self.gram = torch.zeros(width, width, device=device)
         self._every = max(1, tokens // rows)
+        self.gram = torch.zeros(width, width, device=device)
+        # Whole from the start: pieces that stay, among buffers that come and go, would tear up the heap.
+        self.sample = torch.empty(-(-tokens // self._every), width, device=device)
         self._seen = 0
-        self._sample: list[Tensor] = []
         self._memo: dict[object, object] = {}
 
     def add(self, inputs: Tensor) -> None:
         """inputs: (..., in)."""
         rows = inputs.detach().reshape(-1, inputs.shape[-1]).float()
         self.gram.addmm_(rows.T, rows)
-        first = -self._seen % self._every
-        self._sample.append(rows[first :: self._every].clone())
+        kept = rows[-self._seen % self._every :: self._every]
+        at = -(-self._seen // self._every)
+        self.sample[at : at + len(kept)] = kept
         self._seen += len(rows)
 
     def finish(self) -> None:
         """To be called after the last batch."""
         self.gram /= max(1, self._seen)
-        self._joined = torch.cat(self._sample)
-
-    @property
-    def sample(self) -> Tensor:
-        return self._joined
 
     def output_error(self, moved: Tensor) -> float:
         """The mean over the inputs of |moved @ x|^2; moved: (out, in). By the sample when that is cheaper."""
@@ -55,7 +52,7 @@ class InputStatistics:
     def rescale(self, factors: Tensor) -> None:
         """As if every input had been multiplied by factors (in,)."""
         self.gram *= factors.unsqueeze(0) * factors.unsqueeze(1)
-        self._joined = self._joined * factors
+        self.sample *= factors
         self._memo.clear()
 
     def remembered(self, key: object, make: Callable[[], T]) -> T:

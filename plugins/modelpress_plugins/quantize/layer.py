@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -13,6 +14,12 @@ from modelpress_plugins.quantize.targets import Part, Target
 
 GROUPS = (("q", "k", "v", "qkv"), ("o",), ("gate", "up", "gate_up"), ("down",))
 """Projections that have the same inputs, in the order in which they run."""
+
+EVERY_KIND = tuple(kind for group in GROUPS for kind in group)
+
+
+class _FarEnough(Exception):
+    """Ends the pass of a batch through the layer."""
 
 
 @dataclass(slots=True)
@@ -57,7 +64,7 @@ class LayerView:
 
     def parts(self, kinds: Iterable[str] | None = None) -> list[LinearPart]:
         """In the order in which they run; only those of the given kinds (`q`, `down`, …)."""
-        wanted = [kind for group in GROUPS for kind in group if kinds is None or kind in kinds]
+        wanted = EVERY_KIND if kinds is None else [kind for kind in EVERY_KIND if kind in kinds]
         return [self._parts[kind] for kind in wanted if kind in self._parts]
 
     def part(self, kind: str) -> LinearPart | None:
@@ -94,26 +101,42 @@ class LayerView:
         batches: Iterable[Tensor],
         tokens: int,
         kinds: Sequence[str],
+        *,
+        to_the_end: bool = False,
     ) -> None:
-        """Run the batches and keep statistics of the inputs of those projections."""
+        """Run the batches and keep statistics of the inputs of those projections. to_the_end: of the layer;
+        else a batch goes only as far as these inputs need it."""
         inputs: dict[str, InputStatistics] = {}
         produced: dict[str, Tensor] = {}
         hooks = []
         for name, module in self.module.named_modules():
             if "norm" in name.rpartition(".")[2]:
                 hooks.append(module.register_forward_hook(_remember(produced, name)))
-        seen: set[str] = set()
+        missing: set[str] = set()
+
+        def watch(group: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+            def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+                for name, output in produced.items():
+                    if output is args[0]:
+                        self._fed_by[group] = name
+                inputs[group].add(args[0])
+                missing.discard(group)
+                if not missing and not to_the_end:
+                    raise _FarEnough
+
+            return hook
+
         for part in self.parts(kinds):
             group = _group_of(kind_of(part.name))
-            if group not in seen:
-                seen.add(group)
+            if group not in inputs:
                 linear = self.module.get_submodule(part.linear_name)
                 inputs[group] = InputStatistics(part.weight.shape[1], tokens, str(part.weight.device))
-                hook = _watch(inputs[group], produced, self._fed_by, group)
-                hooks.append(linear.register_forward_pre_hook(hook))
+                hooks.append(linear.register_forward_pre_hook(watch(group)))
         try:
             for batch in batches:
-                forward(batch)
+                missing.update(inputs)
+                with suppress(_FarEnough):
+                    forward(batch)
                 produced.clear()
         finally:
             for handle in hooks:
@@ -149,17 +172,5 @@ def _linear_part(linear: nn.Module, linear_name: str, part: Part) -> LinearPart:
 def _remember(produced: dict[str, Tensor], name: str) -> Callable[[nn.Module, object, Tensor], None]:
     def hook(module: nn.Module, args: object, output: Tensor) -> None:
         produced[name] = output
-
-    return hook
-
-
-def _watch(
-    statistics: InputStatistics, produced: dict[str, Tensor], fed_by: dict[str, str], group: str
-) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-    def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        for name, output in produced.items():
-            if output is args[0]:
-                fed_by[group] = name
-        statistics.add(args[0])
 
     return hook

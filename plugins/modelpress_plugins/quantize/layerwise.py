@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from modelpress_plugins.quantize.activations import Activations
 from modelpress_plugins.quantize.decoder import LayeredDecoder
 from modelpress_plugins.quantize.grid import Codes, Grid
 from modelpress_plugins.quantize.inputs import InputStatistics
-from modelpress_plugins.quantize.layer import GROUPS, LayerView
+from modelpress_plugins.quantize.layer import EVERY_KIND, GROUPS, LayerView
 from modelpress_plugins.quantize.layout import KINDS, declared_tensors, read_codes, stored_names, tensors_of
 from modelpress_plugins.quantize.stream import Report, write_model
 from modelpress_plugins.quantize.targets import Part, Target, Targets
@@ -32,7 +32,9 @@ HEAD_ELEMENTS = 2**22
 
 
 class Algorithm(Protocol):
-    """A calibrated way to quantize."""
+    """A calibrated way to quantize. prepares: whether it changes a layer before."""
+
+    prepares: ClassVar[bool]
 
     def prepare(self, layer: LayerView) -> dict[str, Tensor]:
         """Change the layer's weights before they are quantized, in place, such that the model computes the
@@ -119,12 +121,13 @@ def _quantize_layer(
     def forward(batch: Tensor) -> Tensor:
         return decoder.run(view.module, index, batch.to(decoder.device))
 
-    every = [kind for group in GROUPS for kind in group]
-    view.gather(forward, hidden, calibration.tokens, every)
-    changed = algorithm.prepare(view)
+    changed: dict[str, Tensor] = {}
+    if algorithm.prepares or not calibration.sequential:
+        view.gather(forward, hidden, calibration.tokens, EVERY_KIND)
+        changed = algorithm.prepare(view)
     done: dict[str, Codes] = {}
     for at, group in enumerate(GROUPS):
-        if at and calibration.sequential:
+        if calibration.sequential and (at or not algorithm.prepares):
             view.gather(forward, hidden, calibration.tokens, group)
         for part in view.parts(group):
             codes = algorithm.quantize(part.weight, part.grid, view.inputs_of(part))

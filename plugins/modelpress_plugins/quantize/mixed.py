@@ -21,7 +21,7 @@ from modelpress_plugins.quantize.activations import Activations
 from modelpress_plugins.quantize.decoder import LayeredDecoder
 from modelpress_plugins.quantize.grid import Grid
 from modelpress_plugins.quantize.inputs import InputStatistics
-from modelpress_plugins.quantize.layer import GROUPS, LayerView, LinearPart
+from modelpress_plugins.quantize.layer import EVERY_KIND, LayerView, LinearPart
 from modelpress_plugins.quantize.layerwise import Calibration
 from modelpress_plugins.quantize.rtn import round_to_nearest
 from modelpress_plugins.quantize.targets import Targets
@@ -121,7 +121,7 @@ def _measure(
         return out
 
     tokens = sum(batch.shape[0] * batch.shape[1] for batch in before)
-    view.gather(forward_backward, before, tokens, [kind for group in GROUPS for kind in group])
+    view.gather(forward_backward, before, tokens, EVERY_KIND, to_the_end=True)
     for part in view.parts():
         weights, inputs = rows.mean_square(part, tokens), view.inputs_of(part)
         offers[part.name] = _offers(part.weight, part.grid, weights, inputs, budget)
