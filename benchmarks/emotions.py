@@ -47,6 +47,13 @@ def data_config(name: str) -> dict[str, Any]:
     return next(dict(data) for data in example()["data_configs"] if data["name"] == name)
 
 
+def rows_of(file: Path, like: str) -> dict[str, Any]:
+    """The data config of that name over all rows of another file."""
+    data = data_config(like)
+    del data["holdout"]
+    return {**data, "load_dataset_config": {"data_name": "json", "data_files": str(file)}}
+
+
 def whole_text(data: dict[str, Any]) -> dict[str, Any]:
     """The data config with the loss on every token, not on the answers alone."""
     return {**data, "pre_process_data_config": {**data["pre_process_data_config"], "completion_only": False}}
@@ -63,41 +70,3 @@ def split_rows(folder: Path) -> tuple[Path, Path]:
         parts.append(folder / f"{name}.json")
         parts[-1].write_text(json.dumps(rows), encoding="utf-8")
     return parts[0], parts[1]
-
-
-def olive_data(name: str, file: Path) -> dict[str, Any]:
-    """The rows in a file as a data config of Olive: the same template, one sample a row."""
-    text = data_config("train")["pre_process_data_config"]
-    return {
-        "name": name,
-        "type": "HuggingfaceContainer",
-        "load_dataset_config": {"data_name": "json", "data_files": str(file), "split": "train"},
-        "pre_process_data_config": {
-            "text_template": text["text_template"],
-            "strategy": "line-by-line",
-            "max_seq_len": text["max_seq_len"],
-        },
-    }
-
-
-def olive_workflow(
-    passes: dict[str, Any], folder: Path, *, data: Path, model: Path = MODEL, dtype: str = "auto"
-) -> Path:
-    """A workflow file of Olive, with cache and output below the folder. data: rows, named `train`."""
-    document = {
-        "input_model": {"type": "HfModel", "model_path": str(model), "load_kwargs": {"torch_dtype": dtype}},
-        "passes": passes,
-        "data_configs": [olive_data("train", data)],
-        "cache_dir": str(folder / "cache"),
-        "output_dir": str(folder / "output"),
-        "log_severity_level": 2,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "olive.json"
-    file.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    return file
-
-
-OLIVE = ("olive-ai==0.13.0", "onnxruntime-genai==0.14.1", "requests", "torch==2.13.0", "transformers==5.23.0",
-         "peft", "datasets", "accelerate", "bitsandbytes")  # fmt: skip
-"""Olive with what it runs on: with onnxruntime-genai 0.18 it fails, without requests it does not import."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import against_olive
 import emotions
 import jobs
 import models
@@ -21,22 +22,23 @@ NAME = "gptq"
 _PASSES = ("Rtn", "KQuant", "Gptq")
 _OPTIONS = {"bits": 4, "group_size": 32, "sym": True, "lm_head": False}
 OURS, OLIVE, OLIVE_FLOAT, COMPRESSOR = "modelpress", "Olive", "Olive, float32", "llm-compressor"
+_FEW = 200
+"""Rows that calibrate the larger model."""
 _COMPRESSOR = ("llmcompressor==0.14.0.1", "torch==2.13.0")
 
 
 def measure(settings: Settings) -> dict[str, Any]:
     folder = settings.fresh(NAME)
     train, _ = emotions.split_rows(folder / "data")
-    olive = environment("olive", emotions.OLIVE)
     model = fine_tune(folder / "float", 0, settings.quick)
     outputs: dict[str, Path] = {}
     contenders = []
     for name in _PASSES:
         place = folder / f"{OURS} {name}"
-        contenders.append(_ours(f"{OURS} {name}", name, model, place))
+        contenders.append(_ours(f"{OURS} {name}", name, model, place, train))
         outputs[f"{OURS} {name}"] = place / "output" / "model"
         place = folder / f"{OLIVE} {name}"
-        contenders.append(_olive(f"{OLIVE} {name}", name, model, place, train, olive, "float32"))
+        contenders.append(_olive(f"{OLIVE} {name}", name, model, place, train, "float32"))
         outputs[f"{OLIVE} {name}"] = place / "output" / "model"
     contenders.append(_compressor(f"{COMPRESSOR} GPTQ", model, folder / COMPRESSOR, train))
     outputs[f"{COMPRESSOR} GPTQ"] = folder / COMPRESSOR
@@ -46,40 +48,32 @@ def measure(settings: Settings) -> dict[str, Any]:
     quality = {"float": found[str(model)], **{name: found[str(path)] for name, path in outputs.items()}}
     result = {
         "versions": {
-            **versions(olive, ("olive-ai",)),
+            **versions(against_olive.python(), ("olive-ai",)),
             **versions(environment("llmcompressor", _COMPRESSOR), ("llmcompressor",)),
             **versions(sys.executable, ("modelpress", "torch", "transformers")),
         },
         "figures": [f.to_record() for f in figures],
         "quality": quality,
-        "large": _large(folder, settings, train, olive),
+        "large": _large(folder, settings, train),
     }
     remove(folder)
     return result
 
 
-def _ours(title: str, name: str, model: Path, place: Path) -> Contender:
+def _ours(title: str, name: str, model: Path, place: Path, rows: Path) -> Contender:
     data = {"data_config": "train"} if name == "Gptq" else {}
     document = {
         "input_model": {"type": "HfModel", "model_path": str(model)},
-        "data_configs": [emotions.whole_text(emotions.data_config("train"))],
+        "data_configs": [emotions.whole_text(emotions.rows_of(rows, "train"))],
         "passes": {"quantize": {"type": name, **_OPTIONS, **data}},
     }
     return jobs.workflow(title, document, place)
 
 
-def _olive(
-    title: str, name: str, model: Path, place: Path, train: Path, python: Path, dtype: str
-) -> Contender:
+def _olive(title: str, name: str, model: Path, place: Path, rows: Path, dtype: str) -> Contender:
     data = {"data_config": "train"} if name == "Gptq" else {}
-
-    def lay_out(_: int) -> None:
-        remove(place)
-        passes = {"quantize": {"type": name, **_OPTIONS, **data}}
-        emotions.olive_workflow(passes, place, model=model, data=train, dtype=dtype)
-
-    command = [str(python), str(ROOT / "contenders" / "olive_run.py"), str(place / "olive.json")]
-    return Contender(title, command, {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}, before=lay_out)
+    passes = {"quantize": {"type": name, **_OPTIONS, **data}}
+    return against_olive.contender(title, passes, place, model=model, data=rows, dtype=dtype)
 
 
 def _compressor(title: str, model: Path, place: Path, train: Path) -> Contender:
@@ -93,14 +87,16 @@ def _compressor(title: str, model: Path, place: Path, train: Path) -> Contender:
     return Contender(title, command, {"HF_HUB_OFFLINE": "1"}, before=lambda _: remove(place))
 
 
-def _large(folder: Path, settings: Settings, train: Path, olive: Path) -> dict[str, Any]:
-    """Gptq on a random model, once: time and memory only."""
+def _large(folder: Path, settings: Settings, train: Path) -> dict[str, Any]:
+    """Gptq on a random model and a few rows, once: time and memory only."""
     shape = models.TINY if settings.quick else models.SMALL
     model = models.make_model(folder / "large", shape)
+    few = train.with_name("few.json")
+    few.write_text(json.dumps(json.loads(train.read_text(encoding="utf-8"))[:_FEW]), encoding="utf-8")
     contenders = [
-        _ours(OURS, "Gptq", model, folder / "large ours"),
-        _olive(OLIVE, "Gptq", model, folder / "large olive", train, olive, "auto"),
-        _olive(OLIVE_FLOAT, "Gptq", model, folder / "large olive float", train, olive, "float32"),
+        _ours(OURS, "Gptq", model, folder / "large ours", few),
+        _olive(OLIVE, "Gptq", model, folder / "large olive", few, "auto"),
+        _olive(OLIVE_FLOAT, "Gptq", model, folder / "large olive float", few, "float32"),
     ]
     return {"parameters": shape.parameters, "figures": [f.to_record() for f in compare(contenders, 1)]}
 
@@ -123,7 +119,8 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
         "and measured by the same code; perplexity is that of the held-out text. The example model, fine-tuned on whole "
         "texts; Olive loads it in float32, as its fp16 is slow on a CPU.\n\n"
         f"{table(('', 'wall', 'peak', 'perplexity', 'accuracy'), rows)}\n\n"
-        f"`Gptq` on a random bf16 model of {result['large']['parameters'] / 1e9:.2f} billion parameters, one run; "
+        f"`Gptq` on a random bf16 model of {result['large']['parameters'] / 1e9:.2f} billion parameters, calibrated on "
+        f"{_FEW} of the rows, one run; "
         "Olive as it loads the model by default, and in float32; each figure is held against the better of the two.\n\n"
         f"{table(('', 'wall', 'peak'), large_rows)}\n\n"
         + bars(plots / "gptq-seconds.svg", "Gptq, 0.14 B: wall time", {n: f.seconds for n, f in large.items()}, "s", (OURS,))

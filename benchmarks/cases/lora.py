@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import against_olive
 import emotions
-from harness import ROOT, Contender, Settings, compare, environment, remove, versions
+from harness import ROOT, Contender, Settings, compare, remove, versions
 from harness import measure as measure_once
 from page import Section, Target, number, table
 from plots import bars, curves
@@ -42,7 +43,7 @@ _PATIENCE = 2.5
 def measure(settings: Settings) -> dict[str, Any]:
     folder = settings.fresh(NAME)
     train, heldout = emotions.split_rows(folder / "data")
-    olive = environment("olive", emotions.OLIVE)
+    olive = against_olive.python()
     every = 4 if settings.quick else _EVERY
     ours = _ours(folder, settings, train, every)
     print("  once, to know how long the others may take:", flush=True)
@@ -75,9 +76,7 @@ def _training_args(settings: Settings, seed: int, epochs: int = 1) -> dict[str, 
 
 
 def _ours(folder: Path, settings: Settings, train: Path, every: int) -> Contender:
-    data = emotions.data_config("train")
-    del data["holdout"]
-    data["load_dataset_config"] = {"data_name": "json", "data_files": str(train)}
+    data = emotions.rows_of(train, "train")
     place = folder / OURS
     file = folder / "modelpress.json"
 
@@ -126,7 +125,7 @@ def _olive(
             given = {key: shared[key] for key in ("type", "r", "alpha", "lora_dropout", "target_modules")}
             training = {**_training_args(settings, seed, epochs), **arguments}
             lora = {**given, **options, "train_data_config": "train", "training_args": training}
-            emotions.olive_workflow({"lora": lora}, place, data=train)
+            against_olive.workflow({"lora": lora}, place, data=train)
 
         script = str(ROOT / "contenders" / "lora_olive.py")
         command = [
@@ -137,8 +136,7 @@ def _olive(
             str(every),
             str(limit),
         ]
-        offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-        found.append(Contender(name, command, offline, before=lay_out))
+        found.append(Contender(name, command, against_olive.OFFLINE, before=lay_out))
     return found
 
 
@@ -154,9 +152,7 @@ def _telling(contender: Contender, place: Path, heldout: Path) -> Contender:
 
 
 def _curve_reader(place: Path, heldout: Path) -> Callable[[], Mapping[str, Any]]:
-    data = emotions.data_config("heldout")
-    del data["holdout"]
-    data["load_dataset_config"] = {"data_name": "json", "data_files": str(heldout)}
+    data = emotions.rows_of(heldout, "heldout")
 
     def read() -> Mapping[str, Any]:
         file = heldout.with_name("heldout-config.json")

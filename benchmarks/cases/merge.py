@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import against_olive
 import jobs
 import models
 from harness import ROOT, Contender, Figures, Settings, compare, remove, versions
@@ -16,7 +17,7 @@ from plots import bars
 from modelpress.api import Checkpoint
 
 NAME = "merge"
-ALONE, WHOLE, PEFT, COPY = "modelpress, the pass", "modelpress run", "PEFT", "cp -r"
+ALONE, WHOLE, PEFT, OLIVE, COPY = "modelpress, the pass", "modelpress run", "PEFT", "Olive", "cp -r"
 
 
 def measure(settings: Settings) -> dict[str, Any]:
@@ -33,6 +34,9 @@ def measure(settings: Settings) -> dict[str, Any]:
             [sys.executable, str(ROOT / "contenders" / "peft_merge.py"), *map(str, (base, adapter, rival))],
             before=lambda _: remove(rival),
         ),
+        against_olive.contender(
+            OLIVE, {"merge": {"type": "MergeAdapterWeights"}}, folder / "olive", model=base, adapter=adapter
+        ),
         Contender(COPY, ["cp", "-r", str(base), str(copied)], before=lambda _: remove(copied)),
     ]
     figures = compare(contenders, settings.runs)
@@ -40,10 +44,13 @@ def measure(settings: Settings) -> dict[str, Any]:
         _identical(folder / "alone" / "out", rival),
         _identical(folder / "whole" / "output" / "model", rival),
     )
-    for path in (folder / "whole", folder / "alone", rival, copied, base, adapter):
+    for path in (folder / "whole", folder / "alone", folder / "olive", rival, copied, base, adapter):
         remove(path)
     result = {
-        "versions": versions(sys.executable, ("modelpress", "torch", "peft", "transformers")),
+        "versions": {
+            **versions(against_olive.python(), ("olive-ai",)),
+            **versions(sys.executable, ("modelpress", "torch", "peft", "transformers")),
+        },
         "parameters": shape.parameters,
         "figures": [f.to_record() for f in figures],
         "identical": same,
@@ -103,7 +110,7 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
         f"`{WHOLE}` is the whole of it with its defaults: plan, merge, digests and fsync of what is kept in the "
         "cache, export (the last not at 3.8 B). *The pass* is the pass alone in a process of its own, without the "
         "check of logits, as PEFT's script has none; *at work* leaves imports out. PEFT is "
-        "`merge_and_unload` + `save_pretrained`.\n\n"
+        "`merge_and_unload` + `save_pretrained`; Olive is its `run` of `MergeAdapterWeights`.\n\n"
         f"{table(head, rows)}\n\n"
         f"{same} of {total} tensors are bit for bit those that PEFT writes.\n\n"
         + bars(plots / "merge-seconds.svg", "Merge, 0.8 B: wall time",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from modelpress.api import Sample, UserError
 
-BATCH_TOKENS = 1024
+BATCH_TOKENS = 512
 """Tokens that go through a layer at once."""
 
 

@@ -72,23 +72,20 @@ def group_aware_order(diagonal: Tensor, group_size: int) -> Tensor:
 
 
 def inverse_factor(gram: Tensor, damp_percent: float) -> Tensor:
-    """Upper Cholesky factor of the inverse of the damped gram (in, in).
+    """Upper Cholesky factor of the inverse of the damped gram (in, in), which is used up.
 
     Damping grows tenfold until the matrix is positive definite. Raises PassError when it never is.
     """
-    mean = gram.diagonal().mean()
+    diagonal = gram.diagonal().clone()
     damp = max(damp_percent, 1e-6)
     while damp <= 10:
-        damped = gram.clone()
-        damped.diagonal().add_(damp * mean + 1e-12)
-        lower, failed = torch.linalg.cholesky_ex(damped)
+        gram.diagonal().copy_(diagonal + damp * diagonal.mean() + 1e-12)
+        factor, failed = torch.linalg.cholesky_ex(gram)
         if not failed:
-            inverse = torch.cholesky_inverse(lower)
-            found = torch.linalg.cholesky_ex(inverse, upper=True)
-            upper: Tensor = found.L
-            failed = found.info
-            if not failed and bool(torch.isfinite(upper.diagonal()).all()):
-                return upper
+            factor = torch.cholesky_inverse(factor)
+            factor, failed = torch.linalg.cholesky_ex(factor, upper=True)
+            if not failed and bool(torch.isfinite(factor.diagonal()).all()):
+                return factor
         damp *= 10
     raise PassError(
         "The inputs of a module give no usable Gram matrix, even heavily damped.",

@@ -73,6 +73,11 @@ class LayerView:
     def inputs_of(self, part: LinearPart) -> InputStatistics:
         return self._inputs[_group_of(kind_of(part.name))]
 
+    def forget_inputs(self, kinds: Iterable[str]) -> None:
+        """Free what was gathered of the inputs of those projections."""
+        for kind in kinds:
+            self._inputs.pop(_group_of(kind), None)
+
     def norms(self) -> Iterator[tuple[str, nn.Module]]:
         """The norms that feed projections, with their names in the layer."""
         for name in dict.fromkeys(self._fed_by.values()):
@@ -106,6 +111,9 @@ class LayerView:
     ) -> None:
         """Run the batches and keep statistics of the inputs of those projections. to_the_end: of the layer;
         else a batch goes only as far as these inputs need it."""
+        parts = self.parts(kinds)
+        if not parts:
+            return
         inputs: dict[str, InputStatistics] = {}
         produced: dict[str, Tensor] = {}
         hooks = []
@@ -126,7 +134,7 @@ class LayerView:
 
             return hook
 
-        for part in self.parts(kinds):
+        for part in parts:
             group = _group_of(kind_of(part.name))
             if group not in inputs:
                 linear = self.module.get_submodule(part.linear_name)

@@ -83,14 +83,7 @@ def quantize_layerwise(
         hidden = first_activations(decoder, calibration)
         for index in range(len(decoder)):
             calibration.progress(index, total, "layers")
-            view = LayerView(decoder.layer(index), decoder.name(index), targets.of_layer(index))
-            file = calibration.finished / f"layer-{index:05d}.safetensors"
-            if file.is_file():
-                _restore(view, file)
-            else:
-                _quantize_layer(decoder, view, index, hidden, algorithm, calibration, file)
-            for batch in hidden:
-                batch.copy_(decoder.run(view.module, index, batch.to(decoder.device)))
+            _do_layer(decoder, index, targets, hidden, algorithm, calibration)
         if targets.lm_head is not None:
             calibration.progress(total - 1, total, "layers")
             _quantize_head(checkpoint, decoder, targets.lm_head, hidden, algorithm, calibration)
@@ -109,18 +102,37 @@ def first_activations(decoder: LayeredDecoder, calibration: Calibration) -> Acti
     return hidden
 
 
-def _quantize_layer(
+def _do_layer(
     decoder: LayeredDecoder,
-    view: LayerView,
     index: int,
+    targets: Targets,
+    hidden: Activations,
+    algorithm: Algorithm,
+    calibration: Calibration,
+) -> None:
+    """Quantize a layer, or take it from its file, and let the data through it."""
+    view = LayerView(decoder.layer(index), decoder.name(index), targets.of_layer(index))
+
+    def forward(batch: Tensor) -> Tensor:
+        return decoder.run(view.module, index, batch.to(decoder.device))
+
+    file = calibration.finished / f"layer-{index:05d}.safetensors"
+    if file.is_file():
+        _restore(view, file)
+    else:
+        _quantize_layer(view, forward, hidden, algorithm, calibration, file)
+    for batch in hidden:
+        batch.copy_(forward(batch))
+
+
+def _quantize_layer(
+    view: LayerView,
+    forward: Callable[[Tensor], Tensor],
     hidden: Activations,
     algorithm: Algorithm,
     calibration: Calibration,
     file: Path,
 ) -> None:
-    def forward(batch: Tensor) -> Tensor:
-        return decoder.run(view.module, index, batch.to(decoder.device))
-
     changed: dict[str, Tensor] = {}
     if algorithm.prepares or not calibration.sequential:
         view.gather(forward, hidden, calibration.tokens, EVERY_KIND)
@@ -133,6 +145,7 @@ def _quantize_layer(
             codes = algorithm.quantize(part.weight, part.grid, view.inputs_of(part))
             done[part.name] = codes
             part.weight.copy_(codes.dequantize())
+        view.forget_inputs(group)
     tensors = {n: t for module, codes in done.items() for n, t in tensors_of(module, codes).items()}
     _save(file, {**tensors, **{n: t.float().cpu() for n, t in changed.items()}})
 
