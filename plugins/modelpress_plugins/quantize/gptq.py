@@ -85,7 +85,8 @@ def inverse_factor(gram: Tensor, damp_percent: float) -> Tensor:
             factor = torch.cholesky_inverse(factor)
             factor, failed = torch.linalg.cholesky_ex(factor, upper=True)
             if not failed and bool(torch.isfinite(factor.diagonal()).all()):
-                return factor
+                upper: Tensor = factor
+                return upper
         damp *= 10
     raise PassError(
         "The inputs of a module give no usable Gram matrix, even heavily damped.",
