@@ -1,4 +1,4 @@
-"""Quantizing against Olive's own passes: quality by the same measure, time, memory."""
+"""Gptq on a model of which the libraries are a small part: time and memory against Olive's."""
 
 from __future__ import annotations
 
@@ -10,133 +10,56 @@ from typing import Any
 
 import against_olive
 import emotions
-import jobs
 import models
-from harness import ROOT, Contender, Figures, Settings, compare, environment, remove, versions
-from page import Section, Target, at_most, number, table
+from harness import Figures, Settings, compare, remove, versions
+from page import Section, at_most, number, table
 from plots import bars
 
-from cases.quality import evaluate, fine_tune
+from cases.quantizers import OLIVE, OURS, olive, ours
 
 NAME = "gptq"
-_PASSES = ("Rtn", "KQuant", "Gptq")
-_OPTIONS = {"bits": 4, "group_size": 32, "sym": True, "lm_head": False}
-OURS, OLIVE, OLIVE_FLOAT, COMPRESSOR = "modelpress", "Olive", "Olive, float32", "llm-compressor"
-_FEW = 200
-"""Rows that calibrate the larger model."""
-_COMPRESSOR = ("llmcompressor==0.14.0.1", "torch==2.13.0")
+_ROWS = 100
 
 
 def measure(settings: Settings) -> dict[str, Any]:
     folder = settings.fresh(NAME)
+    shape = models.TINY if settings.quick else models.SMALL
+    model = models.make_model(folder / "base", shape)
     train, _ = emotions.split_rows(folder / "data")
-    model = fine_tune(folder / "float", 0, settings.quick)
-    outputs: dict[str, Path] = {}
-    contenders = []
-    for name in _PASSES:
-        place = folder / f"{OURS} {name}"
-        contenders.append(_ours(f"{OURS} {name}", name, model, place, train))
-        outputs[f"{OURS} {name}"] = place / "output" / "model"
-        place = folder / f"{OLIVE} {name}"
-        contenders.append(_olive(f"{OLIVE} {name}", name, model, place, train, "float32"))
-        outputs[f"{OLIVE} {name}"] = place / "output" / "model"
-    contenders.append(_compressor(f"{COMPRESSOR} GPTQ", model, folder / COMPRESSOR, train))
-    outputs[f"{COMPRESSOR} GPTQ"] = folder / COMPRESSOR
-    figures = compare(contenders, settings.runs)
-    heldout = emotions.whole_text(emotions.data_config("heldout"))
-    found = evaluate(folder / "heldout.json", heldout, "accuracy,perplexity", [model, *outputs.values()])
-    quality = {"float": found[str(model)], **{name: found[str(path)] for name, path in outputs.items()}}
+    few = train.with_name("few.json")
+    few.write_text(json.dumps(json.loads(train.read_text(encoding="utf-8"))[:_ROWS]), encoding="utf-8")
+    contenders = [
+        ours(OURS, "Gptq", model, folder / "ours", few),
+        olive(OLIVE, "Gptq", model, folder / "olive", few),
+    ]
     result = {
         "versions": {
             **versions(against_olive.python(), ("olive-ai",)),
-            **versions(environment("llmcompressor", _COMPRESSOR), ("llmcompressor",)),
             **versions(sys.executable, ("modelpress", "torch", "transformers")),
         },
-        "figures": [f.to_record() for f in figures],
-        "quality": quality,
-        "large": _large(folder, settings, train),
+        "parameters": shape.parameters,
+        "figures": [f.to_record() for f in compare(contenders, settings.runs)],
     }
     remove(folder)
     return result
 
 
-def _ours(title: str, name: str, model: Path, place: Path, rows: Path) -> Contender:
-    data = {"data_config": "train"} if name == "Gptq" else {}
-    document = {
-        "input_model": {"type": "HfModel", "model_path": str(model)},
-        "data_configs": [emotions.whole_text(emotions.rows_of(rows, "train"))],
-        "passes": {"quantize": {"type": name, **_OPTIONS, **data}},
-    }
-    return jobs.workflow(title, document, place)
-
-
-def _olive(title: str, name: str, model: Path, place: Path, rows: Path, dtype: str) -> Contender:
-    data = {"data_config": "train"} if name == "Gptq" else {}
-    passes = {"quantize": {"type": name, **_OPTIONS, **data}}
-    return against_olive.contender(title, passes, place, model=model, data=rows, dtype=dtype)
-
-
-def _compressor(title: str, model: Path, place: Path, train: Path) -> Contender:
-    template = emotions.data_config("train")["pre_process_data_config"]["text_template"]
-    rows = [{"text": template.format(**row)} for row in json.loads(train.read_text(encoding="utf-8"))]
-    texts = train.with_name("texts.json")
-    texts.write_text(json.dumps(rows), encoding="utf-8")
-    script = str(ROOT / "contenders" / "llmcompressor_gptq.py")
-    python = environment("llmcompressor", _COMPRESSOR)
-    command = [str(python), script, str(model), str(texts), str(place)]
-    return Contender(title, command, {"HF_HUB_OFFLINE": "1"}, before=lambda _: remove(place))
-
-
-def _large(folder: Path, settings: Settings, train: Path) -> dict[str, Any]:
-    """Gptq on a random model and a few rows, once: time and memory only."""
-    shape = models.TINY if settings.quick else models.SMALL
-    model = models.make_model(folder / "large", shape)
-    few = train.with_name("few.json")
-    few.write_text(json.dumps(json.loads(train.read_text(encoding="utf-8"))[:_FEW]), encoding="utf-8")
-    contenders = [
-        _ours(OURS, "Gptq", model, folder / "large ours", few),
-        _olive(OLIVE, "Gptq", model, folder / "large olive", few, "auto"),
-        _olive(OLIVE_FLOAT, "Gptq", model, folder / "large olive float", few, "float32"),
-    ]
-    return {"parameters": shape.parameters, "figures": [f.to_record() for f in compare(contenders, 1)]}
-
-
 def describe(result: Mapping[str, Any], plots: Path) -> Section:
     by_name = {r["name"]: Figures.from_record(r) for r in result["figures"]}
-    quality = result["quality"]
-    rows = [("float", "–", "–", *_quality(quality["float"]))]
-    rows += [
-        (n, number(f.seconds, "s"), number(f.peak, "MB"), *_quality(quality[n])) for n, f in by_name.items()
-    ]
-    large = {r["name"]: Figures.from_record(r) for r in result["large"]["figures"]}
-    large_rows = [(n, number(f.seconds, "s"), number(f.peak, "GB")) for n, f in large.items()]
-    ours, olive = by_name[f"{OURS} Gptq"], by_name[f"{OLIVE} Gptq"]
-    mine = large[OURS]
-    others = [f for name, f in large.items() if name != OURS]
+    rows = [(n, number(f.seconds, "s"), number(f.peak, "GB")) for n, f in by_name.items()]
+    mine, theirs = by_name[OURS], by_name[OLIVE]
+    size = f"{result['parameters'] / 1e9:.2f} B"
     body = (
-        "4 bits, blocks of 32, symmetric, the output layer in float, calibrated on the same rows. Wall and peak are "
-        "those of the whole of `modelpress run` and of Olive's `run`, starting included. Both checkpoints are read "
-        "and measured by the same code; perplexity is that of the held-out text. The example model, fine-tuned on whole "
-        "texts; Olive loads it in float32, as its fp16 is slow on a CPU.\n\n"
-        f"{table(('', 'wall', 'peak', 'perplexity', 'accuracy'), rows)}\n\n"
-        f"`Gptq` on a random bf16 model of {result['large']['parameters'] / 1e9:.2f} billion parameters, calibrated on "
-        f"{_FEW} of the rows, one run; "
-        "Olive as it loads the model by default, and in float32; each figure is held against the better of the two.\n\n"
-        f"{table(('', 'wall', 'peak'), large_rows)}\n\n"
-        + bars(plots / "gptq-seconds.svg", "Gptq, 0.14 B: wall time", {n: f.seconds for n, f in large.items()}, "s", (OURS,))
-        + "\n\n"
-        + bars(plots / "gptq-memory.svg", "Gptq, 0.14 B: peak memory", {n: f.peak / 1e9 for n, f in large.items()}, "GB",
+        f"`Gptq` on a random bf16 model of {result['parameters'] / 1e9:.2f} billion parameters, calibrated on {_ROWS} "
+        "rows of the example, with the options as above.\n\n"
+        f"{table(('', 'wall', 'peak'), rows)}\n\n"
+        + bars(plots / "gptq-seconds.svg", f"Gptq, {size}: wall time", {n: f.seconds for n, f in by_name.items()}, "s",
                (OURS,))
+        + "\n\n"
+        + bars(plots / "gptq-memory.svg", f"Gptq, {size}: peak memory", {n: f.peak / 1e9 for n, f in by_name.items()},
+               "GB", (OURS,))
     )  # fmt: skip
-    better = quality[f"{OURS} Gptq"]["perplexity"], quality[f"{OLIVE} Gptq"]["perplexity"]
-    return Section("Quantizing, against Olive", body, [
-        Target("Gptq, perplexity against Olive's", f"at most {better[1]:.4f}", f"{better[0]:.4f}", better[0] <= better[1]),
-        at_most("Gptq, example model, times Olive's wall time", ours.seconds / olive.seconds, 0.5, "x"),
-        at_most("Gptq, example model, times Olive's peak", ours.peak / olive.peak, 0.5, "x"),
-        at_most("Gptq, 0.14 B, times Olive's wall time", mine.seconds / min(f.seconds for f in others), 0.5, "x"),
-        at_most("Gptq, 0.14 B, times Olive's peak", mine.peak / min(f.peak for f in others), 0.5, "x"),
+    return Section("Gptq on a larger model", body, [
+        at_most(f"Gptq, {size}, times Olive's wall time", mine.seconds / theirs.seconds, 0.5, "x"),
+        at_most(f"Gptq, {size}, times Olive's peak", mine.peak / theirs.peak, 0.5, "x"),
     ])  # fmt: skip
-
-
-def _quality(figures: Mapping[str, float]) -> tuple[str, str]:
-    return f"{figures['perplexity']:.4f}", f"{100 * figures['accuracy']:.1f} %"

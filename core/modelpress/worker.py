@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from modelpress.options import Options
 
 _PROGRESS_INTERVAL = 0.05
-_LOAD_LIMIT = 10**9
-"""Bytes up to which a result is opened in its runtime at the end of a run, where its pass has not done so."""
+_LOAD_LIMIT = 10**8
+"""Bytes up to which a result is opened in its runtime at the end of a run, where its pass has not done so.
+Opened in float32, 4-bit weights take up to sixteen times as much."""
 DATA_FOLDER_INPUT = "data-folder"
 TRAVELLING_META = ("task", "prompt_template")
 """Facts of a model that hold for whatever is made from it, unless a pass says otherwise."""
@@ -259,7 +260,7 @@ class WorkerContext:
         size = answer.size + (answer.base.size if answer.base else 0)
         if size > _LOAD_LIMIT:
             self.note(
-                f"The result was checked file by file, but not loaded: it has {size / 1e9:.1f} GB, and "
+                f"The result was checked file by file, but not loaded: it has {size / 1e9:.2g} GB, and "
                 "loading it would take several times the memory that making it took."
             )
             return
