@@ -18,7 +18,7 @@ from plots import bars
 from cases.quantizers import OLIVE, OURS, olive, ours
 
 NAME = "gptq"
-_ROWS = 100
+_ROWS = 60
 
 
 def measure(settings: Settings) -> dict[str, Any]:
