@@ -40,7 +40,7 @@ def export_model(artifact: Artifact, target: Path) -> Artifact:
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
     try:
-        shutil.copytree(artifact.path, fresh, copy_function=_copy_file)
+        _copy_folder(artifact.path, fresh)
         _settle_manifest(artifact, fresh)
         if target.exists():
             old = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
@@ -72,15 +72,26 @@ def _settle_manifest(artifact: Artifact, folder: Path) -> None:
         write_manifest(Artifact(folder, artifact.format, artifact.key, artifact.base, artifact.meta))
 
 
-def _copy_file(source: str, target: str) -> str:
+def _copy_folder(source: Path, target: Path) -> None:
+    """Every file, with its time. The first that cannot be copied ends it: shutil.copytree would go on to the
+    last, and tell of each."""
+    target.mkdir()
+    for path in sorted(source.rglob("*")):
+        copy = target / path.relative_to(source)
+        if path.is_dir():
+            copy.mkdir()
+        else:
+            _copy_file(path, copy)
+
+
+def _copy_file(source: Path, target: Path) -> None:
     """Copy content and times; share the blocks where the file system can."""
     if not _reflink(source, target):
         shutil.copyfile(source, target)
     shutil.copystat(source, target)
-    return target
 
 
-def _reflink(source: str, target: str) -> bool:
+def _reflink(source: Path, target: Path) -> bool:
     """Share the blocks on file systems that can (btrfs, XFS); False where that is not possible."""
     try:
         import fcntl  # noqa: PLC0415 - only POSIX has it

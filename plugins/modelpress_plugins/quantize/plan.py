@@ -42,14 +42,13 @@ def plan(model: ModelFacts, config: QuantizerConfig, ctx: PlanContext) -> ModelF
     if model.size:
         layer = model.size / max(1, text.get("num_hidden_layers") or 1)
         ctx.needs(memory=LIBRARIES + int(6 * layer if isinstance(config, CalibratedConfig) else 64 * 2**20))
-    scale = config.bits + (32 + (0 if config.sym else config.bits)) / config.group_size
     block = {"quant_method": "olive", "bits": config.bits, "group_size": config.group_size}
     return replace(
         model,
         path=None,
         identity="",
         config={**model.config, "quantization_config": {**block, "symmetric": config.sym}},
-        size=int(model.size * scale / 16),
+        size=_size(model, text, config),
     )
 
 
@@ -67,6 +66,18 @@ def plan_rotation(model: ModelFacts, config: QuaRotConfig, ctx: PlanContext) -> 
 
 
 ROTATABLE = ("llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3", "granite")
+
+
+def _size(model: ModelFacts, text: Mapping[str, Any], config: QuantizerConfig) -> int:
+    """Bytes of the quantized checkpoint. The embedding stays as it is, and a head that is tied to it gets a
+    quantized copy."""
+    each = 4 if (text.get("dtype") or text.get("torch_dtype")) == "float32" else 2
+    table = int(text.get("vocab_size") or 0) * int(text.get("hidden_size") or 0)
+    tied = bool(model.config.get("tie_word_embeddings"))
+    kept = table if config.lm_head or tied else 2 * table
+    quantized = model.size / each - kept + (table if tied and config.lm_head else 0)
+    bits = config.bits + (32 + (0 if config.sym else config.bits)) / config.group_size
+    return int(kept * each + max(0.0, quantized) * bits / 8)
 
 
 def _check_model(model: ModelFacts, ctx: PlanContext) -> None:

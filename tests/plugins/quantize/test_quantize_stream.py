@@ -11,11 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from modelpress.api import Artifact, Checkpoint, CheckpointWriter, ModelpressError, UserError
-from modelpress.testing import PassContract, input_artifact, make_tiny_model
+from modelpress.api import Artifact, Checkpoint, CheckpointWriter, ModelFacts, ModelpressError, UserError
+from modelpress.testing import PassContract, RecordingPlan, input_artifact, make_tiny_model, pass_context
+from modelpress_plugins.quantize.config import RtnConfig
 from modelpress_plugins.quantize.grid import Grid
 from modelpress_plugins.quantize.layout import QuantizedCheckpoint, read_weight
+from modelpress_plugins.quantize.plan import plan
 from modelpress_plugins.quantize.rtn import round_to_nearest
+from modelpress_plugins.quantize.run import rtn
 from modelpress_plugins.quantize.stream import quantize_checkpoint, stream_model
 from modelpress_plugins.quantize.targets import Choice
 
@@ -55,6 +58,19 @@ def phi3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     Phi3ForCausalLM(config).half().save_pretrained(folder)
     return folder
+
+
+@pytest.mark.parametrize("lm_head", [True, False])
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_plan_knows_how_large_the_result_will_be(tmp_path: Path, tied: bool, lm_head: bool) -> None:
+    folder = make_tiny_model(tmp_path / "model", dtype="bfloat16", tie_word_embeddings=tied)
+    source = input_artifact(folder, "hf-model")
+    config = RtnConfig.parse({"group_size": 16, "lm_head": lm_head})
+    written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    size = (folder / "model.safetensors").stat().st_size
+    planned = plan(ModelFacts("hf-model", config=written, size=size), config, RecordingPlan()).size
+    out = rtn(source, config, pass_context(tmp_path / "job", produces="hf-model")).path
+    assert planned == pytest.approx((out / "model.safetensors").stat().st_size, rel=0.15)
 
 
 def change(source: Path, target: Path, name: str, value: float) -> Path:
