@@ -261,7 +261,7 @@ class WorkerContext:
         if size > _LOAD_LIMIT:
             self.note(
                 f"The result was checked file by file, but not loaded: it has {size / 1e9:.2g} GB, and "
-                "loading it would take several times the memory that making it took."
+                "loading it may take several times the memory that making it took."
             )
             return
         self.load(answer).close()
