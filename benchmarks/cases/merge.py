@@ -110,7 +110,10 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
         f"`{WHOLE}` is the whole of it with its defaults: plan, merge, digests and fsync of what is kept in the "
         "cache, export (the last not at 3.8 B). *The pass* is the pass alone in a process of its own, without the "
         "check of logits, as PEFT's script has none; *at work* leaves imports out. PEFT is "
-        "`merge_and_unload` + `save_pretrained`; Olive is its `run` of `MergeAdapterWeights`.\n\n"
+        "`merge_and_unload` + `save_pretrained`"
+        + ("; Olive is its `run` of `MergeAdapterWeights`" if OLIVE in by_name else "")
+        + f". `cp -r` took {number(min(r.seconds for r in copy.runs), 's')} to "
+        f"{number(max(r.seconds for r in copy.runs), 's')}: its median decides the ratio.\n\n"
         f"{table(head, rows)}\n\n"
         f"{same} of {total} tensors are bit for bit those that PEFT writes.\n\n"
         + bars(plots / "merge-seconds.svg", "Merge, 0.8 B: wall time",
