@@ -29,6 +29,17 @@ from modelpress.specs import PassSpec
 _ALGORITHM = "modelpress.algorithm"
 _PREFIX = "pass_option_"
 _DATA = "calibration"
+_OWN = (
+    "algorithm",
+    "output",
+    "output_dir",
+    "data",
+    "text_template",
+    "trust_remote_code",
+    "cache_dir",
+    "offline",
+)
+"""Options of the command; one of a pass that is called the same is `--pass-NAME` here."""
 _READERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "text"}
 
 
@@ -177,7 +188,7 @@ def _help_records(params: Sequence[click.Parameter], ctx: click.Context) -> list
 
 
 def _option(fact: OptionFacts) -> click.Option:
-    name = fact.name.replace("_", "-")
+    name = ("pass-" if fact.name in _OWN else "") + fact.name.replace("_", "-")
     told = [fact.description, fact.limits, f"default: {fact.default}" if fact.default else ""]
     help_text = "  ".join(
         [told[0], f"[{'; '.join(t for t in told[1:] if t)}]" if any(told[1:]) else ""]

@@ -113,6 +113,14 @@ def test_the_id_of_a_model_on_the_hub_stays_an_id(invoke, run, tmp_path: Path, m
     assert run["workflow"]["passes"] == {"rtn": {"type": "Rtn"}}
 
 
+def test_an_option_of_the_pass_that_is_called_as_the_commands_own(invoke, run, tmp_path: Path) -> None:
+    data = tmp_path / "d.json"
+    words = ("quantize", "m", "-a", "SelectiveMixedPrecision", "--pass-algorithm", "snr", "--max-size", "9MB")
+    invoke(*words, "-o", "out", "--data", str(data))
+    (options,) = run["workflow"]["passes"].values()
+    assert (options["type"], options["algorithm"]) == ("SelectiveMixedPrecision", "snr")
+
+
 def test_calibration_data_becomes_a_data_config(invoke, run, tmp_path: Path) -> None:
     data = tmp_path / "rows.jsonl"
     invoke("quantize", "m", "-a", "gptq", "-o", "out", "--data", str(data), "--text-template", "{q} {a}")
