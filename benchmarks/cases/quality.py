@@ -14,19 +14,19 @@ from typing import Any
 
 import emotions
 import jobs
-from harness import ROOT, Settings, remove, versions
+from harness import ROOT, Contender, Settings, remove, versions
 from harness import measure as measure_once
 from page import Section, Target, at_least, at_most, number, table
 from plots import bars
 
 NAME = "quality"
 FLOAT, ROUNDED = "float", "Rtn, symmetric"
+BEST_GRIDS = "best grids, asymmetric"
+"""Those with the least squared error of the weights that there are, found by trying (contenders/best_grids.py)."""
 _SYMMETRIC, _ASYMMETRIC = {"sym": True}, {"sym": False}
 _CALIBRATED = {"data_config": "train"}
 _BIGGER = 1.08
 """Size of the weight files that SelectiveMixedPrecision may use, times that of symmetric rounding."""
-_HEADERS = 0.005
-"""Of that, kept for the files' headers, which its max_size does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,10 @@ def _one_seed(folder: Path, seed: int, settings: Settings) -> dict[str, Any]:
     model = fine_tune(place / "float", seed, settings.quick)
     made: dict[str, dict[str, Any]] = {FLOAT: {"folder": model, "size": _weights(model)}}
     for way in _ways():
-        budget = (
-            {"max_size": int((_BIGGER - _HEADERS) * made[ROUNDED]["size"])}
-            if way.algorithm == "Mixed"
-            else {}
-        )
+        budget = {"max_size": int(_BIGGER * made[ROUNDED]["size"])} if way.algorithm == "Mixed" else {}
         made[way.name] = _quantize(way, model, place / way.name, budget)
         print(f"  {way.name}, seed {seed}: {made[way.name]['seconds']:.1f} s", flush=True)
+    made[BEST_GRIDS] = _best_grids(model, place / "best")
     text = emotions.whole_text(emotions.data_config("heldout"))
     folders = {name: m.pop("folder") for name, m in made.items()}
     found = evaluate(place / "text.json", text, "accuracy,perplexity", list(folders.values()))
@@ -104,6 +101,12 @@ def _quantize(way: Way, model: Path, place: Path, budget: Mapping[str, int]) -> 
     seconds = sum(step["seconds"] for step in run.told["steps"].values())
     out = place / "output" / "model"
     return {"folder": out, "size": _weights(out), "seconds": round(seconds, 3), "peak": run.peak}
+
+
+def _best_grids(model: Path, out: Path) -> dict[str, Any]:
+    command = [sys.executable, str(ROOT / "contenders" / "best_grids.py"), str(model), str(out)]
+    run = measure_once(Contender(BEST_GRIDS, command))
+    return {"folder": out, "size": _weights(out), "seconds": round(run.seconds, 3), "peak": run.peak}
 
 
 def _weights(folder: Path) -> int:
@@ -158,7 +161,10 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
         "gap, float 100 %. Size is that of the weight files, times that of symmetric rounding. Medians over "
         f"fine-tunings with different seeds ({len(seeds)}). The fine-tuning learns the whole text here, where the "
         "example's own learns the answers alone. Of each algorithm's ways (symmetric, asymmetric) the one that came "
-        "out best on these same held-out texts is held against the target, which flatters it a little.\n\n"
+        "out best on these same held-out texts is held against the target, which flatters it a little. "
+        f"*{BEST_GRIDS}* has for every block the scale and zero point with the least squared error of the weights "
+        "that there are, found by trying them all: what algorithms that see the weights alone (Rtn, KQuant, Hqq) "
+        "can win back at most, but for luck.\n\n"
         f"{table(head, rows)}\n\n{plot}"
     )
     return Section("Quality at 4 bits", body, _targets(seeds, medians))
