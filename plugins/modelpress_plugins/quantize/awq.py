@@ -3,8 +3,8 @@
 Lin, Tang, Tang, Yang, Chen, Wang, Xiao, Dang, Gan, Han, "AWQ: Activation-aware Weight Quantization for LLM
 Compression and Acceleration" (MLSys 2024, arXiv 2306.00978). The scaling of the inputs is folded into what
 makes them: the norm before, or the rows of the projection before. Then the range of every block is clipped
-where that lessens the error of the output; beyond the paper, the codes themselves then go down the same
-error (`descent.py`).
+where that lessens the error of the output. The paper rounds to nearest on these grids; here errors are
+carried over as in GPTQ, and the codes then go down the error that is left (`descent.py`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from modelpress_plugins.quantize.clip import AutoClip
+from modelpress_plugins.quantize.descent import descend
+from modelpress_plugins.quantize.gptq import Gptq, round_in_turn
 from modelpress_plugins.quantize.grid import Codes, Grid, as_blocks, minmax, on_grid
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import LayerView, LinearPart
-
-SWEEPS = 4
-"""Of coordinate descent on the codes, after clipping."""
 
 STEPS = 20
 """Exponents tried between 0 (no scaling) and 1."""
@@ -34,7 +33,7 @@ class Awq:
 
     prepares: ClassVar[bool] = True
 
-    clip: AutoClip = field(default_factory=lambda: AutoClip(sweeps=SWEEPS))
+    clip: AutoClip = field(default_factory=AutoClip)
     norm_offset: float = 0.0
 
     def prepare(self, layer: LayerView) -> dict[str, Tensor]:
@@ -61,7 +60,15 @@ class Awq:
 
     def quantize(self, weight: Tensor, grid: Grid, inputs: InputStatistics) -> Codes:
         """weight: float32 (out, in)."""
-        return self.clip.quantize(weight, grid, inputs)
+        size = grid.group_size
+        turns = inputs.remembered(("turns", size), lambda: Gptq().turns(inputs.gram, size))
+        scales, zeros = self.clip.grids(weight, grid, inputs)
+
+        def clipped(_: Tensor, places: slice) -> tuple[Tensor, Tensor]:
+            group = int(turns.order[places.start]) // size
+            return scales[:, group], zeros[:, group]
+
+        return descend(weight, round_in_turn(weight, turns, grid, clipped), inputs.gram)
 
     def _fold_into_norm(self, norm: nn.Module, scale: Tensor) -> None:
         weight: Tensor = norm.weight  # type: ignore[assignment]

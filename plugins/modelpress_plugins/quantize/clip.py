@@ -13,7 +13,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from modelpress_plugins.quantize.descent import descend, window_of
 from modelpress_plugins.quantize.grid import Codes, Grid, affine_between, as_blocks, codes_of, encode, minmax
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import LayerView
@@ -30,8 +29,6 @@ class AutoClip:
 
     n_grid: int = 20
     max_shrink: float = 0.5
-    sweeps: int = 0
-    """Of coordinate descent on the codes afterwards."""
 
     def prepare(self, layer: LayerView) -> dict[str, Tensor]:
         """Nothing to do."""
@@ -39,26 +36,20 @@ class AutoClip:
 
     def quantize(self, weight: Tensor, grid: Grid, inputs: InputStatistics) -> Codes:
         """weight: float32 (out, in)."""
-        blocks_gram = inputs.remembered(
+        return encode(weight, *self.grids(weight, grid, inputs), grid)
+
+    def grids(self, weight: Tensor, grid: Grid, inputs: InputStatistics) -> tuple[Tensor, Tensor]:
+        """(scales, zeros), float32 (out, groups), of a weight (out, in)."""
+        gram = inputs.remembered(
             ("blocks", grid.group_size), lambda: gram_blocks(inputs.gram, grid.group_size)
         )
-        window = window_of(weight.shape[1], grid.group_size)
-        window_gram = inputs.remembered(("blocks", window), lambda: gram_blocks(inputs.gram, window))
         shares = [1 - step / self.n_grid for step in range(int(self.max_shrink * self.n_grid) + 1)]
-        found = []
-        for start, stop in row_blocks(0, weight.shape[0], weight.shape[1], ROWS_ELEMENTS):
-            rows = weight[start:stop].contiguous()
-            clipped = clipped_grid(as_blocks(rows, grid.group_size), blocks_gram, grid, shares)
-            codes = encode(rows, *clipped, grid)
-            found.append(descend(rows, codes, window_gram, self.sweeps) if self.sweeps else codes)
-        return _joined(found)
-
-
-def _joined(found: list[Codes]) -> Codes:
-    """One weight from the codes of its rows."""
-    zeros = None if found[0].zeros is None else torch.cat([c.zeros for c in found if c.zeros is not None])
-    values, scales = torch.cat([c.values for c in found]), torch.cat([c.scales for c in found])
-    return Codes(values, scales, zeros, found[0].grid)
+        blocks = as_blocks(weight.contiguous(), grid.group_size)
+        found = [
+            clipped_grid(blocks[start:stop], gram, grid, shares)
+            for start, stop in row_blocks(0, weight.shape[0], weight.shape[1], ROWS_ELEMENTS)
+        ]
+        return torch.cat([scales for scales, _ in found]), torch.cat([zeros for _, zeros in found])
 
 
 def gram_blocks(gram: Tensor, group_size: int) -> Tensor:

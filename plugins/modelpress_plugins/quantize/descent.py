@@ -1,78 +1,96 @@
-"""Coordinate descent on codes: each moves to where the output errs least, its neighbours held. What Awq ends
-with; unlike clipping it sees that inputs are correlated, within windows of columns."""
+"""Coordinate descent on codes: each moves to where the output errs least, all others held; in the end the
+scales are fitted to the codes. What Awq ends with.
+
+As in GPTQ, updates beyond the current block of columns are made once per block.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from modelpress_plugins.quantize.grid import Codes, Grid, as_blocks, reciprocal
+from modelpress_plugins.quantize.grid import Codes, Grid, reciprocal
+from modelpress_plugins.quantize.weights import row_blocks
 
-WINDOW = 256
-"""Columns that are looked at together, at least a group."""
+BLOCK = 128
+"""Columns between two updates of all others."""
 
+SWEEPS = 2
 
-def window_of(columns: int, group_size: int) -> int:
-    """Whole groups, and a whole number of windows in a row."""
-    window = max(group_size, WINDOW)
-    while columns % window and window > group_size:
-        window //= 2
-    return window
+ROWS_ELEMENTS = 2**22
+"""Elements of a weight that are worked on at once: rows do not depend on each other."""
 
 
-def descend(weight: Tensor, start: Codes, gram: Tensor, sweeps: int) -> Codes:
-    """Better codes and scales for a weight (out, in); zero points stay. gram: (windows, window, window), of
-    the inputs of each window."""
-    grid, window = start.grid, gram.shape[-1]
-    damped = gram.clone()
-    diagonal = damped.diagonal(dim1=1, dim2=2)
-    diagonal.add_(0.01 * diagonal.mean(1, keepdim=True) + 1e-12)
-    blocks = _windows(weight, window)
-    levels = _windows(start.values.float() - _columns(_zeros(start), grid.group_size), window)
-    offset = _windows(_columns(_zeros(start), grid.group_size).expand_as(weight), window)
-    scales = start.scales
-    for _ in range(sweeps):
-        steps = _windows(_columns(scales, grid.group_size), window)
-        pull = torch.bmm(blocks - levels * steps, damped)  # minus half the gradient by each weight
-        inverse = reciprocal(steps)
-        for at in range(window):
-            old = levels[..., at] + offset[..., at]
-            wanted = old + torch.floor(pull[..., at] / diagonal[:, at : at + 1] * inverse[..., at] + 0.5)
-            moved = wanted.clamp_(0, grid.top) - old
-            levels[..., at] += moved
-            pull.addcmul_((moved * steps[..., at]).unsqueeze(-1), damped[:, at].unsqueeze(1), value=-1)
-        scales = _refitted(blocks, levels, steps, damped, grid)
-    values = (levels + offset).transpose(0, 1).to(torch.uint8).reshape(weight.shape)
+def descend(weight: Tensor, start: Codes, gram: Tensor) -> Codes:
+    """Better codes and scales for a weight (out, in); zero points stay. gram: (in, in), of its inputs."""
+    grid = start.grid
+    values, scales = torch.empty_like(start.values), torch.empty_like(start.scales)
+    zeros = torch.full_like(scales, grid.middle) if start.zeros is None else start.zeros.float()
+    for first, last in row_blocks(0, weight.shape[0], weight.shape[1], ROWS_ELEMENTS):
+        rows = slice(first, last)
+        rows_of = _Rows(weight[rows], start.values[rows], start.scales[rows], zeros[rows], gram, grid)
+        for _ in range(SWEEPS):
+            rows_of.sweep()
+        rows_of.fit_scales()
+        values[rows], scales[rows] = rows_of.values(), rows_of.scales.T
     return Codes(values, scales, start.zeros, grid)
 
 
-def _refitted(blocks: Tensor, levels: Tensor, steps: Tensor, gram: Tensor, grid: Grid) -> Tensor:
-    """Scales (out, groups): each group's is fitted in turn, the other groups of its window held."""
-    steps = steps.clone()
-    size = grid.group_size
-    for first in range(0, blocks.shape[-1], size):
-        group = slice(first, first + size)
-        pull = torch.bmm(blocks - levels * steps, gram[:, :, group])
-        own = levels[..., group]
-        power = (torch.bmm(own, gram[:, group, group]) * own).sum(-1)
-        change = (pull * own).sum(-1) / power.clamp_min(1e-38)
-        change = torch.where(power > 0, change, torch.zeros_like(power))
-        steps[..., group] += change.unsqueeze(-1)
-    rows = steps.transpose(0, 1).reshape(blocks.shape[1], -1)
-    return rows[:, ::size].contiguous()
+class _Rows:
+    """Some rows of a weight. Everything is transposed, so that a column lies in one piece.
 
+    levels: (in, out), codes less their zero points
+    scales: (groups, out)
+    pull:   (in, out), minus half the gradient of the error by each weight; kept up to date
+    """
 
-def _windows(weight: Tensor, window: int) -> Tensor:
-    """(out, in) -> (windows, out, window), a copy."""
-    return as_blocks(weight.contiguous(), window).transpose(0, 1).contiguous()
+    def __init__(
+        self, weight: Tensor, values: Tensor, scales: Tensor, zeros: Tensor, gram: Tensor, grid: Grid
+    ) -> None:
+        self._gram, self._grid = gram, grid
+        self._zeros = zeros.T.contiguous()
+        self.scales = scales.T.contiguous()
+        self._levels = values.T.float().sub_(self._by_column(self._zeros))
+        self._pull = gram @ (weight.T - self._levels * self._by_column(self.scales))
 
+    def sweep(self) -> None:
+        """Every code once, from the first column to the last."""
+        gram, pull, count = self._gram, self._pull, len(self._levels)
+        for start in range(0, count, BLOCK):
+            stop = min(start + BLOCK, count)
+            changes = torch.empty_like(pull[start:stop])
+            near = pull[start:stop].clone()
+            for at in range(start, stop):
+                changes[at - start] = self._move(at, near[at - start])
+                near.addr_(gram[start:stop, at], changes[at - start], alpha=-1)
+            pull.addmm_(gram[:, start:stop], changes, alpha=-1)
 
-def _columns(per_group: Tensor, group_size: int) -> Tensor:
-    """(out, groups) -> (out, in)."""
-    return per_group.repeat_interleave(group_size, 1)
+    def _move(self, at: int, pull: Tensor) -> Tensor:
+        """Move one column's codes; by how much its weights changed, (out,)."""
+        group = at // self._grid.group_size
+        scale, zero, level = self.scales[group], self._zeros[group], self._levels[at]
+        wanted = pull * (reciprocal(scale) / self._gram[at, at].clamp_min(1e-38))
+        wanted.add_(level + zero + 0.5).floor_().clamp_(0, self._grid.top).sub_(zero)
+        change = (wanted - level).mul_(scale)
+        level.copy_(wanted)
+        return change
 
+    def fit_scales(self) -> None:
+        """Each group's by least squares, in turn; `pull` is used up."""
+        gram, pull, size = self._gram, self._pull, self._grid.group_size
+        for group in range(len(self.scales)):
+            own = slice(group * size, (group + 1) * size)
+            levels = self._levels[own]
+            power = ((gram[own, own] @ levels) * levels).sum(0)
+            change = (pull[own] * levels).sum(0) / power.clamp_min(1e-38)
+            change = torch.where(power > 0, change, torch.zeros_like(change))
+            self.scales[group] += change
+            pull[own.stop :].addmm_(gram[own.stop :, own], levels * change, alpha=-1)
 
-def _zeros(codes: Codes) -> Tensor:
-    if codes.zeros is None:
-        return torch.full_like(codes.scales, float(codes.grid.middle))
-    return codes.zeros.float()
+    def values(self) -> Tensor:
+        """The codes, uint8 (out, in)."""
+        return (self._levels + self._by_column(self._zeros)).T.to(torch.uint8)
+
+    def _by_column(self, per_group: Tensor) -> Tensor:
+        """(groups, out) -> (in, out)."""
+        return per_group.repeat_interleave(self._grid.group_size, 0)

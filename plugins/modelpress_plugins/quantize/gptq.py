@@ -11,6 +11,7 @@ Inference", arXiv 2505.14638) permutes whole groups, and columns within each gro
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -42,23 +43,30 @@ class Gptq:
 
     def quantize(self, weight: Tensor, grid: Grid, inputs: InputStatistics) -> Codes:
         """weight: float32 (out, in)."""
-        order, factor = inputs.remembered(
-            (grid.group_size, self), lambda: self._prepare(inputs.gram, grid.group_size)
-        )
-        transposed = weight.T[order].contiguous()  # (in, out), columns of the weight in order
-        values, scales, zeros = _sweep(transposed, factor, grid)
-        back = torch.argsort(order)
-        group_back = torch.argsort(order[:: grid.group_size] // grid.group_size)
-        codes = values[back].T.contiguous()
-        scales = scales[group_back].T.contiguous()
-        kept = None if grid.symmetric else zeros[group_back].T.contiguous().to(torch.uint8)
-        return Codes(codes, scales, kept, grid)
+        turns = inputs.remembered((grid.group_size, self), lambda: self.turns(inputs.gram, grid.group_size))
+        importance = turns.factor.diagonal().pow(-2)  # what an error in each costs once all later ones adapt
 
-    def _prepare(self, gram: Tensor, group_size: int) -> tuple[Tensor, Tensor]:
-        """(order of the columns, upper Cholesky factor of the inverse Gram matrix in that order)."""
+        def best(columns: Tensor, at: slice) -> tuple[Tensor, Tensor]:
+            blocks = columns.T.unsqueeze(1).contiguous()  # (out, 1, group_size)
+            scales, zeros = best_grid(blocks, importance[at], grid)
+            return scales[:, 0], zeros[:, 0]
+
+        return round_in_turn(weight, turns, grid, best)
+
+    def turns(self, gram: Tensor, group_size: int) -> Turns:
+        """gram: float32 (in, in)."""
         diagonal = gram.diagonal()
         order = group_aware_order(diagonal, group_size) if self.group_aware else torch.arange(len(gram))
-        return order, inverse_factor(gram[order][:, order], self.damp_percent)
+        return Turns(order, inverse_factor(gram[order][:, order], self.damp_percent))
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """order: (in,), in which columns are rounded, groups kept whole. factor: (in, in), the upper Cholesky
+    factor of the inverse of the damped Gram matrix in that order."""
+
+    order: Tensor
+    factor: Tensor
 
 
 def group_aware_order(diagonal: Tensor, group_size: int) -> Tensor:
@@ -94,29 +102,36 @@ def inverse_factor(gram: Tensor, damp_percent: float) -> Tensor:
     )
 
 
-def _sweep(weight: Tensor, factor: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
-    """Quantize weight (in, out), which is used up. (codes uint8 (in, out), scales, zeros (groups, out))."""
-    columns, rows = weight.shape
-    size = max(BLOCK, grid.group_size)
-    values = torch.empty(columns, rows, dtype=torch.uint8, device=weight.device)
-    scales = torch.empty(columns // grid.group_size, rows, device=weight.device)
+def round_in_turn(
+    weight: Tensor, turns: Turns, grid: Grid, pick: Callable[[Tensor, slice], tuple[Tensor, Tensor]]
+) -> Codes:
+    """Codes of a weight (out, in): column by column, the error of each carried over to those that follow.
+
+    pick: (scales, zeros), each (out,), of a group when its turn comes; it is given the group's columns as
+    they are by then, (group_size, out), and their places in the order.
+    """
+    order, factor, group_size = turns.order, turns.factor, grid.group_size
+    columns = weight.T[order].contiguous()  # (in, out)
+    count, rows = columns.shape
+    size = max(BLOCK, group_size)
+    values = torch.empty(count, rows, dtype=torch.uint8, device=weight.device)
+    scales = torch.empty(count // group_size, rows, device=weight.device)
     zeros = torch.empty_like(scales)
-    importance = factor.diagonal().pow(-2)  # what an error in each column costs once all later ones adapt
-    for start in range(0, columns, size):
-        stop = min(start + size, columns)
+    for start in range(0, count, size):
+        stop = min(start + size, count)
         errors = torch.empty(stop - start, rows, device=weight.device)
         for at in range(start, stop):
-            if at % grid.group_size == 0:
-                group, end = at // grid.group_size, at + grid.group_size
-                blocks = weight[at:end].T.unsqueeze(1).contiguous()  # (out, 1, group_size)
-                found = best_grid(blocks, importance[at:end], grid)
-                scales[group], zeros[group] = found[0][:, 0], found[1][:, 0]
+            if at % group_size == 0:
+                group, places = at // group_size, slice(at, at + group_size)
+                scales[group], zeros[group] = pick(columns[places], places)
                 inverse, shift = reciprocal(scales[group]), zeros[group] + 0.5
-            codes = torch.floor_(weight[at] * inverse + shift).clamp_(0, grid.top)
+            codes = torch.floor_(columns[at] * inverse + shift).clamp_(0, grid.top)
             values[at] = codes
             rounded = codes.sub_(zeros[group]).mul_(scales[group])
-            error = (weight[at] - rounded).div_(factor[at, at])
+            error = (columns[at] - rounded).div_(factor[at, at])
             errors[at - start] = error
-            weight[at + 1 : stop].addr_(factor[at, at + 1 : stop], error, alpha=-1)
-        weight[stop:].addmm_(factor[start:stop, stop:].T, errors, alpha=-1)
-    return values, scales, zeros
+            columns[at + 1 : stop].addr_(factor[at, at + 1 : stop], error, alpha=-1)
+        columns[stop:].addmm_(factor[start:stop, stop:].T, errors, alpha=-1)
+    back, group_back = torch.argsort(order), torch.argsort(order[::group_size] // group_size)
+    kept = None if grid.symmetric else zeros[group_back].T.contiguous().to(torch.uint8)
+    return Codes(values[back].T.contiguous(), scales[group_back].T.contiguous(), kept, grid)
