@@ -30,6 +30,7 @@ from modelpress.checkpoint import (
 from modelpress.errors import PassError, UserError
 
 DEFAULT_SHARD_SIZE = "5GB"
+DEFAULT_METADATA: Mapping[str, str] = MappingProxyType({"format": "pt"})
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -57,7 +58,7 @@ class CheckpointWriter:
         folder: Path | str,
         tensors: Iterable[tuple[str, str, Sequence[int]]],
         max_shard_size: int | str = DEFAULT_SHARD_SIZE,
-        metadata: Mapping[str, str] = MappingProxyType({"format": "pt"}),
+        metadata: Mapping[str, str] = DEFAULT_METADATA,
         stem: str = "model",
     ) -> None:
         self._folder = Path(folder)
@@ -72,6 +73,14 @@ class CheckpointWriter:
         self.nbytes = sum(shard.size for shard in self._shards)
         """Bytes of all files together, the index left out."""
         self._check_room()
+
+    @staticmethod
+    def size_of(
+        tensors: Iterable[tuple[str, str, Sequence[int]]], max_shard_size: int | str = DEFAULT_SHARD_SIZE
+    ) -> int:
+        """Bytes that a writer's files would have, their headers counted, the index left out."""
+        shards = _plan_shards(list(tensors), parse_size(max_shard_size), "model", dict(DEFAULT_METADATA))
+        return sum(shard.size for shard in shards)
 
     def write(self, name: str, buffer: Any) -> None:
         """Add bytes to a tensor. buffer: anything with the buffer protocol, contiguous.

@@ -132,7 +132,7 @@ class SelectiveMixedPrecisionConfig(CalibratedConfig):
         default=None, description="Their group_size; the best for the budget when left out."
     )
     max_size: str | int | None = Field(
-        default=None, description='Size of the whole quantized model, in bytes or like "250MB".'
+        default=None, description='Size of the weights files, in bytes or like "250MB": no more is written.'
     )
     bits_per_weight: float | None = Field(
         default=None, gt=0, description="Mean bits of a quantized weight, scales and zero points counted."

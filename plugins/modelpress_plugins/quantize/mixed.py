@@ -9,8 +9,9 @@ the model itself. Gradients come from a backward pass that holds one layer at a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,7 +25,8 @@ from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import EVERY_KIND, LayerView, LinearPart
 from modelpress_plugins.quantize.layerwise import Calibration
 from modelpress_plugins.quantize.rtn import round_to_nearest
-from modelpress_plugins.quantize.targets import Targets
+from modelpress_plugins.quantize.stream import kept_tensors, written_size
+from modelpress_plugins.quantize.targets import Choice, Targets, find_targets
 from modelpress_plugins.quantize.weights import read_weight_rows, row_blocks
 
 TOKENS = 8192
@@ -58,27 +60,44 @@ class Offer:
 
 def choose_grids(
     checkpoint: Checkpoint,
+    config: Mapping[str, Any],
     decoder: LayeredDecoder,
-    targets: Targets,
+    choice: Choice,
     budget: Budget,
     algorithm: str,
     calibration: Calibration,
-) -> dict[str, dict[str, Any]]:
-    """Overrides for `Choice`: module -> {bits, group_size, symmetric}; those at the lower bits are left out.
+) -> Choice:
+    """The choice with more bits for some modules. config: the float model's `config.json`.
 
     Raises UserError when even the lower bits everywhere do not fit the budget.
     """
+    targets = find_targets(checkpoint, config, choice)
     if algorithm in ("fisher", "kld_gradient"):
         offers = fisher_offers(checkpoint, decoder, targets, budget, calibration)
     else:
         offers = _weight_offers(checkpoint, targets, budget, algorithm)
     weights = {p.module: (p.stop - p.start) * t.columns for t in targets.all for p in t.parts}
-    chosen = spend(offers, weights, budget, _float_bytes(checkpoint, targets))
-    return {
-        module: {"bits": o.grid.bits, "group_size": o.grid.group_size, "symmetric": o.grid.symmetric}
-        for module, o in chosen.items()
-        if o is not offers[module][0]
+    float_bytes = sum(checkpoint.info(name).nbytes for name in kept_tensors(checkpoint, targets))
+    limit = budget.max_size
+    while True:
+        chosen = spend(offers, weights, budget, float_bytes)
+        mixed = _with_more_bits(choice, {m: o.grid for m, o in chosen.items() if o is not offers[m][0]})
+        if limit is None:
+            return mixed
+        size = written_size(checkpoint, find_targets(checkpoint, config, mixed))
+        if size <= limit:
+            return mixed
+        headers = size - float_bytes - sum(offer.nbytes for offer in chosen.values())
+        budget = replace(budget, max_size=limit - math.ceil(headers))
+
+
+def _with_more_bits(choice: Choice, grids: Mapping[str, Grid]) -> Choice:
+    more = {
+        module: {"bits": grid.bits, "group_size": grid.group_size, "symmetric": grid.symmetric}
+        for module, grid in grids.items()
     }
+    others = {pattern: given for pattern, given in choice.overrides.items() if pattern not in more}
+    return replace(choice, overrides={**more, **others})  # the first that names a module counts
 
 
 def fisher_offers(
@@ -148,7 +167,7 @@ def spend(
     room = _allowed(budget, low, sum(weights.values()), float_bytes) - low
     if room < 0:
         raise UserError(
-            f"The budget is {-int(room):,} bytes too small even with every module at the lower bits.",
+            f"The budget is {math.ceil(-room):,} bytes too small even with every module at the lower bits.",
             "Raise max_size or bits_per_weight, or lower bits.",
         )
     low_weights = budget.ratio * sum(weights.values()) if budget.ratio is not None else 0.0
@@ -183,13 +202,6 @@ def _allowed(budget: Budget, low: float, weights: int, float_bytes: int) -> floa
     if budget.ratio is not None:
         return float("inf")
     return GROWTH * (low + float_bytes) - float_bytes
-
-
-def _float_bytes(checkpoint: Checkpoint, targets: Targets) -> int:
-    """Bytes of what is not quantized."""
-    quantized = {t.tensor for t in targets.all if not (targets.tied and t.layer is None)}
-    left_out = quantized | set(targets.dropped)
-    return sum(checkpoint.info(n).nbytes for n in checkpoint.names() if n not in left_out)
 
 
 def _offers(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ from transformers import AutoTokenizer
 
 from modelpress.api import Artifact, Checkpoint, PassContext, parse_size
 from modelpress_plugins.quantize.activations import batches_of
-from modelpress_plugins.quantize.awq import SWEEPS, Awq
+from modelpress_plugins.quantize.awq import Awq
 from modelpress_plugins.quantize.clip import AutoClip
 from modelpress_plugins.quantize.config import (
     AutoClipConfig,
@@ -35,7 +34,7 @@ def gptq(model: Artifact, config: GptqConfig, ctx: PassContext) -> Artifact:
 
 
 def awq(model: Artifact, config: AwqConfig, ctx: PassContext) -> Artifact:
-    clip = AutoClip(config.n_grid, config.max_shrink, SWEEPS)
+    clip = AutoClip(config.n_grid, config.max_shrink)
     return _quantize(model, config, ctx, Awq(clip, norm_offset(model.path)), "awq")
 
 
@@ -48,7 +47,6 @@ def selective_mixed_precision(
 ) -> Artifact:
     float_config = read_float_config(model.path)
     with Checkpoint(model.path) as checkpoint:
-        targets = find_targets(checkpoint, float_config, choice_of(config))
         budget = Budget(
             config.high_bits,
             config.high_group_size,
@@ -57,16 +55,18 @@ def selective_mixed_precision(
             config.ratio,
         )
         decoder = LayeredDecoder(checkpoint, bool(model.meta.get("trust_remote_code")), _device(ctx))
-        overrides = choose_grids(
-            checkpoint, decoder, targets, budget, config.algorithm, _calibration(model, config, ctx)
+        calibration = _calibration(model, config, ctx)
+        choice = choose_grids(
+            checkpoint, float_config, decoder, choice_of(config), budget, config.algorithm, calibration
         )
+        targets = find_targets(checkpoint, float_config, choice)
     algorithms: Mapping[str, Algorithm] = {
         "gptq": Gptq(),
         "awq": Awq(norm_offset=norm_offset(model.path)),
         "autoclip": AutoClip(),
     }
-    ctx.report("modules_with_more_bits", sum(o["bits"] > config.bits for o in overrides.values()))
-    choice = replace(choice_of(config), overrides=overrides)
+    more = sum(part.grid.bits > config.bits for target in targets.all for part in target.parts)
+    ctx.report("modules_with_more_bits", more)
     name = f"selective_mixed_precision+{config.quantizer}"
     if config.quantizer in ROUNDERS:
         report = stream_model(model.path, ctx.out, choice, ROUNDERS[config.quantizer], name, ctx.progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,10 +125,7 @@ def write_model(
 ) -> Report:
     """Write the whole folder. changed: float tensors that are no longer what they were (norms)."""
     by_name = {target.tensor: target for target in targets.all}
-    kept = [
-        n for n in checkpoint.names()
-        if n not in targets.dropped and (n not in by_name or (by_name[n].layer is None and targets.tied))
-    ]  # fmt: skip
+    kept = set(kept_tensors(checkpoint, targets))
     writer = CheckpointWriter(out, _declare(checkpoint, targets, by_name, kept))
     with writer:
         for done, name in enumerate(checkpoint.names()):
@@ -142,6 +139,19 @@ def write_model(
     return _report(targets, writer.nbytes)
 
 
+def kept_tensors(checkpoint: Checkpoint, targets: Targets) -> list[str]:
+    """The tensors that stay as they are; a tied embedding does, and is quantized as the output layer too."""
+    gone = {t.tensor for t in targets.all if not (targets.tied and t.layer is None)} | set(targets.dropped)
+    return [name for name in checkpoint.names() if name not in gone]
+
+
+def written_size(checkpoint: Checkpoint, targets: Targets) -> int:
+    """Bytes of the weights files that `write_model` would write."""
+    by_name = {target.tensor: target for target in targets.all}
+    kept = set(kept_tensors(checkpoint, targets))
+    return CheckpointWriter.size_of(_declare(checkpoint, targets, by_name, kept))
+
+
 def copy_side_files(source: Path, out: Path) -> None:
     """Copy what lies beside the weights: tokenizer, generation settings, templates, code."""
     for path in sorted(source.iterdir()):
@@ -150,16 +160,15 @@ def copy_side_files(source: Path, out: Path) -> None:
 
 
 def _declare(
-    checkpoint: Checkpoint, targets: Targets, by_name: Mapping[str, Target], kept: list[str]
+    checkpoint: Checkpoint, targets: Targets, by_name: Mapping[str, Target], kept: Collection[str]
 ) -> list[tuple[str, str, tuple[int, ...]]]:
     declared: list[tuple[str, str, tuple[int, ...]]] = []
-    is_kept = set(kept)
     for name in checkpoint.names():
         info = checkpoint.info(name)
         if name in targets.biases:
             for part in targets.biases[name]:
                 declared.append((f"{part.module}.bias", info.dtype, (part.stop - part.start,)))
-        elif name in is_kept:
+        elif name in kept:
             declared.append((name, info.dtype, info.shape))
         if target := by_name.get(name):
             for part in target.parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -148,14 +149,27 @@ def test_mixed_precision_spends_its_budget_and_not_more(quantizer: str, model: P
     config = options(SelectiveMixedPrecisionConfig, max_size=limit, quantizer=quantizer)
     result = run(selective_mixed_precision, config, model, tmp_path / "mixed")
     size = (result.path / "model.safetensors").stat().st_size
-    assert report.nbytes < size <= limit + 4096  # the file's header
+    assert report.nbytes < size <= limit
     assert output_error(model, result.path) < output_error(model, tmp_path / "rtn")
 
 
-def test_a_budget_below_the_lower_bits_is_refused(model: Path, tmp_path: Path) -> None:
-    config = options(SelectiveMixedPrecisionConfig, max_size=1000)
-    with pytest.raises(UserError, match="too small"):
-        run(selective_mixed_precision, config, model, tmp_path / "job")
+def test_a_budget_below_the_lower_bits_is_refused_to_the_byte(model: Path, tmp_path: Path) -> None:
+    report = quantize_checkpoint(model, tmp_path / "rtn", block_size=16)
+    config = options(SelectiveMixedPrecisionConfig, max_size=report.nbytes, quantizer="rtn")
+    result = run(selective_mixed_precision, config, model, tmp_path / "just")
+    assert (result.path / "model.safetensors").stat().st_size == report.nbytes
+    config = options(SelectiveMixedPrecisionConfig, max_size=report.nbytes - 10, quantizer="rtn")
+    with pytest.raises(UserError, match="10 bytes too small"):
+        run(selective_mixed_precision, config, model, tmp_path / "short")
+
+
+def test_mixed_precision_keeps_the_users_own_overrides(model: Path, tmp_path: Path) -> None:
+    module = "model.layers.0.self_attn.o_proj"
+    overrides = {module: {"group_size": 32}}
+    config = options(SelectiveMixedPrecisionConfig, ratio=1.0, quantizer="rtn", overrides=overrides)
+    result = run(selective_mixed_precision, config, model, tmp_path / "mixed")
+    written = json.loads((result.path / "config.json").read_text())["quantization_config"]["overrides"]
+    assert written[module]["group_size"] == 32
 
 
 def test_gptq_does_no_worse_than_rounding_on_its_own_inputs() -> None:
