@@ -57,7 +57,9 @@ def _print(plan: Plan, file: Path) -> None:
     needs = [f"{size(plan.disk_needed)} of disk"] if plan.disk_needed else []
     needs += [f"{size(plan.memory_needed)} of memory"] if plan.memory_needed else []
     about = f"; about {' and '.join(needs)}" if needs else ""
-    click.echo(f"\n{to_do} of {plural(total, 'step')} to do{about}.")
+    wrong = total - len(plan.steps)
+    not_planned = f", {wrong} cannot be planned" if wrong else ""
+    click.echo(f"\n{to_do} of {plural(total, 'step')} to do{not_planned}{about}.")
     tell_notes(plan)
 
 

@@ -328,7 +328,7 @@ class _Planner:
         resolved = resolve_options(options, f"step-{index}", self._place, context.tell)
         libraries = self._check_libraries(choice, context)
         self._check_device(spec, context)
-        if len(self.problems) > before:
+        if len(self.problems) > before or self._system(system) is None:  # the latter is told already
             return None
         here = type(options).parse(resolved.here)
         facts_out = self._facts_out(registered, facts, here, context)

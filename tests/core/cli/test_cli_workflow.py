@@ -84,6 +84,13 @@ def test_a_plan_shows_each_step_and_what_is_to_do(invoke, write, tmp_path: Path)
     assert not plan["problems"]
 
 
+def test_a_step_on_a_system_of_no_known_type_is_not_said_to_be_ready(write) -> None:
+    file = write(systems={"far": {"type": "Moonbase"}}, host="far")
+    result = CliRunner().invoke(root, ["plan", str(file)])
+    assert "0 of 2 steps to do, 2 cannot be planned" in result.stdout
+    assert "no system of type 'Moonbase'" in str(result.exception)
+
+
 def test_older_spellings_are_told_each_with_its_line(invoke, write) -> None:
     write(passes={"lora": {"type": "LoRA", "config": {"lora_r": 8, "train_data_config": "train"}}})
     output = invoke("validate", "w.json").output
