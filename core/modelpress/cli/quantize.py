@@ -267,4 +267,6 @@ def _algorithm_in(args: Sequence[str]) -> str | None:
             return following
         if word.startswith("--algorithm="):
             return word.partition("=")[2]
+        if word.startswith("-a"):  # -ahqq
+            return word[2:]
     return None

@@ -105,6 +105,12 @@ def test_the_command_line_is_a_workflow_of_one_pass(invoke, run, tmp_path: Path,
     assert run["offline"]
 
 
+@pytest.mark.parametrize("words", [("--algorithm", "hqq"), ("--algorithm=hqq",), ("-a", "hqq"), ("-ahqq",)])
+def test_the_algorithm_may_be_written_in_every_way(words: tuple[str, ...], invoke, run) -> None:
+    invoke("quantize", "m", *words, "--bits", "8", "-o", "out")
+    assert run["workflow"]["passes"] == {"hqq": {"type": "Hqq", "bits": 8}}
+
+
 def test_the_id_of_a_model_on_the_hub_stays_an_id(invoke, run, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     invoke("quantize", "org/name", "--algorithm=RTN", "-o", "out", "--trust-remote-code")
