@@ -19,16 +19,22 @@ def best_grid(
     """(scales, zeros), float32 (out, groups), with the least sum of importance * error^2 in each block.
 
     importance: not negative, broadcasts with blocks. Each candidate range gives codes; the scale is then
-    refitted to them by weighted least squares. The plain min-max grid is among the candidates.
+    refitted to them by weighted least squares, which also tells the error that these codes have: no
+    candidate is encoded twice. The plain min-max grid is among the candidates.
     """
     scales, zeros = minmax(blocks, grid)
     best = weighted_error(blocks, scales, zeros, importance, grid.bits)
+    weighted = blocks * importance
+    total = (weighted * blocks).sum(-1)
     for start, zero in candidates(blocks, scales, zeros, grid, shares):
         codes = codes_of(blocks, start, zero, grid.bits)
         if not grid.symmetric:
             zero = _refitted_zeros(blocks, codes, importance, start, grid)
-        fitted = fit_scales(blocks, codes.sub_(zero.unsqueeze(-1)), importance, start)
-        error = weighted_error(blocks, fitted, zero, importance, grid.bits)
+        levels = codes.sub_(zero.unsqueeze(-1))
+        pull = (levels * weighted).sum(-1)
+        power = levels.square_().mul_(importance).sum(-1)
+        fitted = torch.where(power > 0, pull / power.clamp_min(1e-38), start)
+        error = total - pull * fitted
         better = error < best
         scales, zeros = torch.where(better, fitted, scales), torch.where(better, zero, zeros)
         best = torch.where(better, error, best)
