@@ -57,7 +57,7 @@ class Gptq:
         """gram: float32 (in, in)."""
         diagonal = gram.diagonal()
         order = group_aware_order(diagonal, group_size) if self.group_aware else torch.arange(len(gram))
-        return Turns(order, inverse_factor(gram[order][:, order], self.damp_percent))
+        return Turns(order, inverse_factor(gram, order, self.damp_percent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +79,24 @@ def group_aware_order(diagonal: Tensor, group_size: int) -> Tensor:
     return order
 
 
-def inverse_factor(gram: Tensor, damp_percent: float) -> Tensor:
-    """Upper Cholesky factor of the inverse of the damped gram (in, in), which is used up.
+def inverse_factor(gram: Tensor, order: Tensor, damp_percent: float) -> Tensor:
+    """Upper Cholesky factor of the inverse of the damped gram (in, in), its columns in that order.
 
     Damping grows tenfold until the matrix is positive definite. Raises PassError when it never is.
     """
-    diagonal = gram.diagonal().clone()
+    mean = gram.diagonal().mean()
     damp = max(damp_percent, 1e-6)
+    failed = torch.empty((), dtype=torch.int32, device=gram.device)
     while damp <= 10:
-        gram.diagonal().copy_(diagonal + damp * diagonal.mean() + 1e-12)
-        factor, failed = torch.linalg.cholesky_ex(gram)
+        # In one matrix, with columns in one piece as LAPACK wants them: it is the largest thing in memory.
+        factor = gram[order.unsqueeze(1), order].T
+        factor.diagonal().add_(damp * mean + 1e-12)
+        torch.linalg.cholesky_ex(factor, out=(factor, failed))
         if not failed:
-            factor = torch.cholesky_inverse(factor)
-            factor, failed = torch.linalg.cholesky_ex(factor, upper=True)
+            torch.cholesky_inverse(factor, out=factor)
+            torch.linalg.cholesky_ex(factor, upper=True, out=(factor, failed))
             if not failed and bool(torch.isfinite(factor.diagonal()).all()):
-                upper: Tensor = factor
-                return upper
+                return factor
         damp *= 10
     raise PassError(
         "The inputs of a module give no usable Gram matrix, even heavily damped.",
@@ -111,26 +113,29 @@ def round_in_turn(
     they are by then, (group_size, out), and their places in the order.
     """
     order, factor, group_size = turns.order, turns.factor, grid.group_size
+    diagonal = factor.diagonal().tolist()
     columns = weight.T[order].contiguous()  # (in, out)
     count, rows = columns.shape
     size = max(BLOCK, group_size)
     values = torch.empty(count, rows, dtype=torch.uint8, device=weight.device)
     scales = torch.empty(count // group_size, rows, device=weight.device)
     zeros = torch.empty_like(scales)
+    level = torch.empty(rows, device=weight.device)
     for start in range(0, count, size):
         stop = min(start + size, count)
-        errors = torch.empty(stop - start, rows, device=weight.device)
+        codes, errors = torch.empty(2, stop - start, rows, device=weight.device)
         for at in range(start, stop):
             if at % group_size == 0:
-                group, places = at // group_size, slice(at, at + group_size)
-                scales[group], zeros[group] = pick(columns[places], places)
-                inverse, shift = reciprocal(scales[group]), zeros[group] + 0.5
-            codes = torch.floor_(columns[at] * inverse + shift).clamp_(0, grid.top)
-            values[at] = codes
-            rounded = codes.sub_(zeros[group]).mul_(scales[group])
-            error = (columns[at] - rounded).div_(factor[at, at])
-            errors[at - start] = error
+                places = slice(at, at + group_size)
+                scale, zero = pick(columns[places], places)
+                scales[at // group_size], zeros[at // group_size] = scale, zero
+                inverse, shift = reciprocal(scale), zero + 0.5
+            code, error = codes[at - start], errors[at - start]
+            torch.addcmul(shift, columns[at], inverse, out=code).floor_().clamp_(0, grid.top)
+            torch.sub(code, zero, out=level)
+            torch.addcmul(columns[at], level, scale, value=-1, out=error).div_(diagonal[at])
             columns[at + 1 : stop].addr_(factor[at, at + 1 : stop], error, alpha=-1)
+        values[start:stop] = codes
         columns[stop:].addmm_(factor[start:stop, stop:].T, errors, alpha=-1)
     back, group_back = torch.argsort(order), torch.argsort(order[::group_size] // group_size)
     kept = None if grid.symmetric else zeros[group_back].T.contiguous().to(torch.uint8)

@@ -193,7 +193,7 @@ def test_group_aware_order_keeps_groups_whole() -> None:
 
 
 def test_damping_grows_until_a_singular_matrix_can_be_factored() -> None:
-    factor = inverse_factor(torch.ones(8, 8), 1e-6)
+    factor = inverse_factor(torch.ones(8, 8), torch.arange(8), 1e-6)
     assert bool(torch.isfinite(factor).all())
 
 
