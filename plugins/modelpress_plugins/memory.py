@@ -1,4 +1,4 @@
-"""Memory between the stages of a build."""
+"""Memory between the stages of one pass."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ _PAGEOUT = 21
 """MADV_PAGEOUT of Linux 5.4: the pages go out of memory; what was changed in them is kept."""
 
 
-def give_back_memory() -> None:
+def give_back_memory(*, collect: bool = True) -> None:
     """Return to the system what was freed, so that one stage does not add to the peak of the next.
 
     glibc keeps the freed memory of threads for itself otherwise; other C libraries are left alone.
+    collect: look for cycles of objects first, which takes a tenth of a second.
     """
-    gc.collect()
+    if collect:
+        gc.collect()
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 

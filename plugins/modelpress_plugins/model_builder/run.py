@@ -12,12 +12,12 @@ from typing import Any
 import onnxruntime_genai as og  # type: ignore[import-untyped]
 
 from modelpress.api import Artifact, Checkpoint, MissingDependencyError, PassContext, PassError, UserError
+from modelpress_plugins.memory import give_back_memory
 from modelpress_plugins.model_builder.architectures import PROVIDERS
 from modelpress_plugins.model_builder.check import CONFIG
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.drive import build_folder
 from modelpress_plugins.model_builder.graph import shape_shared_scales, shares_embedding
-from modelpress_plugins.model_builder.memory import give_back_memory
 from modelpress_plugins.model_builder.plan import needs_rope_type, quant_method, streaming_obstacle
 from modelpress_plugins.model_builder.reference import NoReferenceError, reference_logits
 from modelpress_plugins.model_builder.verify import Logits, Trial, try_out, twin_reference, verify

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from modelpress.api import Checkpoint, CheckpointWriter
+from modelpress_plugins.memory import give_back_memory
 from modelpress_plugins.quantize.activations import Activations
 from modelpress_plugins.quantize.decoder import LayeredDecoder
 from modelpress_plugins.quantize.grid import Codes, Grid
@@ -83,7 +84,8 @@ def quantize_layerwise(
         hidden = first_activations(decoder, calibration)
         for index in range(len(decoder)):
             calibration.progress(index, total, "layers")
-            _do_layer(decoder, index, targets, hidden, algorithm, calibration)
+            is_needed = index + 1 < len(decoder) or targets.lm_head is not None
+            _do_layer(decoder, index, targets, hidden, algorithm, calibration, go_on=is_needed)
         if targets.lm_head is not None:
             calibration.progress(total - 1, total, "layers")
             _quantize_head(checkpoint, decoder, targets.lm_head, hidden, algorithm, calibration)
@@ -109,20 +111,24 @@ def _do_layer(
     hidden: Activations,
     algorithm: Algorithm,
     calibration: Calibration,
+    *,
+    go_on: bool,
 ) -> None:
-    """Quantize a layer, or take it from its file, and let the data through it."""
+    """Quantize a layer, or take it from its file; to go on, let the data through it."""
     view = LayerView(decoder.layer(index), decoder.name(index), targets.of_layer(index))
 
     def forward(batch: Tensor) -> Tensor:
         return decoder.run(view.module, index, batch.to(decoder.device))
 
     file = calibration.finished / f"layer-{index:05d}.safetensors"
-    if file.is_file():
-        _restore(view, file)
-    else:
+    if not file.is_file():
         _quantize_layer(view, forward, hidden, algorithm, calibration, file)
-    for batch in hidden:
-        batch.copy_(forward(batch))
+    elif go_on:
+        _restore(view, file)
+    if go_on:
+        for batch in hidden:
+            batch.copy_(forward(batch))
+        give_back_memory(collect=False)
 
 
 def _quantize_layer(
@@ -137,6 +143,7 @@ def _quantize_layer(
     if algorithm.prepares or not calibration.sequential:
         view.gather(forward, hidden, calibration.tokens, EVERY_KIND)
         changed = algorithm.prepare(view)
+        give_back_memory(collect=False)
     done: dict[str, Codes] = {}
     for at, group in enumerate(GROUPS):
         if calibration.sequential and (at or not algorithm.prepares):
@@ -146,6 +153,7 @@ def _quantize_layer(
             done[part.name] = codes
             part.weight.copy_(codes.dequantize())
         view.forget_inputs(group)
+        give_back_memory(collect=False)
     tensors = {n: t for module, codes in done.items() for n, t in tensors_of(module, codes).items()}
     _save(file, {**tensors, **{n: t.float().cpu() for n, t in changed.items()}})
 
