@@ -163,8 +163,8 @@ def describe(result: Mapping[str, Any], plots: Path) -> Section:
         "example's own learns the answers alone. Of each algorithm's ways (symmetric, asymmetric) the one that came "
         "out best on these same held-out texts is held against the target, which flatters it a little. "
         f"*{BEST_GRIDS}* has for every block the scale and zero point with the least squared error of the weights "
-        "that there are, found by trying them all: what algorithms that see the weights alone (Rtn, KQuant, Hqq) "
-        "can win back at most, but for luck.\n\n"
+        "that there are, found by trying them all. It shows why Hqq misses its target here: on this model there is "
+        "no more to be won by searching grids for it (KQuant counts large weights more, and does a little better).\n\n"
         f"{table(head, rows)}\n\n{plot}"
     )
     return Section("Quality at 4 bits", body, _targets(seeds, medians))
