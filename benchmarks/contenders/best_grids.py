@@ -1,8 +1,8 @@
 """Quantize with the best scale and zero point of every block, found by trying: best_grids.py MODEL OUT
 
 4 bits, blocks of 32, whole zero points, least squared error of the weights. Every zero point is tried at many
-scales, each scale refitted to its codes. No pass does this, it takes minutes where they take a second: it
-is what a search by the weights alone can reach at most.
+scales, each scale refitted to its codes: 896 candidates a block, where the passes try a dozen or two. No search
+for the least error of the weights can find better grids.
 """
 
 import sys

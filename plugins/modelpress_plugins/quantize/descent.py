@@ -17,6 +17,10 @@ BLOCK = 128
 
 SWEEPS = 2
 
+DAMPING = 0.01
+"""Share of the mean of the Gram matrix's diagonal that is added to it, as in GPTQ: an input that was nearly
+dead while calibrating must not get codes that only serve the others."""
+
 ROWS_ELEMENTS = 2**22
 """Elements of a weight that are worked on at once: rows do not depend on each other."""
 
@@ -48,10 +52,12 @@ class _Rows:
         self, weight: Tensor, values: Tensor, scales: Tensor, zeros: Tensor, gram: Tensor, grid: Grid
     ) -> None:
         self._gram, self._grid = gram, grid
+        self._damping = DAMPING * float(gram.diagonal().mean()) + 1e-12
         self._zeros = zeros.T.contiguous()
         self.scales = scales.T.contiguous()
         self._levels = values.T.float().sub_(self._by_column(self._zeros))
-        self._pull = gram @ (weight.T - self._levels * self._by_column(self.scales))
+        error = weight.T - self._levels * self._by_column(self.scales)
+        self._pull = (gram @ error).add_(error, alpha=self._damping)
 
     def sweep(self) -> None:
         """Every code once, from the first column to the last."""
@@ -64,12 +70,13 @@ class _Rows:
                 changes[at - start] = self._move(at, near[at - start])
                 near.addr_(gram[start:stop, at], changes[at - start], alpha=-1)
             pull.addmm_(gram[:, start:stop], changes, alpha=-1)
+            pull[start:stop].sub_(changes, alpha=self._damping)
 
     def _move(self, at: int, pull: Tensor) -> Tensor:
         """Move one column's codes; by how much its weights changed, (out,)."""
         group = at // self._grid.group_size
         scale, zero, level = self.scales[group], self._zeros[group], self._levels[at]
-        wanted = pull * (reciprocal(scale) / self._gram[at, at].clamp_min(1e-38))
+        wanted = pull * (reciprocal(scale) / (self._gram[at, at] + self._damping))
         wanted.add_(level + zero + 0.5).floor_().clamp_(0, self._grid.top).sub_(zero)
         change = (wanted - level).mul_(scale)
         level.copy_(wanted)
@@ -81,7 +88,7 @@ class _Rows:
         for group in range(len(self.scales)):
             own = slice(group * size, (group + 1) * size)
             levels = self._levels[own]
-            power = ((gram[own, own] @ levels) * levels).sum(0)
+            power = ((gram[own, own] @ levels).add_(levels, alpha=self._damping) * levels).sum(0)
             change = (pull[own] * levels).sum(0) / power.clamp_min(1e-38)
             change = torch.where(power > 0, change, torch.zeros_like(change))
             self.scales[group] += change

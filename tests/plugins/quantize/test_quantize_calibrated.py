@@ -14,8 +14,11 @@ from modelpress.api import Artifact, Checkpoint, ModelFacts, Sample, UserError
 from modelpress.testing import RecordingPlan, input_artifact, make_tiny_model, pass_context
 from modelpress_plugins.quantize import layerwise
 from modelpress_plugins.quantize.activations import Activations, batches_of
+from modelpress_plugins.quantize.awq import Awq
+from modelpress_plugins.quantize.clip import AutoClip
 from modelpress_plugins.quantize.config import AwqConfig, GptqConfig, SelectiveMixedPrecisionConfig
 from modelpress_plugins.quantize.decoder import LayeredDecoder
+from modelpress_plugins.quantize.descent import descend
 from modelpress_plugins.quantize.gptq import Gptq, group_aware_order, inverse_factor
 from modelpress_plugins.quantize.grid import Grid
 from modelpress_plugins.quantize.inputs import InputStatistics
@@ -185,6 +188,26 @@ def test_gptq_does_no_worse_than_rounding_on_its_own_inputs() -> None:
         plain = statistics.output_error(round_to_nearest(weight, grid).dequantize() - weight)
         ours = statistics.output_error(Gptq().quantize(weight, grid, statistics).dequantize() - weight)
         assert ours < 0.7 * plain
+
+
+def test_awq_and_descent_lessen_what_clipping_leaves_on_correlated_inputs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(500, 192, generator=generator) @ torch.randn(192, 192, generator=generator)
+    inputs[:, 7] = 0  # a dead input
+    statistics = InputStatistics(192, 500)
+    statistics.add(inputs)
+    statistics.finish()
+    weight = torch.randn(32, 192, generator=generator)
+    weight[3, :64] = 0  # whole blocks of zeros
+    for grid in (Grid(4, 32, True), Grid(4, 16, False), Grid(8, 64, False)):
+        clipped = AutoClip().quantize(weight, grid, statistics)
+        steps = (clipped, descend(weight, clipped, statistics.gram), Awq().quantize(weight, grid, statistics))
+        errors = [statistics.output_error(codes.dequantize() - weight) for codes in steps]
+        assert errors[1] < 0.8 * errors[0]
+        assert errors[2] < 0.8 * errors[0]
+        for codes in steps:
+            assert not codes.dequantize()[3, :64].any()
+            assert int(codes.values.max()) <= grid.top
 
 
 def test_group_aware_order_keeps_groups_whole() -> None:
