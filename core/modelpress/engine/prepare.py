@@ -10,7 +10,8 @@ from pathlib import Path
 from modelpress.config.load import load_workflow
 from modelpress.engine.cache import Cache, default_cache_folder
 from modelpress.engine.export import check_output_dir
-from modelpress.engine.plan import Plan, make_plan
+from modelpress.engine.plan import Plan
+from modelpress.engine.planner import make_plan
 from modelpress.engine.systems import OpenSystems
 from modelpress.registry import Registry
 

@@ -23,7 +23,8 @@ from modelpress.engine.job import (
     ship_code,
     write_job,
 )
-from modelpress.engine.plan import DataPlan, Measurement, Step, open_input
+from modelpress.engine.plan import DataPlan, Measurement, Step
+from modelpress.engine.planner import open_input
 from modelpress.engine.prepare import Prepared
 from modelpress.errors import HostError, MissingDependencyError, UserError, error_from_record
 from modelpress.events import Event, Log, Progress
