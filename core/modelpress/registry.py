@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import pluggy
 
 from modelpress import hookspecs
-from modelpress.config.nearest import did_you_mean
 from modelpress.errors import MissingDependencyError, UserError
 from modelpress.hookspecs import API_VERSION, ENTRY_POINT_GROUP
+from modelpress.nearest import did_you_mean
 from modelpress.provider import Provider
 from modelpress.specs import (
     DataContainerSpec,

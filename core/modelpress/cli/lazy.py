@@ -43,7 +43,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in self._lazy:
             # Only here: nothing but a mistake needs it.
-            from modelpress.config.nearest import did_you_mean  # noqa: PLC0415
+            from modelpress.nearest import did_you_mean  # noqa: PLC0415
 
             hint = did_you_mean(args[0], self._lazy, what="There are")
             raise click.UsageError(f"There is no command {args[0]!r}. {hint}", ctx)

@@ -11,13 +11,13 @@ import click
 
 from modelpress.cli.planning import plan_file
 from modelpress.cli.text import on_terminal
-from modelpress.config.nearest import did_you_mean
 from modelpress.context import DataSource, Sample
 from modelpress.engine.cache import Cache, default_cache_folder
 from modelpress.engine.inputs import Place, resolve_options
 from modelpress.engine.load import load_tokenizer
 from modelpress.engine.plan import Plan
 from modelpress.errors import Problem, UserError, WorkflowError
+from modelpress.nearest import did_you_mean
 from modelpress.registry import Registry
 
 _NO_LOSS = -100

@@ -19,9 +19,9 @@ from modelpress.cli.option_facts import OptionFacts, option_facts, takes
 from modelpress.cli.planning import offline_option
 from modelpress.cli.progress import log_level, verbosity_options
 from modelpress.cli.text import examples, fold, json_option
-from modelpress.config.nearest import did_you_mean
 from modelpress.errors import UserError, WorkflowError
 from modelpress.identity import looks_like_path
+from modelpress.nearest import did_you_mean
 from modelpress.options import DataRole, Options
 from modelpress.registry import Registered, Registry
 from modelpress.specs import PassSpec

@@ -8,9 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from modelpress.config.markers import data_roles
-from modelpress.config.nearest import did_you_mean
 from modelpress.config.olive import device_of
-from modelpress.config.problems import Problems
 from modelpress.config.schema import (
     AcceleratorSection,
     DataSection,
@@ -35,7 +33,9 @@ from modelpress.config.workflow import (
 )
 from modelpress.context import Accelerator
 from modelpress.errors import MissingDependencyError, UserError
+from modelpress.nearest import did_you_mean
 from modelpress.options import Options
+from modelpress.problems import Problems
 from modelpress.registry import Registered, Registry
 from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, Spec, SystemSpec
 

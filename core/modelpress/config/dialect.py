@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from modelpress.config.problems import Problems
 from modelpress.config.translations import Translations
 from modelpress.config.tree import Node
+from modelpress.problems import Problems
 
 
 class Dialect:

@@ -15,9 +15,7 @@ from pydantic import ValidationError
 
 from modelpress.config.choices import Choices
 from modelpress.config.dialect import Dialect, sections
-from modelpress.config.nearest import did_you_mean
 from modelpress.config.olive import translate
-from modelpress.config.problems import Problems
 from modelpress.config.renames import apply_renames
 from modelpress.config.schema import WorkflowFile
 from modelpress.config.source import read_source
@@ -25,6 +23,8 @@ from modelpress.config.translations import Translations
 from modelpress.config.tree import Node
 from modelpress.config.validation import tell_faults
 from modelpress.config.workflow import LOCAL_SYSTEM, LoadedWorkflow, Positions
+from modelpress.nearest import did_you_mean
+from modelpress.problems import Problems
 from modelpress.registry import Registry
 from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, Spec, SystemSpec
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from modelpress.config.dialect import Dialect, copy, sections
 from modelpress.config.olive_model import translate_data_configs, translate_input_model
-from modelpress.config.problems import Problems
 from modelpress.config.translations import Translations
 from modelpress.config.tree import Node, make_node
 from modelpress.config.workflow import LOCAL_SYSTEM
+from modelpress.problems import Problems
 
 _CACHED_BY_CONTENT = (
     "A result is used again only while nothing has changed that it was made of; "

@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from modelpress.config.problems import Problems
 from modelpress.config.tree import Node, Scalar
 from modelpress.errors import Location, Problem, UserError, WorkflowError
+from modelpress.problems import Problems
 
 _MOST_NODES = 50_000  # aliases may multiply a small file without end
 _TAG = "tag:yaml.org,2002:"

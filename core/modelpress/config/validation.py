@@ -11,10 +11,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from modelpress.config.nearest import did_you_mean, nearest
-from modelpress.config.problems import Problems
 from modelpress.config.source import describe
 from modelpress.errors import Location
+from modelpress.nearest import did_you_mean, nearest
+from modelpress.problems import Problems
 
 _SECRET = re.compile(
     r"(^|_)(token|password|passwd|secret|credentials?|key|connection_string|environment_variables)$",

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelpress.config.problems import Problems
 from modelpress.context import Accelerator
 from modelpress.errors import Location
 from modelpress.options import Options
+from modelpress.problems import Problems
 from modelpress.registry import Registered
 from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, SystemSpec
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from modelpress.artifact import MANIFEST, Artifact, damaged_files, read_manifest, write_manifest
-from modelpress.config.problems import Problems
 from modelpress.errors import UserError
+from modelpress.problems import Problems
 
 RECORD = "run.json"
 

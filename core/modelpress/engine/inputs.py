@@ -15,10 +15,10 @@ from typing import Annotated, Any, get_args, get_origin
 import xxhash
 from pydantic import BaseModel, ValidationError
 
-from modelpress.config.nearest import nearest
 from modelpress.engine.job import INPUT_MARK
 from modelpress.errors import ModelpressError
 from modelpress.identity import DigestMemo, content_identity
+from modelpress.nearest import nearest
 from modelpress.options import DataRole, Options, Resource
 from modelpress.registry import Registered, Registry
 from modelpress.specs import ResourceSpec

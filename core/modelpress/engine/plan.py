@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelpress.config.problems import Problems
 from modelpress.config.workflow import DataChoice, LoadedWorkflow, MetricChoice, Translation
 from modelpress.context import Accelerator, DataFacts, ModelFacts
 from modelpress.engine.inputs import ResolvedOptions
 from modelpress.options import Options
+from modelpress.problems import Problems
 from modelpress.registry import Registered
 from modelpress.specs import PassSpec
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from modelpress.config.problems import Problems
 from modelpress.config.workflow import LoadedWorkflow, MetricChoice, PassChoice
 from modelpress.context import Accelerator, DataFacts, ModelFacts, System
 from modelpress.engine.cache import Cache
@@ -25,6 +24,7 @@ from modelpress.errors import HostError, UserError
 from modelpress.identity import content_identity
 from modelpress.memory import available_memory
 from modelpress.options import Options
+from modelpress.problems import Problems
 from modelpress.registry import Registered, Registry
 from modelpress.specs import MetricSpec, PassSpec
 

@@ -9,9 +9,9 @@ import pytest
 
 from modelpress.config.load import load_workflow
 from modelpress.config.migrate import dump_yaml, migrate
-from modelpress.config.problems import Problems
 from modelpress.config.source import read_source
 from modelpress.errors import UserError, WorkflowError
+from modelpress.problems import Problems
 from modelpress.registry import Registry
 
 WORKFLOW = """\

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from modelpress.config.problems import Problems
 from modelpress.config.source import read_source
 from modelpress.errors import Location, UserError, WorkflowError
+from modelpress.problems import Problems
 
 
 def read(folder: Path, text: str, name: str = "w.yaml") -> tuple[Any, dict[str, tuple[int, int]], list[str]]:

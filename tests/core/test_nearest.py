@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelpress.config.nearest import did_you_mean, nearest
+from modelpress.nearest import did_you_mean, nearest
 
 NAMES = ["LoRA", "QLoRA", "MergeAdapterWeights", "train_data_config", "r"]
 
