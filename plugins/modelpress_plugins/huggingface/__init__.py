@@ -11,6 +11,7 @@ from modelpress.api import DataContainerSpec, FormatSpec, ModelSpec, Rename, hoo
 MODELPRESS_API = 1
 
 _HERE = "modelpress_plugins.huggingface"
+_HF = "modelpress_plugins.hf"
 _PRE = "pre_process_data_config"
 _OWN_TOKENIZER = "the tokenizer is that of the model"
 _MODEL_RENAMES = (
@@ -49,18 +50,18 @@ def modelpress_formats() -> list[FormatSpec]:
         FormatSpec(
             name="hf-model",
             summary="A transformers model with its tokenizer, weights in safetensors.",
-            check=f"{_HERE}.formats:check_hf_model",
-            load=f"{_HERE}.load:load_hf_model",
-            tokenizer=f"{_HERE}.tokenizer:load_tokenizer",
+            check=f"{_HF}.folder:check_hf_model",
+            load=f"{_HF}.open:load_hf_model",
+            tokenizer=f"{_HF}.tokenizer:load_tokenizer",
             requires=("torch", "transformers", "safetensors"),
             extra="cpu",
         ),
         FormatSpec(
             name="hf-adapter",
             summary="A PEFT adapter; its artifact points to the base model.",
-            check=f"{_HERE}.formats:check_hf_adapter",
-            load=f"{_HERE}.load:load_hf_adapter",
-            tokenizer=f"{_HERE}.tokenizer:load_tokenizer",
+            check=f"{_HF}.folder:check_hf_adapter",
+            load=f"{_HF}.open:load_hf_adapter",
+            tokenizer=f"{_HF}.tokenizer:load_tokenizer",
             requires=("torch", "transformers", "safetensors", "peft"),
             extra="cpu",
         ),
@@ -74,7 +75,7 @@ def modelpress_data_containers() -> list[DataContainerSpec]:
             name="HuggingfaceContainer",
             summary="Text data: json, csv, txt or parquet files, or a data set on the hub.",
             open=f"{_HERE}.source:open_huggingface",
-            peek=f"{_HERE}.peek:peek_huggingface",
+            peek=f"{_HERE}.data_checks:peek_huggingface",
             config=f"{_HERE}.data_config:HuggingfaceOptions",
             requires=("datasets", "transformers"),
             extra="cpu",
@@ -84,7 +85,7 @@ def modelpress_data_containers() -> list[DataContainerSpec]:
             name="DummyDataContainer",
             summary="Random tokens: for latency, throughput and trying things out.",
             open=f"{_HERE}.dummy:open_dummy",
-            peek=f"{_HERE}.peek:peek_dummy",
+            peek=f"{_HERE}.data_checks:peek_dummy",
             config=f"{_HERE}.data_config:DummyOptions",
             requires=(),
             extra="cpu",

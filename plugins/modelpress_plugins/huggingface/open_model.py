@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.api import Checkpoint, ModelFacts, PlanContext, UserError, content_identity, looks_like_path
-from modelpress_plugins.huggingface.adapter_fit import misfit
-from modelpress_plugins.huggingface.architectures import code_files, needed_code
-from modelpress_plugins.huggingface.config import HfModelOptions
-from modelpress_plugins.huggingface.formats import (
+from modelpress_plugins.hf.config import code_files, needed_code
+from modelpress_plugins.hf.folder import (
     TOKENIZER_FILES,
     check_hf_adapter,
     check_hf_model,
@@ -25,6 +23,8 @@ from modelpress_plugins.huggingface.formats import (
     read_adapter_config,
     read_config,
 )
+from modelpress_plugins.huggingface.adapter_fit import misfit
+from modelpress_plugins.huggingface.config import HfModelOptions
 from modelpress_plugins.huggingface.hub_cache import cached_snapshot, hub_cache, hub_is_offline
 
 

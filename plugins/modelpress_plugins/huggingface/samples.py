@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 from modelpress.api import Sample
+from modelpress_plugins.hf.tokenizer import encode_prompts, ends_with_eos
 from modelpress_plugins.huggingface.data_config import PreProcess
-from modelpress_plugins.huggingface.tokenizer import encode_prompts, ends_with_eos
 
 IGNORED = -100
 """The label of a token that no loss is taken on."""

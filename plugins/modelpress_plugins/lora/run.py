@@ -16,15 +16,15 @@ from modelpress.api import (
     PassError,
     UserError,
 )
-from modelpress_plugins.huggingface.tokenizer import load_tokenizer
+from modelpress_plugins.hf.tokenizer import load_tokenizer
 from modelpress_plugins.lora import config as options
-from modelpress_plugins.lora.adapt import adapt, check_targets
 from modelpress_plugins.lora.arguments import saves_by_time, trainer_arguments
-from modelpress_plugins.lora.base import open_base, quantization, train_device, training_dtype
-from modelpress_plugins.lora.fit import fit
+from modelpress_plugins.lora.attach_adapter import attach_adapter, check_targets
+from modelpress_plugins.lora.frozen_base import open_base, quantization, train_device, training_dtype
+from modelpress_plugins.lora.process_state import freed, quiet, repeatable
 from modelpress_plugins.lora.samples import TrainingSamples
 from modelpress_plugins.lora.save import check_finite, save_config, save_weights
-from modelpress_plugins.lora.surroundings import freed, quiet, repeatable
+from modelpress_plugins.lora.train_adapter import train_adapter
 
 
 def lora(model: Artifact, config: options.LoRAConfig, ctx: PassContext) -> Artifact:
@@ -122,10 +122,10 @@ def _train_here(
     _check_fit(base, train, ctx)
     check_targets(base, config, ctx)
     set_seed(arguments.seed)  # the adapter's first values are drawn from it
-    adapted = adapt(base, method, arguments, in_bits=bits is not None)
+    adapted = attach_adapter(base, method, arguments, in_bits=bits is not None)
     ctx.report("trainable_parameters", adapted.get_nb_trainable_parameters()[0])
     pad = tokenizer.pad_token_id or 0
-    fit(adapted, arguments, train, evaluation, ctx, pad=pad, save_by_time=saves_by_time(config))
+    train_adapter(adapted, arguments, train, evaluation, ctx, pad=pad, save_by_time=saves_by_time(config))
     check_finite(adapted)
     save_weights(adapted, ctx.out)
     save_config(adapted.active_peft_config, model, ctx.out)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.api import Checkpoint, ModelFacts, PlanContext, UserError
+from modelpress_plugins.hf.files import ties_embeddings
 
 from .adapter import STEM, read_adapter, read_config, why_not
 from .config import MergeAdapterOptions
-from .files import ties_embeddings
 from .targets import match
 
 _MEMORY = 700 * 10**6

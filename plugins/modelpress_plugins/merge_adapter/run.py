@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.api import Artifact, Checkpoint, MissingDependencyError, PassContext, PassError, UserError
+from modelpress_plugins.hf.files import read_model_config, ties_embeddings, write_companions
+from modelpress_plugins.hf.names import renamed_on_loading
 
 from . import verify
 from .adapter import STEM, read_adapter
 from .config import MergeAdapterOptions
-from .files import read_model_config, ties_embeddings, write_companions
 from .merge import Merge, Seen
 from .targets import match
-from .transformers_names import renamed_on_loading
 
 _SMALL = 10**9
 """Bytes of weights up to which a model is opened to compare logits, unless told otherwise."""

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from modelpress.api import UserError
+from modelpress_plugins.hf.folder import check_hf_model
 from modelpress_plugins.huggingface.config import HfModelOptions
-from modelpress_plugins.huggingface.formats import check_hf_model
 from modelpress_plugins.huggingface.open_model import open_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -240,7 +240,7 @@ assert "pydantic" not in sys.modules
 from modelpress_plugins.huggingface.config import HfModelOptions
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions
 from modelpress_plugins.huggingface.open_model import open_model
-from modelpress_plugins.huggingface.peek import peek_huggingface
+from modelpress_plugins.huggingface.data_checks import peek_huggingface
 
 class Told:
     offline = True

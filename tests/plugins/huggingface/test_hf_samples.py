@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from modelpress.api import UserError
+from modelpress_plugins.hf.tokenizer import encode_prompt
 from modelpress_plugins.huggingface.source import open_huggingface
-from modelpress_plugins.huggingface.tokenizer import encode_prompt
 
 TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}"
 

@@ -11,8 +11,8 @@ from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from modelpress.api import Artifact, MissingDependencyError, UserError
-from modelpress_plugins.huggingface.text_model import HfTextModel
-from modelpress_plugins.huggingface.tokenizer import load_tokenizer
+from modelpress_plugins.hf.text_model import HfTextModel
+from modelpress_plugins.hf.tokenizer import load_tokenizer
 from modelpress_plugins.quantize.layout import QuantizedCheckpoint, is_quantized
 
 _CONSUMED = ("torch_dtype", "device_map")

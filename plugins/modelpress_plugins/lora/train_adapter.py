@@ -14,7 +14,7 @@ from modelpress_plugins.lora.samples import Batches, EpochOrder, TrainingSamples
 from modelpress_plugins.lora.trainer import AdapterTrainer, Watch
 
 
-def fit(
+def train_adapter(
     model: PeftModel,
     arguments: TrainingArguments,
     train: TrainingSamples,

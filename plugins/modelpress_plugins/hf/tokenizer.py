@@ -11,7 +11,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from modelpress.api import Artifact, UserError
-from modelpress_plugins.huggingface.formats import tokenizer_folder
+from modelpress_plugins.hf.folder import tokenizer_folder
 
 
 def load_tokenizer(artifact: Artifact) -> Any:

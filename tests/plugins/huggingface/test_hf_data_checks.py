@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modelpress_plugins.huggingface.peek import peek_huggingface
+from modelpress_plugins.huggingface.data_checks import peek_huggingface
 
 TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}"
 

@@ -24,7 +24,7 @@ def check_targets(base: PreTrainedModel, config: AdapterConfig, ctx: PassContext
         raise _no_such_module("modules_to_save", lost, paths)
 
 
-def adapt(
+def attach_adapter(
     base: PreTrainedModel, method: PeftConfig, arguments: TrainingArguments, *, in_bits: bool
 ) -> PeftModel:
     """Changes the base in place: frozen, with the adapter beside the chosen modules, in float32.
