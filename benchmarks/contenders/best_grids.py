@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from modelpress_plugins.quantize.grid import Codes, Grid, as_blocks, codes_of, encode
-from modelpress_plugins.quantize.search import fit_scales, weighted_error
-from modelpress_plugins.quantize.stream import stream_model
-from modelpress_plugins.quantize.targets import Choice
+from modelpress_plugins.grids.grid import Codes, Grid, as_blocks, codes_of, encode
+from modelpress_plugins.grids.search import fit_scales, weighted_error
+from modelpress_plugins.grids.stream import stream_model
+from modelpress_plugins.grids.targets import Choice
 
 _SHARES = [0.60 + 0.01 * step for step in range(56)]
 """Of the block's range, which its scale spans."""

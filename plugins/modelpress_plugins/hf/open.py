@@ -11,9 +11,9 @@ from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from modelpress.api import Artifact, MissingDependencyError, UserError
+from modelpress_plugins.hf.quantized import QuantizedCheckpoint, is_quantized
 from modelpress_plugins.hf.text_model import HfTextModel
 from modelpress_plugins.hf.tokenizer import load_tokenizer
-from modelpress_plugins.quantize.layout import QuantizedCheckpoint, is_quantized
 
 _CONSUMED = ("torch_dtype", "device_map")
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from modelpress.api import Checkpoint, CheckpointWriter, PassContext
-from modelpress_plugins.strips import StripThreads
-from modelpress_plugins.tensors import (
+from modelpress_plugins.tensors.bytes import (
     as_bytes,
     check_finite,
     from_bytes,
@@ -20,6 +19,7 @@ from modelpress_plugins.tensors import (
     read_tensor,
     torch_dtype,
 )
+from modelpress_plugins.tensors.ordered_threads import StripThreads
 
 from .adapter import LowRank
 from .deltas import Buffers, Parts, apply, apply_dora, change_of, is_transposed

@@ -15,7 +15,7 @@ from pathlib import Path
 from onnxruntime_genai.models import builder  # type: ignore[import-untyped]
 
 from modelpress.api import PassError
-from modelpress_plugins.memory import give_back_memory, let_go_of_files
+from modelpress_plugins.tensors.release import give_back_memory, let_go_of_files
 
 _LAYER = re.compile(r"^Reading layer (\d+)")
 _LAST_WORDS = 5

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from modelpress.api import Checkpoint
-from modelpress_plugins.quantize.grid import Codes
-from modelpress_plugins.quantize.layout import QuantizationConfig, is_quantized, unpack
-from modelpress_plugins.quantize.weights import row_blocks
-from modelpress_plugins.strips import StripThreads
-from modelpress_plugins.tensors import read_tensor
+from modelpress_plugins.grids.grid import Codes
+from modelpress_plugins.grids.row_blocks import row_blocks
+from modelpress_plugins.hf.quantized import QuantizationConfig, is_quantized, unpack
+from modelpress_plugins.tensors.bytes import read_tensor
+from modelpress_plugins.tensors.ordered_threads import StripThreads
 
 _BLOCK = 2**19
 """Weights that are in memory at once: 2 MiB as fp32, which stay in a core's cache."""

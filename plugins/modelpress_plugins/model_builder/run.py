@@ -12,7 +12,7 @@ from typing import Any
 import onnxruntime_genai as og  # type: ignore[import-untyped]
 
 from modelpress.api import Artifact, Checkpoint, MissingDependencyError, PassContext, PassError, UserError
-from modelpress_plugins.memory import give_back_memory
+from modelpress_plugins.grids.stream import quantize_checkpoint
 from modelpress_plugins.model_builder.architectures import PROVIDERS
 from modelpress_plugins.model_builder.check import CONFIG
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
@@ -21,7 +21,7 @@ from modelpress_plugins.model_builder.graph import shape_shared_scales, shares_e
 from modelpress_plugins.model_builder.plan import needs_rope_type, quant_method, streaming_obstacle
 from modelpress_plugins.model_builder.reference import NoReferenceError, reference_logits
 from modelpress_plugins.model_builder.verify import Logits, Trial, try_out, twin_reference, verify
-from modelpress_plugins.quantize.stream import quantize_checkpoint
+from modelpress_plugins.tensors.release import give_back_memory
 
 _AVAILABLE: Mapping[str, Callable[[], bool]] = {
     "cuda": og.is_cuda_available,

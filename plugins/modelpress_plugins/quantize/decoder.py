@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from modelpress.api import Checkpoint, UserError
-from modelpress_plugins.quantize.weights import row_blocks
-from modelpress_plugins.tensors import check_finite, read_tensor
+from modelpress_plugins.grids.row_blocks import row_blocks
+from modelpress_plugins.tensors.bytes import check_finite, read_tensor
 
 
 class LayeredDecoder:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from modelpress_plugins.quantize.grid import Grid
+from modelpress_plugins.grids.grid import Grid
+from modelpress_plugins.grids.targets import Part, Target
 from modelpress_plugins.quantize.inputs import InputStatistics
-from modelpress_plugins.quantize.targets import Part, Target
 
 GROUPS = (("q", "k", "v", "qkv"), ("o",), ("gate", "up", "gate_up"), ("down",))
 """Projections that have the same inputs, in the order in which they run."""

@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 
 from modelpress.api import Checkpoint, CheckpointWriter
-from modelpress_plugins.memory import give_back_memory
+from modelpress_plugins.grids.grid import Codes, Grid
+from modelpress_plugins.grids.row_blocks import read_weight_rows, row_blocks
+from modelpress_plugins.grids.stream import Report, write_model
+from modelpress_plugins.grids.targets import Part, Target, Targets
+from modelpress_plugins.hf.quantized import KINDS, declared_tensors, read_codes, stored_names, tensors_of
 from modelpress_plugins.quantize.activations import Activations
 from modelpress_plugins.quantize.decoder import LayeredDecoder
-from modelpress_plugins.quantize.grid import Codes, Grid
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import EVERY_KIND, GROUPS, LayerView
-from modelpress_plugins.quantize.layout import KINDS, declared_tensors, read_codes, stored_names, tensors_of
-from modelpress_plugins.quantize.stream import Report, write_model
-from modelpress_plugins.quantize.targets import Part, Target, Targets
-from modelpress_plugins.quantize.weights import read_weight_rows, row_blocks
-from modelpress_plugins.tensors import SAFETENSORS_NAMES, as_bytes, read_tensor
+from modelpress_plugins.tensors.bytes import SAFETENSORS_NAMES, as_bytes, read_tensor
+from modelpress_plugins.tensors.release import give_back_memory
 
 HEAD_ELEMENTS = 2**22
 """Elements of the output layer that are quantized at once."""

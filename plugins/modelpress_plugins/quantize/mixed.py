@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 
 from modelpress.api import Checkpoint, UserError
+from modelpress_plugins.grids.grid import Grid
+from modelpress_plugins.grids.nearest import round_to_nearest
+from modelpress_plugins.grids.row_blocks import read_weight_rows, row_blocks
+from modelpress_plugins.grids.stream import kept_tensors, written_size
+from modelpress_plugins.grids.targets import Choice, Targets, find_targets
 from modelpress_plugins.quantize.activations import Activations
 from modelpress_plugins.quantize.decoder import LayeredDecoder
-from modelpress_plugins.quantize.grid import Grid
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import EVERY_KIND, LayerView, LinearPart
 from modelpress_plugins.quantize.layerwise import Calibration
-from modelpress_plugins.quantize.rtn import round_to_nearest
-from modelpress_plugins.quantize.stream import kept_tensors, written_size
-from modelpress_plugins.quantize.targets import Choice, Targets, find_targets
-from modelpress_plugins.quantize.weights import read_weight_rows, row_blocks
 
 TOKENS = 8192
 """Tokens of the calibration data that the gradients are taken on."""

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from modelpress.api import Checkpoint, CheckpointWriter, PassError, UserError
+from modelpress_plugins.grids.row_blocks import row_blocks
+from modelpress_plugins.grids.stream import copy_side_files, read_float_config
 from modelpress_plugins.quantize.plan import ROTATABLE
 from modelpress_plugins.quantize.rotation import Rotation
-from modelpress_plugins.quantize.stream import copy_side_files, read_float_config
-from modelpress_plugins.quantize.weights import row_blocks
-from modelpress_plugins.tensors import TORCH_DTYPES, as_bytes, check_finite, read_tensor
+from modelpress_plugins.tensors.bytes import TORCH_DTYPES, as_bytes, check_finite, read_tensor
 
 _PROJECTION = re.compile(
     r"^(.*layers\.\d+\.)(self_attn|mlp)\.(qkv|q|k|v|o|gate_up|gate|up|down)_proj\.(weight|bias)$"

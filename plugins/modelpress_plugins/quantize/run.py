@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from modelpress.api import Artifact, PassContext
+from modelpress_plugins.grids.grid import Grid
+from modelpress_plugins.grids.nearest import round_to_nearest
+from modelpress_plugins.grids.stream import Report, Rounder, stream_model
+from modelpress_plugins.grids.targets import Choice
+from modelpress_plugins.quantize.algorithms.hqq import half_quadratic
+from modelpress_plugins.quantize.algorithms.kquant import k_quant
 from modelpress_plugins.quantize.config import (
     HqqConfig,
     KQuantConfig,
@@ -10,10 +18,10 @@ from modelpress_plugins.quantize.config import (
     QuaRotConfig,
     RtnConfig,
 )
-from modelpress_plugins.quantize.grid import Grid
 from modelpress_plugins.quantize.quarot import rotate_model
-from modelpress_plugins.quantize.stream import ROUNDERS, Report, stream_model
-from modelpress_plugins.quantize.targets import Choice
+
+ROUNDERS: Mapping[str, Rounder] = {"rtn": round_to_nearest, "kquant": k_quant, "hqq": half_quadratic}
+"""The algorithms that need no data."""
 
 
 def rtn(model: Artifact, config: RtnConfig, ctx: PassContext) -> Artifact:

@@ -10,9 +10,12 @@ import torch
 from transformers import AutoTokenizer
 
 from modelpress.api import Artifact, Checkpoint, PassContext, parse_size
+from modelpress_plugins.grids.stream import Report, read_float_config, stream_model
+from modelpress_plugins.grids.targets import Choice, find_targets
 from modelpress_plugins.quantize.activations import batches_of
-from modelpress_plugins.quantize.awq import Awq
-from modelpress_plugins.quantize.clip import AutoClip
+from modelpress_plugins.quantize.algorithms.awq import Awq
+from modelpress_plugins.quantize.algorithms.clip import AutoClip
+from modelpress_plugins.quantize.algorithms.gptq import Gptq
 from modelpress_plugins.quantize.config import (
     AutoClipConfig,
     AwqConfig,
@@ -21,12 +24,9 @@ from modelpress_plugins.quantize.config import (
     SelectiveMixedPrecisionConfig,
 )
 from modelpress_plugins.quantize.decoder import LayeredDecoder
-from modelpress_plugins.quantize.gptq import Gptq
 from modelpress_plugins.quantize.layerwise import Algorithm, Calibration, quantize_layerwise
 from modelpress_plugins.quantize.mixed import Budget, choose_grids
-from modelpress_plugins.quantize.run import choice_of, tell
-from modelpress_plugins.quantize.stream import ROUNDERS, Report, read_float_config, stream_model
-from modelpress_plugins.quantize.targets import Choice, find_targets
+from modelpress_plugins.quantize.run import ROUNDERS, choice_of, tell
 
 
 def gptq(model: Artifact, config: GptqConfig, ctx: PassContext) -> Artifact:

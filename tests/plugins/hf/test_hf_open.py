@@ -120,7 +120,7 @@ def test_an_adapter_on_a_quantized_base_is_measured_as_it_was_trained(
 def test_a_quantized_checkpoint_is_opened_as_the_float_model_it_stands_for(
     artifact: Artifact, tmp_path: Path, lm_head: bool
 ) -> None:
-    from modelpress_plugins.quantize.stream import quantize_checkpoint
+    from modelpress_plugins.grids.stream import quantize_checkpoint
 
     quantize_checkpoint(artifact.path, tmp_path / "int8", bits=8, block_size=16, lm_head=lm_head)
     ids = [1, 40, 41, 42]

@@ -15,10 +15,11 @@ import transformers
 from transformers import AutoModelForCausalLM
 
 from modelpress.api import Accelerator, Artifact, MissingDependencyError, PassError
+from modelpress_plugins.grids.stream import quantize_checkpoint
 from modelpress_plugins.model_builder.check import check
 from modelpress_plugins.model_builder.genai import load
 from modelpress_plugins.model_builder.verify import relative_error
-from modelpress_plugins.quantize.stream import quantize_checkpoint
+from modelpress_plugins.quantize.algorithms.hqq import half_quadratic
 
 IDS = [1, 5, 60, 70, 80, 33, 44, 100, 101, 102, 120, 7]
 Build = Callable[..., Artifact]
@@ -70,7 +71,7 @@ def test_zero_points_survive_the_streaming_path(
 def test_a_quantized_model_is_repacked_as_it_is(
     tiny_phi3: Path, tmp_path: Path, built: Build, context: Any
 ) -> None:
-    quantize_checkpoint(tiny_phi3, tmp_path / "q", algorithm="hqq", bits=4, block_size=16, symmetric=False)
+    quantize_checkpoint(tiny_phi3, tmp_path / "q", rounder=half_quadratic, block_size=16, symmetric=False)
     built(tmp_path / "q", precision="int4")
     assert context.reports["logits_error"] < 0.1
 

@@ -12,21 +12,21 @@ import torch
 
 from modelpress.api import Artifact, Checkpoint, ModelFacts, Sample, UserError
 from modelpress.testing import RecordingPlan, input_artifact, make_tiny_model, pass_context
+from modelpress_plugins.grids.grid import Grid
+from modelpress_plugins.grids.nearest import round_to_nearest
+from modelpress_plugins.grids.stream import quantize_checkpoint
+from modelpress_plugins.hf.quantized import QuantizedCheckpoint
 from modelpress_plugins.quantize import layerwise
 from modelpress_plugins.quantize.activations import Activations, batches_of
-from modelpress_plugins.quantize.awq import Awq
-from modelpress_plugins.quantize.clip import AutoClip
+from modelpress_plugins.quantize.algorithms.awq import Awq
+from modelpress_plugins.quantize.algorithms.clip import AutoClip
+from modelpress_plugins.quantize.algorithms.descent import descend
+from modelpress_plugins.quantize.algorithms.gptq import Gptq, group_aware_order, inverse_factor
 from modelpress_plugins.quantize.config import AwqConfig, GptqConfig, SelectiveMixedPrecisionConfig
 from modelpress_plugins.quantize.decoder import LayeredDecoder
-from modelpress_plugins.quantize.descent import descend
-from modelpress_plugins.quantize.gptq import Gptq, group_aware_order, inverse_factor
-from modelpress_plugins.quantize.grid import Grid
 from modelpress_plugins.quantize.inputs import InputStatistics
-from modelpress_plugins.quantize.layout import QuantizedCheckpoint
 from modelpress_plugins.quantize.plan import plan
-from modelpress_plugins.quantize.rtn import round_to_nearest
 from modelpress_plugins.quantize.run_calibrated import autoclip, awq, gptq, selective_mixed_precision
-from modelpress_plugins.quantize.stream import quantize_checkpoint
 
 PASSES = {"gptq": (gptq, GptqConfig), "awq": (awq, AwqConfig), "autoclip": (autoclip, None)}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from modelpress.api import Checkpoint
-from modelpress_plugins.tensors import check_finite, read_tensor
+from modelpress_plugins.tensors.bytes import check_finite, read_tensor
 
 ELEMENTS = 2**22
 """Elements of a row block: 16 MiB as float32."""

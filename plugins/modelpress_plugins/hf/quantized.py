@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from modelpress.api import Checkpoint, UserError
-from modelpress_plugins.quantize.grid import Codes, Grid
-from modelpress_plugins.tensors import read_tensor
+from modelpress_plugins.grids.grid import Codes, Grid
+from modelpress_plugins.tensors.bytes import read_tensor
 
 METHOD = "olive"
 KINDS = ("qweight", "scales", "qzeros")

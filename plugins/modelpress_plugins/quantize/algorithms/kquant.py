@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from modelpress_plugins.quantize.grid import Codes, Grid, as_blocks, encode
-from modelpress_plugins.quantize.search import best_grid
+from modelpress_plugins.grids.grid import Codes, Grid, as_blocks, encode
+from modelpress_plugins.grids.search import best_grid
 
 SHARES = tuple(1.1 - 0.04 * step for step in range(12))
 

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from modelpress.api import PassError
-from modelpress_plugins.quantize.grid import Codes, Grid, reciprocal
+from modelpress_plugins.grids.grid import Codes, Grid, reciprocal
+from modelpress_plugins.grids.search import best_grid
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import LayerView
-from modelpress_plugins.quantize.search import best_grid
 
 BLOCK = 128
 """Columns between two updates of all columns that follow."""

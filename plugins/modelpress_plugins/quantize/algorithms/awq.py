@@ -16,10 +16,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from modelpress_plugins.quantize.clip import AutoClip
-from modelpress_plugins.quantize.descent import descend
-from modelpress_plugins.quantize.gptq import Gptq, round_in_turn
-from modelpress_plugins.quantize.grid import Codes, Grid, as_blocks, minmax, on_grid
+from modelpress_plugins.grids.grid import Codes, Grid, as_blocks, minmax, on_grid
+from modelpress_plugins.quantize.algorithms.clip import AutoClip
+from modelpress_plugins.quantize.algorithms.descent import descend
+from modelpress_plugins.quantize.algorithms.gptq import Gptq, round_in_turn
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import LayerView, LinearPart
 

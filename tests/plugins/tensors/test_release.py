@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from modelpress_plugins.memory import let_go_of_files
+from modelpress_plugins.tensors.release import let_go_of_files
 
 _SIZE = 64 * 2**20
 

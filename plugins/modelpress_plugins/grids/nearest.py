@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from modelpress_plugins.quantize.grid import Codes, Grid, as_blocks, encode, minmax
+from modelpress_plugins.grids.grid import Codes, Grid, as_blocks, encode, minmax
 
 
 def round_to_nearest(weight: Tensor, grid: Grid) -> Codes:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from modelpress_plugins.quantize.grid import Codes, Grid, reciprocal
-from modelpress_plugins.quantize.weights import row_blocks
+from modelpress_plugins.grids.grid import Codes, Grid, reciprocal
+from modelpress_plugins.grids.row_blocks import row_blocks
 
 BLOCK = 128
 """Columns between two updates of all others."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelpress.api import Checkpoint, UserError
-from modelpress_plugins.quantize.grid import Grid
-from modelpress_plugins.quantize.layout import QuantizationConfig
-from modelpress_plugins.tensors import FLOATS
+from modelpress_plugins.grids.grid import Grid
+from modelpress_plugins.hf.quantized import QuantizationConfig
+from modelpress_plugins.tensors.bytes import FLOATS
 
 SMALLEST_GROUP = 16
 """What MatMulNBits takes at least."""

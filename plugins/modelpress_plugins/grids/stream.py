@@ -12,20 +12,16 @@ from typing import Any
 from torch import Tensor
 
 from modelpress.api import Checkpoint, CheckpointWriter, PassError, UserError
-from modelpress_plugins.quantize.grid import Codes, Grid
-from modelpress_plugins.quantize.hqq import half_quadratic
-from modelpress_plugins.quantize.kquant import k_quant
-from modelpress_plugins.quantize.layout import declared_tensors, is_quantized, tensors_of
-from modelpress_plugins.quantize.rtn import round_to_nearest
-from modelpress_plugins.quantize.targets import Choice, Part, Target, Targets, find_targets
-from modelpress_plugins.quantize.weights import read_weight_rows, row_blocks
-from modelpress_plugins.strips import StripThreads
-from modelpress_plugins.tensors import FLOATS, TORCH_DTYPES, as_bytes, check_finite, read_tensor
+from modelpress_plugins.grids.grid import Codes, Grid
+from modelpress_plugins.grids.nearest import round_to_nearest
+from modelpress_plugins.grids.row_blocks import read_weight_rows, row_blocks
+from modelpress_plugins.grids.targets import Choice, Part, Target, Targets, find_targets
+from modelpress_plugins.hf.quantized import declared_tensors, is_quantized, tensors_of
+from modelpress_plugins.tensors.bytes import FLOATS, TORCH_DTYPES, as_bytes, check_finite, read_tensor
+from modelpress_plugins.tensors.ordered_threads import StripThreads
 
 Rounder = Callable[[Tensor, Grid], Codes]
 """Quantize some rows of a weight, float32 (rows, in), without data."""
-
-ROUNDERS: Mapping[str, Rounder] = {"rtn": round_to_nearest, "kquant": k_quant, "hqq": half_quadratic}
 
 ROWS_ELEMENTS = 2**19
 """Elements that are rounded at once: 2 MiB as float32, which stays in a core's cache."""
@@ -58,6 +54,7 @@ def quantize_checkpoint(
     source: Path,
     out: Path,
     *,
+    rounder: Rounder = round_to_nearest,
     algorithm: str = "rtn",
     bits: int = 4,
     block_size: int = 32,
@@ -65,14 +62,15 @@ def quantize_checkpoint(
     lm_head: bool = True,
     progress: Callable[[int, int, str], None] = lambda done, total, unit: None,
 ) -> Report:
-    """Quantize a float checkpoint without data: `rtn`, `kquant` or `hqq`.
+    """Quantize a float checkpoint without data.
 
+    algorithm: how config.json calls the rounder.
     out: a folder, made when missing; gets the weights, `config.json` and the files beside the model.
     Raises UserError for a checkpoint that cannot be quantized, PassError when the disk is full; then
     no weights file and no config.json is left in out.
     """
     choice = Choice(Grid(bits, block_size, symmetric), lm_head)
-    return stream_model(source, out, choice, ROUNDERS[algorithm], algorithm, progress)
+    return stream_model(source, out, choice, rounder, algorithm, progress)
 
 
 def stream_model(

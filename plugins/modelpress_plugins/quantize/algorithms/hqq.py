@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from modelpress_plugins.quantize.grid import Codes, Grid, as_blocks, codes_of, encode, minmax
-from modelpress_plugins.quantize.search import candidates, fit_scales, weighted_error
+from modelpress_plugins.grids.grid import Codes, Grid, as_blocks, codes_of, encode, minmax
+from modelpress_plugins.grids.search import candidates, fit_scales, weighted_error
 
 SHARES = tuple(1.04 - 0.05 * step for step in range(9))
 """Of the block's range, to start from: a narrower grid is finer and clips the extremes."""

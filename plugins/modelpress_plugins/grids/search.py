@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from modelpress_plugins.quantize.grid import Grid, codes_of, minmax
+from modelpress_plugins.grids.grid import Grid, codes_of, minmax
 
 SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.74, 0.68)
 """Of the block's min-max range: a narrower grid is finer and clips the extremes."""

@@ -13,10 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from modelpress_plugins.quantize.grid import Codes, Grid, affine_between, as_blocks, codes_of, encode, minmax
+from modelpress_plugins.grids.grid import Codes, Grid, affine_between, as_blocks, codes_of, encode, minmax
+from modelpress_plugins.grids.row_blocks import row_blocks
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import LayerView
-from modelpress_plugins.quantize.weights import row_blocks
 
 ROWS_ELEMENTS = 2**19
 

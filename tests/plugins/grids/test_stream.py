@@ -13,14 +13,16 @@ from safetensors.torch import load_file, save_file
 
 from modelpress.api import Artifact, Checkpoint, CheckpointWriter, ModelFacts, ModelpressError, UserError
 from modelpress.testing import PassContract, RecordingPlan, input_artifact, make_tiny_model, pass_context
+from modelpress_plugins.grids.grid import Grid
+from modelpress_plugins.grids.nearest import round_to_nearest
+from modelpress_plugins.grids.stream import Rounder, quantize_checkpoint, stream_model
+from modelpress_plugins.grids.targets import Choice
+from modelpress_plugins.hf.quantized import QuantizedCheckpoint, read_weight
+from modelpress_plugins.quantize.algorithms.hqq import half_quadratic
+from modelpress_plugins.quantize.algorithms.kquant import k_quant
 from modelpress_plugins.quantize.config import RtnConfig
-from modelpress_plugins.quantize.grid import Grid
-from modelpress_plugins.quantize.layout import QuantizedCheckpoint, read_weight
 from modelpress_plugins.quantize.plan import plan
-from modelpress_plugins.quantize.rtn import round_to_nearest
 from modelpress_plugins.quantize.run import rtn
-from modelpress_plugins.quantize.stream import quantize_checkpoint, stream_model
-from modelpress_plugins.quantize.targets import Choice
 
 
 class TestRtn(PassContract):
@@ -82,11 +84,11 @@ def change(source: Path, target: Path, name: str, value: float) -> Path:
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
-@pytest.mark.parametrize("algorithm", ["rtn", "kquant", "hqq"])
+@pytest.mark.parametrize("rounder", [round_to_nearest, k_quant, half_quadratic])
 def test_every_tensor_reads_back_near_to_what_it_was(
-    algorithm: str, symmetric: bool, phi3: Path, tmp_path: Path
+    rounder: Rounder, symmetric: bool, phi3: Path, tmp_path: Path
 ) -> None:
-    quantize_checkpoint(phi3, tmp_path / "q", algorithm=algorithm, symmetric=symmetric)
+    quantize_checkpoint(phi3, tmp_path / "q", rounder=rounder, symmetric=symmetric)
     before = load_file(phi3 / "model.safetensors")
     with QuantizedCheckpoint(tmp_path / "q") as after:
         assert set(after.names()) == set(before)

@@ -1,0 +1,1 @@
+"""The algorithms, one module each; `table.py` has a row for each."""
