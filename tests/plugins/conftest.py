@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,3 +125,45 @@ def tones(rows: Any) -> Path:
     records = [{"phrase": f"phrase number {i}", "tone": ("sad", "joy")[i % 2]} for i in range(9)]
     file: Path = rows("tones.json", [*records, records[0]])
     return file
+
+
+PROCESSORS = ("plain", "avx512-bf16")
+
+
+@pytest.fixture
+def as_on(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`as_on("plain")` makes bitsandbytes take this CPU for one without AVX512-BF16, `as_on("avx512-bf16")`
+    for one with it, where other code runs. A kernel that this machine lacks is stood in for."""
+    modules = pytest.importorskip("bitsandbytes.nn.modules", reason="the extra qlora is not installed")
+    functional = importlib.import_module("bitsandbytes.functional")
+    native = functional.has_avx512bf16()
+
+    def switch(processor: str) -> None:
+        assert processor in PROCESSORS
+        if processor == "avx512-bf16" and not native:
+            monkeypatch.setattr(functional, "gemv_4bit", _packed_product)
+        monkeypatch.setattr(modules, "has_avx512bf16", lambda: processor == "avx512-bf16")
+
+    return switch
+
+
+@pytest.fixture(params=PROCESSORS)
+def processor(request: pytest.FixtureRequest, as_on: Callable[[str], None]) -> str:
+    """The test runs on both kinds of processor."""
+    as_on(request.param)
+    return str(request.param)
+
+
+def _packed_product(x: Any, packed: Any, *, out: Any, state: Any) -> Any:
+    """x (…, in) by a weight (out, in) that `_convert_weight_packed_for_cpu` packed: 32 rows beside each
+    other, low halves before high ones, one bfloat16 scale a block. All in bfloat16, as the native kernel."""
+    import torch
+
+    assert out is None
+    rows, columns = state.shape
+    halves = packed.reshape(-1, 32)
+    codes = torch.cat([halves & 15, halves >> 4], dim=-1).reshape(rows // 32, columns // 2, 32, 2)
+    codes = codes.transpose(1, 2).reshape(rows, columns)
+    scales = state.absmax.T.repeat_interleave(state.blocksize, dim=1)
+    weight = state.code[codes.long()].bfloat16() * scales
+    return torch.nn.functional.linear(x.bfloat16(), weight).to(x.dtype)

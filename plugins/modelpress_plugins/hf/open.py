@@ -11,6 +11,7 @@ from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from modelpress.api import Artifact, MissingDependencyError, UserError
+from modelpress_plugins.hf.four_bits import compute_as_everywhere
 from modelpress_plugins.hf.quantized import QuantizedCheckpoint, is_quantized
 from modelpress_plugins.hf.text_model import HfTextModel
 from modelpress_plugins.hf.tokenizer import load_tokenizer
@@ -56,13 +57,15 @@ def load_causal_lm(artifact: Artifact, device: str, quantization: Mapping[str, A
     if place.type != "cpu" or bits:
         options["device_map"] = kwargs.get("device_map") or {"": place}
     try:
-        return load_weights(artifact, options).eval()
+        model = load_weights(artifact, options).eval()
     except ImportError as error:
         raise MissingDependencyError(
             str(error), 'Install it with `pip install "modelpress[qlora]"`.'
         ) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{artifact.path} cannot be opened: {error}") from error
+    compute_as_everywhere(model)
+    return model
 
 
 def load_weights(artifact: Artifact, options: Mapping[str, Any]) -> Any:

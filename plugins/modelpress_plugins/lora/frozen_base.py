@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
 from modelpress.api import Accelerator, Artifact, UserError
+from modelpress_plugins.hf.four_bits import compute_as_everywhere
 from modelpress_plugins.lora.config import AdapterConfig, Dtype, QLoRAConfig
 
 _NOT_PASSED = {"torch_dtype", "dtype", "device_map", "trust_remote_code", "quantization_method",
@@ -66,4 +67,5 @@ def open_base(
         use_safetensors=True,
         **options,
     )
+    compute_as_everywhere(opened)
     return opened

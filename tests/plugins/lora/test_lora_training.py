@@ -42,6 +42,26 @@ def test_qlora_trains_on_a_base_in_four_bits_and_says_which(press: Press) -> Non
     assert largest_change(made) > 0
 
 
+def test_qlora_gives_the_same_bytes_on_every_processor(press: Press, as_on: Callable[[str], None]) -> None:
+    """Evaluated in the midst: bitsandbytes packs the base then, and would cut the gradient from there on."""
+    args = {**QUICK["training_args"], "eval_strategy": "steps", "eval_steps": 2}
+    options = {**QUICK, "eval_dataset_size": 4, "training_args": args}
+    found = {}
+    for processor in ("plain", "avx512-bf16"):
+        as_on(processor)
+        made, told = press("QLoRA", options, folder=processor)
+        found[processor] = (contents(made.path), told.reported("eval_loss"), told.reported("loss"))
+    assert found["plain"] == found["avx512-bf16"]
+
+
+def test_qlora_is_evaluated_whatever_its_widths(press: Press, processor: str, tmp_path: Path) -> None:
+    from modelpress.testing import input_artifact, make_tiny_model
+
+    model = input_artifact(make_tiny_model(tmp_path / "model", intermediate_size=136), "hf-model")
+    _, told = press("QLoRA", {**QUICK, "eval_dataset_size": 4}, model=model)
+    assert math.isfinite(told.reported("eval_loss")[-1])
+
+
 def test_the_loss_falls(press: Press) -> None:
     args = {
         "num_train_epochs": 12,

@@ -224,7 +224,25 @@ BITS = {
 }
 
 
-def test_qlora_is_merged_into_what_training_saw(bench: Any, registry: Any, tensors: Any) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("width", [96, 136])
+def test_a_right_merge_of_a_four_bit_base_is_taken_on_every_processor(
+    processor: str, dtype: str, width: int, bench: Any, registry: Any
+) -> None:
+    base = make_tiny_model(bench.folder / "base", dtype=dtype, intermediate_size=width)
+    adapter = bench.adapter(base, lora(target_modules=["q_proj"]), dtype=torch.float32)
+    meta = {"quantization": BITS, "dtype": "float32"}
+    for choice in ("auto", "dequantized"):
+        bench.merge(
+            base, adapter, verify="always", merge_base=choice, registry=registry, meta=meta, job=choice
+        )
+        # The reference is computed in float32, so that only the merged weights' own rounding is left.
+        assert bench.reports["logits_difference"] < {"float32": 1e-5, "float16": 2e-3}[dtype]
+
+
+def test_qlora_is_merged_into_what_training_saw(
+    processor: str, bench: Any, registry: Any, tensors: Any
+) -> None:
     """auto opens both merges and takes the nearer one, without a lasting trace of the other."""
     base = make_tiny_model(bench.folder / "base", dtype="float16")
     adapter = bench.adapter(base, lora(target_modules=["q_proj"]), dtype=torch.float32)
