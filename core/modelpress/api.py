@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelpress.hookspecs import API_VERSION, hookimpl
 from modelpress.specs import (
+    CommandSpec,
     DataContainerSpec,
     FormatSpec,
     MetricSpec,
@@ -17,6 +18,7 @@ from modelpress.specs import (
     PassSpec,
     Rename,
     ResourceSpec,
+    SamplerSpec,
     SystemSpec,
 )
 
@@ -24,6 +26,24 @@ if TYPE_CHECKING:
     from modelpress.artifact import Artifact
     from modelpress.checkpoint import Checkpoint, TensorInfo
     from modelpress.checkpoint_writer import CheckpointWriter, parse_size
+    from modelpress.cli.execute import execute
+    from modelpress.cli.option_facts import OptionFacts, option_facts, takes
+    from modelpress.cli.planning import offline_option
+    from modelpress.cli.progress import log_level, verbosity_options
+    from modelpress.cli.text import (
+        duration,
+        examples,
+        fold,
+        json_option,
+        number,
+        on_terminal,
+        plural,
+        print_json,
+        print_table,
+        say,
+        size,
+    )
+    from modelpress.config.load import load_workflow
     from modelpress.context import (
         Accelerator,
         DataFacts,
@@ -35,22 +55,31 @@ if TYPE_CHECKING:
         PassContext,
         PlanContext,
         Sample,
+        Sampler,
+        SearchSpace,
         System,
         TextModel,
+        Tokenizer,
     )
+    from modelpress.engine.load import find_artifact, load_model, load_tokenizer
+    from modelpress.engine.open_data import open_data
     from modelpress.engine.process import WarmWorker
     from modelpress.errors import (
         HostError,
         MissingDependencyError,
         ModelpressError,
         PassError,
+        Problem,
         UserError,
         WorkerDied,
+        WorkflowError,
     )
     from modelpress.events import Event, Log, Progress, Report
     from modelpress.identity import content_identity, looks_like_path
+    from modelpress.nearest import did_you_mean
     from modelpress.options import DataRole, Options, Resource, ResourcePath
     from modelpress.provider import installed_versions
+    from modelpress.registry import Registered, Registry
 
 __all__ = [
     "API_VERSION",
@@ -58,6 +87,7 @@ __all__ = [
     "Artifact",
     "Checkpoint",
     "CheckpointWriter",
+    "CommandSpec",
     "DataContainerSpec",
     "DataFacts",
     "DataRole",
@@ -74,33 +104,94 @@ __all__ = [
     "ModelFacts",
     "ModelSpec",
     "ModelpressError",
+    "OptionFacts",
     "Options",
     "PassContext",
     "PassError",
     "PassSpec",
     "PlanContext",
+    "Problem",
     "Progress",
+    "Registered",
+    "Registry",
     "Rename",
     "Report",
     "Resource",
     "ResourcePath",
     "ResourceSpec",
     "Sample",
+    "Sampler",
+    "SamplerSpec",
+    "SearchSpace",
     "System",
     "SystemSpec",
     "TensorInfo",
     "TextModel",
+    "Tokenizer",
     "UserError",
     "WarmWorker",
     "WorkerDied",
+    "WorkflowError",
     "content_identity",
+    "did_you_mean",
+    "duration",
+    "examples",
+    "execute",
+    "find_artifact",
+    "fold",
     "hookimpl",
     "installed_versions",
+    "json_option",
+    "load_model",
+    "load_tokenizer",
+    "load_workflow",
+    "log_level",
     "looks_like_path",
+    "number",
+    "offline_option",
+    "on_terminal",
+    "open_data",
+    "option_facts",
     "parse_size",
+    "plural",
+    "print_json",
+    "print_table",
+    "say",
+    "size",
+    "takes",
+    "verbosity_options",
 ]
 
 _LAZY = {
+    "execute": "modelpress.cli.execute",
+    "OptionFacts": "modelpress.cli.option_facts",
+    "option_facts": "modelpress.cli.option_facts",
+    "takes": "modelpress.cli.option_facts",
+    "offline_option": "modelpress.cli.planning",
+    "log_level": "modelpress.cli.progress",
+    "verbosity_options": "modelpress.cli.progress",
+    "duration": "modelpress.cli.text",
+    "examples": "modelpress.cli.text",
+    "fold": "modelpress.cli.text",
+    "json_option": "modelpress.cli.text",
+    "number": "modelpress.cli.text",
+    "on_terminal": "modelpress.cli.text",
+    "plural": "modelpress.cli.text",
+    "print_json": "modelpress.cli.text",
+    "print_table": "modelpress.cli.text",
+    "say": "modelpress.cli.text",
+    "size": "modelpress.cli.text",
+    "load_workflow": "modelpress.config.load",
+    "find_artifact": "modelpress.engine.load",
+    "load_model": "modelpress.engine.load",
+    "load_tokenizer": "modelpress.engine.load",
+    "open_data": "modelpress.engine.open_data",
+    "did_you_mean": "modelpress.nearest",
+    "Registered": "modelpress.registry",
+    "Registry": "modelpress.registry",
+    "Problem": "modelpress.errors",
+    "WorkflowError": "modelpress.errors",
+    "Tokenizer": "modelpress.context",
     "Artifact": "modelpress.artifact",
     "Checkpoint": "modelpress.checkpoint",
     "CheckpointWriter": "modelpress.checkpoint_writer",
@@ -116,6 +207,8 @@ _LAZY = {
     "PassContext": "modelpress.context",
     "PlanContext": "modelpress.context",
     "Sample": "modelpress.context",
+    "Sampler": "modelpress.context",
+    "SearchSpace": "modelpress.context",
     "System": "modelpress.context",
     "TextModel": "modelpress.context",
     "WarmWorker": "modelpress.engine.process",

@@ -57,9 +57,14 @@ class PlanContext(Protocol):
             (Options marked as Resource reach passes and data containers as absolute paths already.)
     """
 
-    accelerator: Accelerator
-    offline: bool
-    folder: Path
+    @property
+    def accelerator(self) -> Accelerator: ...
+
+    @property
+    def offline(self) -> bool: ...
+
+    @property
+    def folder(self) -> Path: ...
 
     def problem(
         self,
@@ -84,8 +89,11 @@ class PlanContext(Protocol):
 class FetchContext(Protocol):
     """Given to `fetch` functions. folder: the workflow's, as in PlanContext."""
 
-    offline: bool
-    folder: Path
+    @property
+    def offline(self) -> bool: ...
+
+    @property
+    def folder(self) -> Path: ...
 
     def progress(self, done: int, total: int, unit: str) -> None: ...
 
@@ -128,6 +136,12 @@ class PassContext(Protocol):
 
     def load(self, model: Artifact) -> LoadedModel:
         """Open a model in its runtime, whatever its format. Close it when done."""
+
+
+class Tokenizer(Protocol):
+    """A transformers tokenizer, as far as the core uses one. Plugins that need more import transformers."""
+
+    def decode(self, token_ids: Sequence[int], /) -> str: ...
 
 
 class LoadedModel(Protocol):
@@ -198,6 +212,33 @@ class DataSource(Protocol):
 
         eval_size: a share in (0, 1), or a count of rows >= 1.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSpace:
+    """What a search may choose from, and what counts.
+
+    axes:  dotted option (`passes.quantize.bits`) -> the values that it can take
+    goals: full name of a metric -> whether more of it is better
+    """
+
+    axes: Mapping[str, Sequence[JSONValue]]
+    goals: Mapping[str, bool]
+    seed: int = 0
+
+
+Candidate = Mapping[str, JSONValue]
+"""One choice of a search: a value for each axis."""
+
+
+class Sampler(Protocol):
+    """Decides what a search tries next. Asked and told in turn; several candidates may be under way."""
+
+    def ask(self) -> Candidate | None:
+        """The next candidate; None when there is no more to try."""
+
+    def tell(self, candidate: Candidate, result: Mapping[str, float] | None) -> None:
+        """What a candidate measured, by full name of each goal; None when it could not be made."""
 
 
 class System(Protocol):

@@ -25,12 +25,14 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from modelpress.specs import (
+    CommandSpec,
     DataContainerSpec,
     FormatSpec,
     MetricSpec,
     ModelSpec,
     PassSpec,
     ResourceSpec,
+    SamplerSpec,
     SystemSpec,
 )
 
@@ -82,6 +84,18 @@ def modelpress_metrics() -> Iterable[MetricSpec]:
 @hookspec
 def modelpress_resources() -> Iterable[ResourceSpec]:
     """Kinds of paths. Example: `return [ResourceSpec(name="azureml_datastore", …)]`."""
+    return ()
+
+
+@hookspec
+def modelpress_samplers() -> Iterable[SamplerSpec]:
+    """Ways to search. Example: `return [SamplerSpec(name="tpe", …)]`."""
+    return ()
+
+
+@hookspec
+def modelpress_commands() -> Iterable[CommandSpec]:
+    """Verbs of the command line. Example: `return [CommandSpec(name="ask", command="acme.ask:ask", …)]`."""
     return ()
 
 

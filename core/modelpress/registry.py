@@ -22,12 +22,15 @@ from modelpress.hookspecs import API_VERSION, ENTRY_POINT_GROUP
 from modelpress.nearest import did_you_mean
 from modelpress.provider import Provider
 from modelpress.specs import (
+    CommandSpec,
     DataContainerSpec,
     FormatSpec,
     MetricSpec,
     ModelSpec,
     PassSpec,
+    Reference,
     ResourceSpec,
+    SamplerSpec,
     Spec,
     SystemSpec,
 )
@@ -37,12 +40,13 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Spec, covariant=True)
 K = TypeVar("K", bound=Spec)
+T = TypeVar("T")
 
 BLOCK_VARIABLE = "MODELPRESS_BLOCK_PLUGINS"
 """Names of plugins, with commas between, that are not even imported."""
 
 _BUILT_IN = "modelpress_plugins."
-_KINDS: dict[str, type[Any]] = {
+_KINDS: dict[str, type[Spec]] = {
     "modelpress_passes": PassSpec,
     "modelpress_models": ModelSpec,
     "modelpress_formats": FormatSpec,
@@ -50,9 +54,10 @@ _KINDS: dict[str, type[Any]] = {
     "modelpress_systems": SystemSpec,
     "modelpress_metrics": MetricSpec,
     "modelpress_resources": ResourceSpec,
+    "modelpress_samplers": SamplerSpec,
+    "modelpress_commands": CommandSpec,
 }
 _OBSERVER = "modelpress_event"
-_REFERENCES = ("run", "config", "plan", "open", "peek", "fetch", "check", "load", "tokenizer", "identity")
 
 
 class Registered(Generic[S]):
@@ -86,13 +91,14 @@ class Registered(Generic[S]):
         name = f"{self.distribution}[{extra}]" if extra else self.distribution
         return f'Install them there: pip install "{name}"'
 
-    def resolve(self, reference: str) -> Any:
+    def resolve(self, reference: Reference[T]) -> T:
         """Import what a `module:name` of the spec stands for.
 
         Raises MissingDependencyError when a library is not installed that the module imports, UserError
         when the plugin is at fault.
         """
-        return resolve(reference, f"{self.spec.kind} {self.spec.name}", self.distribution)
+        found: T = resolve(reference, f"{self.spec.kind} {self.spec.name}", self.distribution)
+        return found
 
 
 # NamedTuples: a frozen dataclass takes ten times as long to make, and every `passes list` waits for it.
@@ -169,13 +175,17 @@ class Registry:
 
     def hint(self, kind: type[K], name: str) -> str:
         """What to say of a name that is not found: the nearest, and the plugins that could not be asked."""
-        parts = [did_you_mean(name, self.names(kind), what="There are")]
+        return f"{did_you_mean(name, self.names(kind), what='There are')} {self.hint_absent()}".strip()
+
+    def hint_absent(self) -> str:
+        """Of what plugins could not be asked, and why; empty when all could."""
+        parts = []
         if self.broken:
             told = "; ".join(f"{b.name}: {b.error}" for b in self.broken)
             parts.append(f"It may come from a plugin that does not work ({told}).")
         if self.blocked:
             parts.append(f"{BLOCK_VARIABLE} keeps out {', '.join(self.blocked)}.")
-        return " ".join(part for part in parts if part)
+        return " ".join(parts)
 
     def emit(self, event: Event) -> None:
         """Let every observer see the event. One that raises is noted in `broken` and not called again."""
@@ -323,8 +333,8 @@ def _call(hook: str, function: Callable[..., Any]) -> list[Spec]:
 def _check_spec(spec: Spec) -> None:
     if not spec.name or not isinstance(spec.name, str):
         raise _PluginFault(f"a {spec.kind} has no name")
-    for field_name in _REFERENCES:
-        reference = getattr(spec, field_name, "")
+    for field_name in spec.references:
+        reference = getattr(spec, field_name)
         module, _, name = reference.partition(":")
         if reference and not (module and name):
             raise _PluginFault(

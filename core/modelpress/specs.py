@@ -1,14 +1,54 @@
 """What a plugin says about the things it brings. Frozen facts; the code is named by string.
 
 `run="package.module:function"` is imported only where and when it runs, so that listing passes costs
-nothing and a machine that only plans needs no heavy library.
+nothing and a machine that only plans needs no heavy library. What each function is given and has to return
+is its Protocol in modelpress.contracts; the core calls it through `Registered.call`.
 """
 
+# ruff: noqa: RUF009 - each call of _required gives a field of its own
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, TypeVar, cast
+
+if TYPE_CHECKING:
+    import click
+
+    from modelpress import contracts
+    from modelpress.options import Options
+
+T = TypeVar("T", covariant=True)
+
+
+class Reference(str, Generic[T]):
+    """`module:name`, a string that knows its field of the spec and, to type checkers, what it names."""
+
+    __slots__ = ("field",)
+    field: str
+
+    @staticmethod
+    def of(text: str, field: str) -> Reference[Any]:
+        reference: Reference[Any] = Reference(text)
+        reference.field = field
+        return reference
+
+
+class Ref(Generic[T]):
+    """The type of a field that names code. Authors give it a plain string; the core reads a Reference."""
+
+    if TYPE_CHECKING:
+
+        def __get__(self, spec: object, owner: object) -> Reference[T]: ...
+
+        def __set__(self, spec: object, value: str) -> None: ...
+
+
+_ABSENT = cast("Ref[Never]", "")
+
+
+def _required() -> Ref[Never]:
+    return cast("Ref[Never]", field())
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,152 +67,167 @@ class Rename:
 
 
 @dataclass(frozen=True, slots=True)
-class PassSpec:
+class Spec:
+    """What every spec says.
+
+    name:     what users write; summary: one sentence for lists
+    requires: distributions on PyPI that its code imports; their versions are part of the cache key
+    extra:    the extra of the providing distribution that brings them, for the hint
+    version:  raise it when the same input would give other bytes or numbers
+    aliases:  other names that stand for it
+    renames:  options that have other names today
+
+    Where a kind has `config`, it is `module:Class`, a subclass of modelpress.api.Options; left out, there are
+    no options.
+    """
+
+    kind: ClassVar[str] = ""
+    references: ClassVar[tuple[str, ...]] = ()
+    """The fields that name code."""
+    name: str
+    summary: str
+    requires: tuple[str, ...] = field(default=(), kw_only=True)
+    extra: str = field(default="", kw_only=True)
+    version: int = field(default=1, kw_only=True)
+    aliases: tuple[str, ...] = field(default=(), kw_only=True)
+    renames: tuple[Rename, ...] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in self.references:
+            given = getattr(self, name)
+            if type(given) is str:
+                object.__setattr__(self, name, Reference.of(given, name))
+
+
+@dataclass(frozen=True, slots=True)
+class PassSpec(Spec):
     """One transformation of a model.
 
-    run:      `module:function` with the signature (model: Artifact, config, ctx: PassContext) -> Artifact
-    config:   `module:Class`, a subclass of modelpress.api.Options
-    plan:     `module:function` (model: ModelFacts, config, ctx: PlanContext) -> ModelFacts, light; optional.
-              It reports problems before any work (ctx.problem) and tells what the output will be like.
+    run:      the work, see contracts.PassRun
+    plan:     what can be said before it, see contracts.PassPlan; optional
     accepts:  formats it takes; produces: the format it gives. `"same"` gives the format it took.
-    requires: distributions on PyPI that it imports; their versions are part of the cache key
-    extra:    the extra of the providing distribution that brings them, for the hint
-    version:  raise it when the same input would give other bytes
     """
 
     kind: ClassVar[str] = "pass"
-    name: str
-    summary: str
+    references: ClassVar[tuple[str, ...]] = ("run", "config", "plan")
     accepts: tuple[str, ...]
     produces: str
-    run: str
-    config: str
-    plan: str = ""
-    requires: tuple[str, ...] = ()
-    extra: str = ""
+    run: Ref[contracts.PassRun[Options]] = _required()
+    config: Ref[type[Options]] = _ABSENT
+    plan: Ref[contracts.PassPlan[Options]] = _ABSENT
     devices: tuple[str, ...] = ("cpu", "gpu")
-    version: int = 1
-    renames: tuple[Rename, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSpec:
+class ModelSpec(Spec):
     """A way to name an input model in a workflow: `input_model: {type: HfModel, …}`.
 
-    open: `module:function` (config, ctx: PlanContext) -> ModelFacts, light: finds the files (in the
-          hub's local cache, or a folder) and reads config.json. It reports problems with ctx.problem.
-    fetch: `module:function` (config, ctx: FetchContext) -> Path, run by the runner when ModelFacts.path
-          is None: brings the files to this machine. Empty when the model is always local.
+    open:  finds the files (in the hub's local cache, or a folder) and reads config.json, see
+           contracts.ModelOpen
+    fetch: called when ModelFacts.path is None, see contracts.ModelFetch. Left out when the model is always
+           local.
     """
 
     kind: ClassVar[str] = "model"
-    name: str
-    summary: str
+    references: ClassVar[tuple[str, ...]] = ("open", "config", "fetch")
     produces: str
-    open: str
-    config: str
-    fetch: str = ""
-    aliases: tuple[str, ...] = ()
-    renames: tuple[Rename, ...] = ()
+    open: Ref[contracts.ModelOpen[Options]] = _required()
+    config: Ref[type[Options]] = _ABSENT
+    fetch: Ref[contracts.ModelFetch[Options]] = _ABSENT
 
 
 @dataclass(frozen=True, slots=True)
-class FormatSpec:
+class FormatSpec(Spec):
     """What an artifact is.
 
-    check: `module:function` (folder: Path) -> None, light; raises UserError when files are missing or cut.
-           Used for inputs, and before a pass's output is committed.
-    load:  `module:function` (artifact: Artifact, device: str) -> LoadedModel; opens it in its runtime.
-           Empty when the format cannot run by itself.
-    tokenizer: `module:function` (artifact: Artifact) -> a transformers tokenizer; empty when it has none.
+    check:     for inputs, and before a pass's output is committed, see contracts.FormatCheck
+    load:      see contracts.FormatLoad; left out when the format cannot run by itself
+    tokenizer: see contracts.FormatTokenizer; left out when it has none
     """
 
     kind: ClassVar[str] = "format"
-    name: str
-    summary: str
-    check: str
-    load: str = ""
-    tokenizer: str = ""
-    requires: tuple[str, ...] = ()
-    extra: str = ""
+    references: ClassVar[tuple[str, ...]] = ("check", "load", "tokenizer")
+    check: Ref[contracts.FormatCheck] = _required()
+    load: Ref[contracts.FormatLoad] = _ABSENT
+    tokenizer: Ref[contracts.FormatTokenizer] = _ABSENT
 
 
 @dataclass(frozen=True, slots=True)
-class DataContainerSpec:
+class DataContainerSpec(Spec):
     """A source of samples.
 
-    open: `module:function` (config) -> DataSource (see modelpress.api); heavy, in the worker.
-    peek: `module:function` (config) -> DataFacts, light, at plan time: columns where they can be known.
+    open: heavy, where the pass runs, see contracts.DataOpen
+    peek: columns and rows where they can be known before, see contracts.DataPeek; optional
     """
 
     kind: ClassVar[str] = "data container"
-    name: str
-    summary: str
-    open: str
-    config: str
-    peek: str = ""
-    requires: tuple[str, ...] = ()
-    extra: str = ""
-    version: int = 1
-    renames: tuple[Rename, ...] = ()
+    references: ClassVar[tuple[str, ...]] = ("open", "config", "peek")
+    open: Ref[contracts.DataOpen[Options]] = _required()
+    config: Ref[type[Options]] = _ABSENT
+    peek: Ref[contracts.DataPeek[Options]] = _ABSENT
 
 
 @dataclass(frozen=True, slots=True)
-class SystemSpec:
-    """A place where work runs.
-
-    open: `module:function` (config, name: str) -> System (see modelpress.api); light to import.
-    """
+class SystemSpec(Spec):
+    """A place where work runs. open: light to import, see contracts.SystemOpen."""
 
     kind: ClassVar[str] = "system"
-    name: str
-    summary: str
-    open: str
-    config: str
-    requires: tuple[str, ...] = ()
-    extra: str = ""
-    renames: tuple[Rename, ...] = ()
+    references: ClassVar[tuple[str, ...]] = ("open", "config")
+    open: Ref[contracts.SystemOpen[Options]] = _required()
+    config: Ref[type[Options]] = _ABSENT
 
 
 @dataclass(frozen=True, slots=True)
-class MetricSpec:
+class MetricSpec(Spec):
     """One or more numbers about a model.
 
-    run: `module:function` (model: Artifact, config, ctx: PassContext) -> Mapping[str, float]; the keys are
-         the metric's full names (`latency_p50_ms`) and each must be in `gives`.
-    gives: full name -> (unit, higher_is_better)
+    run:     see contracts.MetricRun
+    gives:   full name of each number (`latency_p50_ms`) -> (unit, higher_is_better)
+    formats: formats it can measure; empty means all
     """
 
     kind: ClassVar[str] = "metric"
-    name: str
-    summary: str
-    run: str
-    config: str
-    gives: Mapping[str, tuple[str, bool]]
+    references: ClassVar[tuple[str, ...]] = ("run", "config")
+    run: Ref[contracts.MetricRun[Options]] = _required()
+    config: Ref[type[Options]] = _ABSENT
+    gives: Mapping[str, tuple[str, bool]] = field(kw_only=True)
     formats: tuple[str, ...] = ()
-    """Formats it can measure; empty means all."""
-    requires: tuple[str, ...] = ()
-    extra: str = ""
-    version: int = 1
-    renames: tuple[Rename, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class ResourceSpec:
+class ResourceSpec(Spec):
     """A kind of path that has to be fetched, named by `type` (`azureml_datastore`).
 
-    identity: `module:function` (config) -> str: what the content is (an etag), without fetching it.
-    fetch:    `module:function` (config, folder: Path) -> Path
+    identity: see contracts.ResourceIdentity; fetch: see contracts.ResourceFetch
     """
 
     kind: ClassVar[str] = "resource"
-    name: str
-    summary: str
-    identity: str
-    fetch: str
-    config: str
-    requires: tuple[str, ...] = ()
-    extra: str = ""
+    references: ClassVar[tuple[str, ...]] = ("identity", "fetch", "config")
+    identity: Ref[contracts.ResourceIdentity[Options]] = _required()
+    fetch: Ref[contracts.ResourceFetch[Options]] = _required()
+    config: Ref[type[Options]] = _ABSENT
 
 
-Spec = PassSpec | ModelSpec | FormatSpec | DataContainerSpec | SystemSpec | MetricSpec | ResourceSpec
+@dataclass(frozen=True, slots=True)
+class SamplerSpec(Spec):
+    """A way to search: `search_strategy: {sampler: tpe}`. open: see contracts.SamplerOpen."""
+
+    kind: ClassVar[str] = "sampler"
+    references: ClassVar[tuple[str, ...]] = ("open", "config")
+    open: Ref[contracts.SamplerOpen[Options]] = _required()
+    config: Ref[type[Options]] = _ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec(Spec):
+    """A verb of the command line: `modelpress NAME`.
+
+    name:    a word (`ask`), or a noun of the core and a verb (`data preview`)
+    command: `module:name` of a click command, imported when it is used
+    section: the heading under which `modelpress --help` lists it
+    """
+
+    kind: ClassVar[str] = "command"
+    references: ClassVar[tuple[str, ...]] = ("command",)
+    command: Ref[click.Command] = _required()
+    section: str = "Work"

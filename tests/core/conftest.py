@@ -12,7 +12,8 @@ import pytest
 
 from modelpress.registry import Registry
 
-_NAMES = "DataContainerSpec, MetricSpec, ModelSpec, PassSpec, Rename, SystemSpec, hookimpl"
+_SPECS = ("Command", "DataContainer", "Format", "Metric", "Model", "Pass", "Resource", "Sampler", "System")
+_NAMES = ", ".join(["Rename", "hookimpl", *(f"{kind}Spec" for kind in _SPECS)])
 
 
 class FakeSite:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from modelpress.cli.lazy import OpenGroup
 from modelpress.cli.text import examples, json_option, plural, print_json, print_table, size
 from modelpress.engine.cache import Cache, CacheEntry, default_cache_folder
 from modelpress.errors import PassError, UserError
@@ -24,7 +25,7 @@ folder_option = click.option(
 )
 
 
-@click.group("cache", short_help="See, check and clean the cache.")
+@click.group("cache", cls=OpenGroup, short_help="See, check and clean the cache.")
 def command() -> None:
     """Finished steps, kept so that they are never done twice."""
 

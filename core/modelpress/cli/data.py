@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
+from modelpress.cli.lazy import OpenGroup
 from modelpress.cli.listing import print_kinds
 from modelpress.cli.text import examples, json_option, plural, print_json
 from modelpress.registry import Registry
 from modelpress.specs import DataContainerSpec
 
 
-@click.group("data", short_help="List data containers; preview samples.")
+@click.group("data", cls=OpenGroup, short_help="List data containers; preview samples.")
 def command() -> None:
     """Where samples come from."""
 
@@ -39,9 +40,10 @@ def preview(file: Path, name: str, samples: int, model: Path | None, full: bool,
     What the loss covers is in colour on a terminal, and in [[double brackets]] elsewhere.
     """
     # Only here: `data list` needs neither the workflow's schema nor a tokenizer.
-    from modelpress.cli.preview import Shown, open_data  # noqa: PLC0415
+    from modelpress.cli.preview import Shown  # noqa: PLC0415
+    from modelpress.engine.open_data import open_data  # noqa: PLC0415
 
-    source, tokenizer = open_data(file, name, model, Registry.load())
+    source, tokenizer = open_data(file, name, Registry.load(), model=model)
     shown = [Shown.of(sample, tokenizer) for sample in islice(iter(source.samples(tokenizer)), samples)]
     if as_json:
         print_json([_as_json(sample) for sample in shown])

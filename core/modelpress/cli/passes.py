@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
+from modelpress.cli.lazy import OpenGroup
 from modelpress.cli.text import examples, json_option, page_width, print_json, print_table, say
 from modelpress.registry import Registered, Registry
 from modelpress.specs import PassSpec
 
 
-@click.group("passes", short_help="List passes; show one and its options.")
+@click.group("passes", cls=OpenGroup, short_help="List passes; show one and its options.")
 def command() -> None:
     """What can be done to a model."""
 

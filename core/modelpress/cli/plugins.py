@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from modelpress.cli.lazy import OpenGroup
 from modelpress.cli.text import examples, json_option, plural, print_json, print_table
 from modelpress.registry import Plugin, Registry
 
 
-@click.group("plugins", short_help="List plugins, broken ones with the reason.")
+@click.group("plugins", cls=OpenGroup, short_help="List plugins, broken ones with the reason.")
 def command() -> None:
     """Where passes, systems and the rest come from."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from modelpress.cli.lazy import OpenGroup
 from modelpress.cli.listing import print_kinds
 from modelpress.cli.text import examples, json_option
 from modelpress.specs import SystemSpec
 
 
-@click.group("systems", short_help="List the kinds of places where work runs.")
+@click.group("systems", cls=OpenGroup, short_help="List the kinds of places where work runs.")
 def command() -> None:
     """Where work runs."""
 

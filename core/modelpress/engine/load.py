@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from modelpress.artifact import MANIFEST, Artifact, open_artifact
-from modelpress.context import LoadedModel
+from modelpress.context import LoadedModel, Tokenizer
 from modelpress.errors import UserError
 from modelpress.registry import Registered, Registry
 from modelpress.specs import FormatSpec
@@ -51,11 +50,10 @@ def load_model(folder: Path, registry: Registry, device: str = "cpu") -> LoadedM
     return loaded
 
 
-def load_tokenizer(folder: Path, registry: Registry) -> Any:
+def load_tokenizer(folder: Path, registry: Registry) -> Tokenizer:
     """The transformers tokenizer that lies with the model in a folder."""
     artifact = find_artifact(folder, registry)
     entry = format_of(artifact, registry)
-    tokenizer = getattr(entry.spec, "tokenizer", "")
-    if not tokenizer:
+    if not entry.spec.tokenizer:
         raise UserError(f"A model of format {artifact.format} has no tokenizer.")
-    return entry.resolve(tokenizer)(artifact)
+    return entry.resolve(entry.spec.tokenizer)(artifact)

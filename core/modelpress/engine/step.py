@@ -74,7 +74,7 @@ class StepRunner:
     def input_model(self) -> Artifact:
         """The input model on this machine, fetched when it is elsewhere."""
         facts, choice = self._plan.model, self._plan.workflow.input_model
-        if facts is None or choice is None or choice.registered is None:
+        if facts is None or choice is None or choice.registered is None or choice.options is None:
             raise UserError("The workflow has no input model.")
         if facts.path is None or (facts.base and facts.base.path is None):
             fetch = choice.registered.resolve(choice.registered.spec.fetch)

@@ -10,6 +10,7 @@ from modelpress.config.workflow import LoadedWorkflow
 from modelpress.context import System
 from modelpress.engine.process import EventReader
 from modelpress.events import Event
+from modelpress.options import Options
 from modelpress.provider import installed_versions
 from modelpress.registry import Registry
 from modelpress.specs import SystemSpec
@@ -45,9 +46,9 @@ class OpenSystems:
             return None
         if self._in_process:
             return InProcessSystem(name)
-        if choice is None or choice.registered is None:
+        if choice is None or choice.registered is None or choice.options is None:
             registered = self._registry.find(SystemSpec, "LocalSystem")
-            options = registered.resolve(registered.spec.config).parse({})
+            options: Options = registered.resolve(registered.spec.config).parse({})
         else:
             registered, options = choice.registered, choice.options
         opened: System = registered.resolve(registered.spec.open)(options, name)

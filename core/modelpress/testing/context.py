@@ -108,9 +108,10 @@ def model_facts(artifact: Artifact) -> ModelFacts:
 
 
 class RecordingPlan:
-    """A PlanContext that keeps what it is told."""
+    """A PlanContext that keeps what it is told. folder: stands for the workflow's."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path = Path()) -> None:
+        self.folder = folder
         self.accelerator = Accelerator()
         self.offline = True
         self.problems: list[str] = []

@@ -1,0 +1,118 @@
+"""What each reference of a spec names: one Protocol for each function that a plugin gives.
+
+A spec says `plan="acme.plan:plan"`; that function has the signature of PassPlan. The core calls it through
+`Registered.call`, which checks the answer against what the Protocol says it returns. Arguments are given by
+position. To have a type checker compare a function with its contract: `_: PassPlan[PruneOptions] = plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from modelpress.artifact import Artifact
+from modelpress.context import (
+    DataFacts,
+    DataSource,
+    FetchContext,
+    LoadedModel,
+    ModelFacts,
+    PassContext,
+    PlanContext,
+    Sampler,
+    SearchSpace,
+    System,
+    Tokenizer,
+)
+from modelpress.options import Options
+
+C = TypeVar("C", bound=Options, contravariant=True)
+
+
+class PassRun(Protocol[C]):
+    """PassSpec.run: the work. Reads `model.path`, writes below `ctx.out`; returns `ctx.artifact(…)`."""
+
+    def __call__(self, model: Artifact, config: C, ctx: PassContext, /) -> Artifact: ...
+
+
+class PassPlan(Protocol[C]):
+    """PassSpec.plan: before any work, light. Tells problems with ctx.problem, and returns the facts of the
+    model that will come out."""
+
+    def __call__(self, model: ModelFacts, config: C, ctx: PlanContext, /) -> ModelFacts: ...
+
+
+class ModelOpen(Protocol[C]):
+    """ModelSpec.open: light. Finds the files and reads what is known of the model; None when it has told a
+    problem."""
+
+    def __call__(self, config: C, ctx: PlanContext, /) -> ModelFacts | None: ...
+
+
+class ModelFetch(Protocol[C]):
+    """ModelSpec.fetch: brings the files to this machine, so that `open` finds them there. Returns their
+    folder."""
+
+    def __call__(self, config: C, ctx: FetchContext, /) -> Path: ...
+
+
+class FormatCheck(Protocol):
+    """FormatSpec.check: light. Raises UserError when files are missing or cut."""
+
+    def __call__(self, folder: Path, /) -> None: ...
+
+
+class FormatLoad(Protocol):
+    """FormatSpec.load: opens a model in its runtime. device: `cpu` or `gpu`."""
+
+    def __call__(self, artifact: Artifact, device: str, /) -> LoadedModel: ...
+
+
+class FormatTokenizer(Protocol):
+    """FormatSpec.tokenizer: the tokenizer that lies with a model."""
+
+    def __call__(self, artifact: Artifact, /) -> Tokenizer: ...
+
+
+class DataOpen(Protocol[C]):
+    """DataContainerSpec.open: where the pass runs. folder: for converted data, shared by all steps there."""
+
+    def __call__(self, config: C, folder: Path, /) -> DataSource: ...
+
+
+class DataPeek(Protocol[C]):
+    """DataContainerSpec.peek: before any work, light. Tells problems with ctx.problem; returns what can be
+    known without loading."""
+
+    def __call__(self, config: C, ctx: PlanContext, /) -> DataFacts: ...
+
+
+class SystemOpen(Protocol[C]):
+    """SystemSpec.open: the place itself. name: what the workflow calls it."""
+
+    def __call__(self, config: C, name: str, /) -> System: ...
+
+
+class MetricRun(Protocol[C]):
+    """MetricSpec.run: measures. Returns full names -> numbers; each name is in the spec's `gives`."""
+
+    def __call__(self, model: Artifact, config: C, ctx: PassContext, /) -> Mapping[str, float]: ...
+
+
+class ResourceIdentity(Protocol[C]):
+    """ResourceSpec.identity: what the content is (an etag, a digest), without fetching it."""
+
+    def __call__(self, config: C, /) -> str: ...
+
+
+class ResourceFetch(Protocol[C]):
+    """ResourceSpec.fetch: brings it below the folder, and returns the path there."""
+
+    def __call__(self, config: C, folder: Path, /) -> Path: ...
+
+
+class SamplerOpen(Protocol[C]):
+    """SamplerSpec.open: begins a search."""
+
+    def __call__(self, config: C, search: SearchSpace, /) -> Sampler: ...

@@ -1,0 +1,58 @@
+"""Open a data config of a workflow in this process, as a pass would, to look at its samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelpress.context import DataSource, Tokenizer
+from modelpress.engine.cache import Cache, default_cache_folder
+from modelpress.engine.inputs import Place, resolve_options
+from modelpress.engine.load import load_tokenizer
+from modelpress.engine.plan import Plan
+from modelpress.engine.prepare import prepare
+from modelpress.errors import Problem, UserError, WorkflowError
+from modelpress.nearest import did_you_mean
+from modelpress.registry import Registry
+
+
+def open_data(
+    file: Path, name: str, registry: Registry, *, model: Path | None = None
+) -> tuple[DataSource, Tokenizer]:
+    """The data config of that name, opened, and the tokenizer of the workflow's model (or of `model`)."""
+    with prepare(file, registry) as prepared:
+        plan = prepared.plan
+    choice = plan.workflow.data.get(name)
+    if choice is None:
+        raise UserError(
+            f"{file} has no data config named {name!r}.",
+            did_you_mean(name, plan.workflow.data, what="It has"),
+        )
+    if choice.registered is None or choice.options is None:
+        plan.problems.raise_if_any()
+        raise UserError(f"The data config {name!r} is not valid.")
+    found: list[Problem] = []
+
+    def tell(message: str, hint: str, option: str) -> None:
+        path = f"{choice.path}.{option}" if option else choice.path
+        found.append(Problem(message, hint, plan.workflow.locate(path), name))
+
+    cache = Cache(plan.workflow.cache_dir or default_cache_folder())
+    place = Place(plan.workflow.folder, cache.digests, registry)
+    resolved = resolve_options(choice.options, name, place, tell)
+    if found:
+        raise WorkflowError(found)
+    options = type(choice.options).parse(resolved.here)
+    cache.data_folder.mkdir(parents=True, exist_ok=True)
+    source = choice.registered.resolve(choice.registered.spec.open)(options, cache.data_folder)
+    return source, load_tokenizer(model or _model_folder(plan), registry)
+
+
+def _model_folder(plan: Plan) -> Path:
+    if plan.model is None:
+        plan.problems.raise_if_any()
+    if plan.model is None or plan.model.path is None:
+        raise UserError(
+            "The workflow's model is not on this machine yet.",
+            "Name a folder with a tokenizer: --model FOLDER.",
+        )
+    return plan.model.path
