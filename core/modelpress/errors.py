@@ -2,7 +2,8 @@
 
 ModelpressError
 ├── UserError                 2  what the user wrote or pointed at is wrong
-│   └── WorkflowError         2  one or more problems in a workflow, all told at once
+│   ├── WorkflowError         2  one or more problems in a workflow, all told at once
+│   └── DiskFull              2  the machine has no room for what is made
 ├── MissingDependencyError    3  a library or an extra is not installed where it is needed
 ├── PassError                 4  a pass (or metric) ran and failed
 │   └── WorkerDied            4  its process ended without an answer: killed, out of memory, crashed
@@ -76,6 +77,10 @@ class WorkflowError(UserError):
             self.exit_code = 3  # type: ignore[misc]
 
 
+class DiskFull(UserError):
+    """A disk, or a quota of this user, has no room left for what a step writes."""
+
+
 class MissingDependencyError(ModelpressError):
     """A library is absent, or too old, where the work would run."""
 
@@ -106,7 +111,7 @@ class Interrupted(ModelpressError):
 
 _BY_NAME: dict[str, type[ModelpressError]] = {
     cls.__name__: cls
-    for cls in (UserError, MissingDependencyError, PassError, WorkerDied, HostError, Interrupted)
+    for cls in (UserError, DiskFull, MissingDependencyError, PassError, WorkerDied, HostError, Interrupted)
 }
 
 

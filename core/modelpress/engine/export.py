@@ -11,7 +11,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from modelpress.artifact import MANIFEST, Artifact, damaged_files, read_manifest, write_manifest
-from modelpress.errors import UserError
+from modelpress.disk import disk_full, is_disk_full, megabytes
+from modelpress.errors import DiskFull, UserError
 from modelpress.problems import Problems
 
 RECORD = "run.json"
@@ -51,11 +52,21 @@ def export_model(artifact: Artifact, target: Path) -> Artifact:
             os.replace(fresh, target)
     except OSError as error:
         shutil.rmtree(fresh, ignore_errors=True)
+        if is_disk_full(error, target.parent):
+            raise _too_large(artifact, target) from error
         raise UserError(
             f"The model cannot be written to {target}: {error.strerror or error}.",
             f"It is in the cache: {artifact.path}",
         ) from error
     return exported
+
+
+def _too_large(artifact: Artifact, target: Path) -> DiskFull:
+    full = disk_full(target.parent)
+    return DiskFull(
+        f"The model cannot be written to {target}: it has {megabytes(artifact.size)}. {full.message}",
+        f"It is in the cache: {artifact.path}. {full.hint}",
+    )
 
 
 def _is_there(artifact: Artifact, target: Path) -> bool:

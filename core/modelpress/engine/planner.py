@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from modelpress.config.workflow import LoadedWorkflow, MetricChoice, PassChoice
 from modelpress.context import Accelerator, DataFacts, ModelFacts, System
+from modelpress.disk import megabytes
 from modelpress.engine.cache import Cache
 from modelpress.engine.inputs import Place, resolve_options
 from modelpress.engine.job import path_keys
@@ -357,7 +358,7 @@ class _Planner:
             free = shutil.disk_usage(there).free
             if size > free:
                 self.problems.add(
-                    f"The run will write about {_megabytes(size)}, but {there} has {_megabytes(free)} free.",
+                    f"The run will write about {megabytes(size)}, but {there} has {megabytes(free)} free.",
                     "Free some space (`modelpress cache gc` helps), or set cache_dir and output_dir.",
                 )
         return cache + (export if output_dir is not None else 0)
@@ -368,7 +369,3 @@ def _existing(path: Path) -> Path:
     while not path.exists():
         path = path.parent
     return path
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

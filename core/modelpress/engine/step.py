@@ -11,6 +11,7 @@ from typing import Any
 from modelpress import errors
 from modelpress.artifact import Artifact
 from modelpress.context import ModelFacts
+from modelpress.disk import megabytes
 from modelpress.engine.cache import Cache
 from modelpress.engine.inputs import RemoteResource
 from modelpress.engine.job import (
@@ -26,7 +27,7 @@ from modelpress.engine.job import (
 from modelpress.engine.plan import DataPlan, Measurement, Step
 from modelpress.engine.planner import open_input
 from modelpress.engine.prepare import Prepared
-from modelpress.errors import HostError, MissingDependencyError, UserError, error_from_record
+from modelpress.errors import DiskFull, HostError, MissingDependencyError, UserError, error_from_record
 from modelpress.events import Event, Log, Progress
 from modelpress.registry import Registered, Registry
 from modelpress.specs import DataContainerSpec, FormatSpec
@@ -216,8 +217,13 @@ class StepRunner:
         if system.ships_code:
             ship_code(folder, packages)
         on_start(resumed)
-        system.run(folder, self._tell)
-        return folder, _answer(folder)
+        try:
+            system.run(folder, self._tell)
+            return folder, _answer(folder)
+        except DiskFull as error:
+            if isinstance(step, Step) and step.size:
+                error.message += f" {step.name} writes about {megabytes(step.size)}."
+            raise
 
 
 def _input_artifact(facts: ModelFacts) -> Artifact:

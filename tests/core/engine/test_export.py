@@ -50,6 +50,7 @@ def test_a_full_disk_is_told_once_and_leaves_the_earlier_export(
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(UserError) as told:
         export_model(finished, target)
-    assert told.value.message == f"The model cannot be written to {target}: No space left on device."
+    assert told.value.message.startswith(f"The model cannot be written to {target}: it has 0.0 MB. The disk")
+    assert str(finished.path) in told.value.hint
     assert [p.name for p in target.parent.iterdir()] == ["model"]
     assert (target / "old.txt").read_text(encoding="utf-8") == "old"
