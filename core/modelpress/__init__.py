@@ -3,7 +3,13 @@
 `modelpress.run("workflow.yaml")` runs a workflow; plugins import `modelpress.api`.
 """
 
-from __future__ import annotations
+# No import from the future: it would be the first file that `python -m` looks for in the current folder.
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
+    # `python -m modelpress` (argv says so while the package is looked for): Python has put the current folder
+    # first on the import path, and a model's folder may hold a `queue.py`.
+    del sys.path[0]
 
 from typing import TYPE_CHECKING, Any
 

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     )
     from modelpress.engine.load import find_artifact, load_model, load_tokenizer
     from modelpress.engine.open_data import open_data
-    from modelpress.engine.process import WarmWorker
+    from modelpress.engine.process import WarmWorker, import_path
     from modelpress.errors import (
         HostError,
         MissingDependencyError,
@@ -140,6 +140,7 @@ __all__ = [
     "find_artifact",
     "fold",
     "hookimpl",
+    "import_path",
     "installed_versions",
     "json_option",
     "load_model",
@@ -212,6 +213,7 @@ _LAZY = {
     "System": "modelpress.context",
     "TextModel": "modelpress.context",
     "WarmWorker": "modelpress.engine.process",
+    "import_path": "modelpress.engine.process",
     "HostError": "modelpress.errors",
     "MissingDependencyError": "modelpress.errors",
     "ModelpressError": "modelpress.errors",

@@ -1,28 +1,31 @@
 """The worker: `python -m modelpress.worker FOLDER` runs the job in a folder and writes its answer there.
 
-Every system runs this same command. `--serve` keeps the process warm: it reads one folder a line from
-standard input and answers `done` a line on standard output, so that torch is imported once for many jobs.
-It ends when its standard input ends: with the run that started it, however that ends.
+Every system runs this same command. `--serve RUN` keeps the process warm: it reads one folder a line (as
+JSON) from standard input and answers `done` a line on standard output, so that torch is imported once for
+many jobs. It ends with its standard input, and with the process RUN that started it, however that ends.
 """
 
 from __future__ import annotations
 
-import errno
 import faulthandler
 import importlib
+import json
 import os
-import queue
 import shutil
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from modelpress.artifact import Artifact
 from modelpress.context import Accelerator, DataSource, LoadedModel
+from modelpress.disk import disk_full, is_disk_full
 from modelpress.engine.job import (
     Job,
     input_path,
@@ -35,11 +38,13 @@ from modelpress.engine.job import (
 from modelpress.errors import MissingDependencyError, ModelpressError, PassError, UserError
 from modelpress.events import EventFile, JSONValue, Log, Progress, Report
 from modelpress.memory import PeakMemory
+from modelpress.start import add_code
 
 if TYPE_CHECKING:
     from modelpress.options import Options
 
 _PROGRESS_INTERVAL = 0.05
+_PARENT_INTERVAL = 0.2
 _LOAD_LIMIT = 10**8
 """Bytes up to which a result is opened in its runtime at the end of a run, where its pass has not done so.
 Opened in float32, 4-bit weights take up to sixteen times as much."""
@@ -49,36 +54,49 @@ TRAVELLING_META = ("task", "prompt_template")
 
 
 def main(arguments: list[str]) -> int:
-    """`FOLDER`, or `--serve`. Returns the exit code: 0 whenever an answer was written."""
+    """`FOLDER`, or `--serve RUN`. Returns the exit code: 0 whenever an answer was written."""
     faulthandler.enable()
-    if arguments == ["--serve"]:
-        serve()
+    if len(arguments) == 2 and arguments[0] == "--serve":
+        serve(int(arguments[1]))
         return 0
     if len(arguments) != 1:
-        print("usage: python -m modelpress.worker FOLDER | --serve", file=sys.stderr)
+        print("usage: python -m modelpress.worker FOLDER | --serve RUN", file=sys.stderr)
         return 2
-    work(Path(arguments[0]))
-    return 0
+    return 1 if work(Path(arguments[0])) else 0
 
 
-def serve() -> None:
-    """Run one job after another until standard input ends."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+def serve(run: int) -> None:
+    """Run one job after another until standard input ends, or the process `run` does.
+
+    Jobs are read between jobs only: on Windows `import numpy` hangs while another thread waits for a pipe on
+    standard input (numpy#24290).
+    """
+    answers = os.fdopen(os.dup(1), "wb")
+    jobs = os.fdopen(os.dup(0), "rb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     os.dup2(2, 1)  # what libraries print must not be taken for an answer
-    folders: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_read_folders, args=(folders,), daemon=True).start()
-    while True:
-        folder = Path(folders.get())
+    threading.Thread(target=_end_with, args=(run,), daemon=True).start()
+    for line in jobs:
+        folder = Path(json.loads(line))
         with _output_to(folder / "log.txt"):
-            work(folder)
-        answers.write("done\n")
+            unwritten = work(folder)
+        answers.write(json.dumps(unwritten).encode("ascii") + b"\n" if unwritten else b"done\n")
         answers.flush()
+    os._exit(0)  # nothing is left to be done in order, and libraries take their time
 
 
-def _read_folders(folders: queue.Queue[str]) -> None:
-    for line in sys.stdin:
-        folders.put(line.rstrip("\n"))
-    # The run has ended, perhaps by SIGKILL in the middle of a job: nobody waits for the answer.
+def _end_with(run: int) -> None:
+    """End this process when the run has ended, perhaps by SIGKILL in the middle of a job: nobody waits for
+    the answer."""
+    parent = os.getppid()
+    try:
+        watched = psutil.Process(run)
+        while os.getppid() == parent and watched.is_running():
+            time.sleep(_PARENT_INTERVAL)
+    except psutil.Error:
+        pass
     os._exit(0)
 
 
@@ -103,28 +121,41 @@ class _output_to:
             os.close(saved)
 
 
-def work(folder: Path) -> None:
-    """Run the job in the folder. Writes result.json or error.json; raises only KeyboardInterrupt."""
+def work(folder: Path) -> dict[str, Any] | None:
+    """Run the job in the folder. Writes result.json or error.json; raises only KeyboardInterrupt.
+
+    Returns None, or the error where not even that could be written down.
+    """
     folder = folder.resolve()
-    events = EventFile(folder / "events.jsonl")
+    unwritten = None
     try:
-        write_result(folder, _execute(folder, events))
+        with closing(EventFile(folder / "events.jsonl")) as events:
+            write_result(folder, _execute(folder, events))
     except KeyboardInterrupt:
         raise
     # Whatever a pass or a library raises must reach the user as an answer, also from another machine.
     except BaseException as error:  # noqa: BLE001
-        traceback.print_exc()
-        write_error(folder, _error_record(error))
+        unwritten = _answer_error(folder, error)
     finally:
-        events.close()
         shutil.rmtree(folder / "scratch", ignore_errors=True)
+    return unwritten
+
+
+def _answer_error(folder: Path, error: BaseException) -> dict[str, Any] | None:
+    record = _error_record(error, folder)
+    try:
+        traceback.print_exception(error)
+        write_error(folder, record)
+    except OSError:
+        return record
+    return None
 
 
 def _execute(folder: Path, events: EventFile) -> dict[str, Any]:
     started = time.monotonic()
     code = folder / "code"
-    if code.is_dir() and str(code) not in sys.path:
-        sys.path.insert(0, str(code))
+    if code.is_dir():
+        add_code(str(code))
     importlib.invalidate_caches()
     job = read_job(folder)
     if job.offline:
@@ -279,15 +310,16 @@ class WorkerContext:
         return {"metrics": {str(name): float(value) for name, value in answer.items()}}
 
 
-def _error_record(error: BaseException) -> dict[str, Any]:
+def _error_record(error: BaseException, folder: Path) -> dict[str, Any]:
     if isinstance(error, ModelpressError):
         name, message, hint = type(error).__name__, error.message, error.hint
     elif _is_out_of_memory(error):
         name, message = "PassError", "It ran out of memory."
         hint = "Use smaller batches, blocks or sequences, or a machine with more memory."
-    elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        name, message = "UserError", f"The disk is full: {error.filename or 'no space left'}."
-        hint = "Free some space (`modelpress cache gc` helps), then run the same command again."
+    elif is_disk_full(error, folder):
+        shutil.rmtree(folder / "out", ignore_errors=True)  # half a model: it is in the way of everything
+        full = disk_full(folder, str(error))
+        name, message, hint = type(full).__name__, full.message, full.hint
     elif isinstance(error, SystemExit):
         name, message, hint = "PassError", f"The pass called sys.exit({error.code}).", ""
     else:

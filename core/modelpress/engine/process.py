@@ -6,21 +6,29 @@ System plugins use it too, for any Python on this machine.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import psutil
 
-from modelpress.errors import HostError, WorkerDied
+from modelpress import start
+from modelpress.disk import disk_full, has_no_room
+from modelpress.errors import HostError, ModelpressError, WorkerDied, error_from_record
 from modelpress.events import Event, decode_event
 from modelpress.memory import available_memory, out_of_memory_kills, tree_memory
 
+START = Path(start.__file__)
+OLDEST = start.OLDEST
 _POLL_SECONDS = 0.05
 _MEMORY_EVERY = 10
 """Polls between two looks at the worker's memory."""
@@ -28,27 +36,48 @@ _END_SECONDS = 5.0
 
 
 class WarmWorker:
-    """`python -m modelpress.worker --serve`, started at the first job and again after it died.
+    """`modelpress.worker --serve`, started at the first job and again after it died.
 
     python:      the command that starts Python, e.g. `[sys.executable]`
     environment: the whole environment of the process; None for this process's own
+    code:        a folder of packages that the Python may lack, see modelpress.engine.job; None for none
     """
 
-    def __init__(self, python: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        self._command = [*python, "-m", "modelpress.worker", "--serve"]
-        self._environment = dict(environment) if environment is not None else None
-        self._process: subprocess.Popen[str] | None = None
-        self._answers: queue.Queue[str | None] = queue.Queue()
-        self._startup_log: Path | None = None
+    def __init__(
+        self, python: Sequence[str], environment: Mapping[str, str] | None = None, code: Path | None = None
+    ) -> None:
+        self._python = [*python, str(START)]
+        self._environment = child_environment(os.environ if environment is None else environment)
+        self._code = str(code) if code else "-"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers: queue.Queue[bytes | None] = queue.Queue()
+        self._startup_log: IO[bytes] | None = None
+
+    def libraries(self, names: Sequence[str]) -> dict[str, str]:
+        """Versions of those distributions that are installed there. Raises HostError when the Python does not
+        run, or is too old for the worker."""
+        try:
+            done = subprocess.run(
+                [*self._python, "versions", *names], capture_output=True, env=self._environment, timeout=60
+            )
+            answer = json.loads(done.stdout.decode("utf-8"))
+            python, found = str(answer["python"]), {str(k): str(v) for k, v in answer["found"].items()}
+        except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError) as error:
+            raise HostError(f"{self._python[0]} does not run as a Python: {error}.") from error
+        if tuple(int(part) for part in python.split(".")[:2]) < OLDEST:
+            oldest = ".".join(map(str, OLDEST))
+            raise HostError(f"{self._python[0]} is Python {python}; the worker needs {oldest} or later.")
+        return found
 
     def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
         """Run the job in the folder to its end; see modelpress.context.System.run for what is raised."""
-        process = self._ready(folder)
+        process = self._ready()
         reader = EventReader(folder / "events.jsonl", on_event)
         watch = _MemoryWatch(process.pid)
         try:
             if process.stdin is not None:
-                process.stdin.write(f"{folder.resolve()}\n")
+                # ASCII, whatever the path is made of: no locale has a part in what reaches the worker.
+                process.stdin.write(json.dumps(str(folder.resolve())).encode("ascii") + b"\n")
                 process.stdin.flush()
             answer = self._wait(reader, watch)
         except BrokenPipeError:
@@ -62,6 +91,9 @@ class WarmWorker:
             self._process = None
             if not any((folder / name).exists() for name in ("result.json", "error.json")):
                 raise self._death(code, watch, folder)
+        elif answer.strip() != b"done":
+            record = json.loads(answer)  # the answer could not be written to the folder
+            raise error_from_record(record["type"], record["message"], record["hint"])
 
     def close(self) -> None:
         """End the process, gently when it is idle."""
@@ -74,31 +106,31 @@ class WarmWorker:
                 self._end()
         self._process = None
 
-    def _ready(self, folder: Path) -> subprocess.Popen[str]:
+    def _ready(self) -> subprocess.Popen[bytes]:
         if self._process and self._process.poll() is None:
             return self._process
-        self._startup_log = folder / "log.txt"
+        # A file of its own: on Windows a job's folder cannot be removed while its log is open.
+        self._startup_log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+        command = [*self._python, "worker", self._code, "--serve", str(os.getpid())]
         try:
-            with self._startup_log.open("a", encoding="utf-8") as log:
-                process = subprocess.Popen(
-                    self._command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                    env=self._environment,
-                    # Ctrl-C in a terminal goes to the run alone, which then ends the worker in order.
-                    start_new_session=os.name == "posix",
-                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-                )
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._startup_log,
+                env=self._environment,
+                # Ctrl-C in a terminal goes to the run alone, which then ends the worker in order.
+                start_new_session=os.name == "posix",
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            )
         except OSError as error:
-            raise HostError(f"{self._command[0]} cannot be started: {error}.") from error
+            raise HostError(f"{command[0]} cannot be started: {error}.") from error
         self._answers = queue.Queue()
         threading.Thread(target=_read_answers, args=(process, self._answers), daemon=True).start()
         self._process = process
         return process
 
-    def _wait(self, reader: EventReader, watch: _MemoryWatch) -> str | None:
+    def _wait(self, reader: EventReader, watch: _MemoryWatch) -> bytes | None:
         polls = 0
         while True:
             with contextlib.suppress(queue.Empty):
@@ -125,12 +157,15 @@ class WarmWorker:
                 break
         process.wait()
 
-    def _death(self, code: int, watch: _MemoryWatch, folder: Path) -> WorkerDied | HostError:
-        log = _last_lines(folder / "log.txt")
+    def _death(self, code: int, watch: _MemoryWatch, folder: Path) -> ModelpressError:
+        log = _last_lines(_read_bytes(folder / "log.txt") + self._startup_text())
         if code == 1 and "No module named" in log and "modelpress" in log:
             return HostError(
-                f"{self._command[0]} has no modelpress.", "Install modelpress in that environment."
+                f"{self._python[0]} has no modelpress.", "Install modelpress in that environment."
             )
+        if has_no_room(folder):
+            shutil.rmtree(folder / "out", ignore_errors=True)
+            return disk_full(folder, log)
         if code < 0 and -code == getattr(signal, "SIGKILL", 9):
             return WorkerDied(*watch.explain_kill())
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
@@ -139,13 +174,42 @@ class WarmWorker:
             f"What it printed is in {folder / 'log.txt'}.",
         )
 
+    def _startup_text(self) -> bytes:
+        if self._startup_log is None:
+            return b""
+        self._startup_log.seek(0)
+        return self._startup_log.read()
 
-def local_python() -> list[str]:
-    """The command that starts the Python that runs now."""
-    return [sys.executable]
+
+def import_path() -> str:
+    """This process's import path, for a child that is to import the same.
+
+    The folder of the script that runs goes to its end: a project's own `tokenizers.py` is not the library.
+    A folder in PYTHONPATH keeps its place: it was put there on purpose.
+    """
+    purpose = {os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    own = {os.getcwd(), os.path.dirname(os.path.abspath(main))} if main else {os.getcwd()}
+    path = [entry for entry in sys.path if entry]
+    last = [entry for entry in path if entry in own and entry not in purpose]
+    return os.pathsep.join([*(entry for entry in path if entry not in last), *last])
 
 
-def _read_answers(process: subprocess.Popen[str], answers: queue.Queue[str | None]) -> None:
+def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a Python of ours: nothing is imported from the current folder, by its own children
+    neither, and what it reads and writes is UTF-8, whatever the locale says."""
+    child = {
+        **environment,
+        "PYTHONSAFEPATH": "1",
+        "PYTHONUTF8": "1",
+        "PYTHONIOENCODING": "utf-8:backslashreplace",
+    }
+    # An empty entry (`export PYTHONPATH=$PYTHONPATH:/x`) stands for the current folder: by accident.
+    path = [entry for entry in child.pop("PYTHONPATH", "").split(os.pathsep) if entry]
+    return {**child, "PYTHONPATH": os.pathsep.join(path)} if path else child
+
+
+def _read_answers(process: subprocess.Popen[bytes], answers: queue.Queue[bytes | None]) -> None:
     if process.stdout is not None:
         for line in process.stdout:
             answers.put(line)
@@ -202,8 +266,12 @@ class _MemoryWatch:
         )
 
 
-def _last_lines(path: Path, count: int = 5) -> str:
+def _read_bytes(path: Path) -> bytes:
     try:
-        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+        return path.read_bytes()
     except OSError:
-        return ""
+        return b""
+
+
+def _last_lines(text: bytes, count: int = 5) -> str:
+    return "\n".join(text.decode("utf-8", "replace").splitlines()[-count:])

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from modelpress.artifact import Artifact, artifact_files, digest_file
 from modelpress.context import DataSource
+from modelpress.engine.process import child_environment, import_path
 from modelpress.options import Options
 from modelpress.registry import Registered, Registry
 from modelpress.specs import FormatSpec, PassSpec
@@ -181,12 +182,11 @@ def _content(folders: Iterable[Path]) -> dict[str, str]:
 def _imported(module: str, unwanted: Iterable[str]) -> list[str]:
     """Which of the unwanted modules a fresh Python has loaded after importing this one."""
     code = f"import sys, {module}; print(*sorted(set({list(unwanted)!r}) & set(sys.modules)))"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        env=environment,
+        env=child_environment({**os.environ, "PYTHONPATH": import_path()}),
         timeout=120,
         check=False,
     )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from modelpress.api import Event, WarmWorker, installed_versions
+from modelpress.api import Event, WarmWorker, import_path, installed_versions
 from modelpress_plugins.local.config import LocalOptions
 
 
@@ -39,12 +39,11 @@ def open_local(options: LocalOptions, name: str) -> LocalSystem:
 def worker_environment(hf_token: bool) -> dict[str, str]:
     """This process's environment with the import path that it has now, and quiet libraries."""
     environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    environment["PYTHONPATH"] = import_path()
     # OpenMP threads that wait by spinning cost little alone and ruin each other on a busy machine: 100 steps
     # of LoRA on 2 shared cores took 194 s with the library's default, 25 s with threads that sleep.
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")
-    environment.setdefault("PYTHONUTF8", "1")
     if not hf_token:
         environment["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
     return environment

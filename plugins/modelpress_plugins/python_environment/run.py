@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,23 +11,13 @@ from pathlib import Path
 from modelpress.api import Event, HostError, WarmWorker
 from modelpress_plugins.python_environment.config import PythonEnvironmentOptions
 
-_LIST_VERSIONS = """
-import importlib.metadata as m, json, sys
-found = {}
-for name in sys.argv[1:]:
-    try:
-        found[name] = m.version(name)
-    except m.PackageNotFoundError:
-        pass
-print(json.dumps(found))
-"""
 _WORKER_NEEDS = ("pydantic", "pluggy", "psutil", "xxhash", "filelock", "platformdirs")
 
 
 class PythonEnvironment:
     """Runs jobs in a warm worker of another Python on this machine.
 
-    The code of modelpress and of each pass is copied to a folder that comes first on the import path
+    The code of modelpress and of each pass is copied to a folder that comes before all that is installed
     there, so that what runs is what the plan was made with, whatever is installed in the environment.
     """
 
@@ -39,8 +27,7 @@ class PythonEnvironment:
         self.name = name
         self._python = python
         self._code = Path(tempfile.mkdtemp(prefix="modelpress-code-"))
-        self._environment = {**environment, "PYTHONPATH": str(self._code)}
-        self._worker = WarmWorker([str(python)], self._environment)
+        self._worker = WarmWorker([str(python)], environment, self._code)
         self._versions: dict[str, str] = {}
         self._asked: set[str] = set()
 
@@ -48,7 +35,7 @@ class PythonEnvironment:
         """Versions of those distributions that are installed there."""
         new = sorted({*names, *_WORKER_NEEDS} - self._asked)
         if new:
-            self._versions.update(self._ask(new))
+            self._versions.update(self._worker.libraries(new))
             self._asked.update(new)
             self._require_worker_needs()
         return {name: self._versions[name] for name in names if name in self._versions}
@@ -63,18 +50,6 @@ class PythonEnvironment:
         self._worker.close()
         shutil.rmtree(self._code, ignore_errors=True)
 
-    def _ask(self, names: Sequence[str]) -> dict[str, str]:
-        command = [str(self._python), "-c", _LIST_VERSIONS, *names]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, env=self._environment, timeout=60)
-            versions: dict[str, str] = json.loads(done.stdout)
-        except (OSError, subprocess.TimeoutExpired, ValueError) as error:
-            raise HostError(
-                f"{self._python} does not run as a Python: {error}.",
-                "python_environment_path must name an environment that exists.",
-            ) from error
-        return versions
-
     def _require_worker_needs(self) -> None:
         missing = [name for name in _WORKER_NEEDS if name not in self._versions]
         if missing:
@@ -88,7 +63,8 @@ def open_environment(options: PythonEnvironmentOptions, name: str) -> PythonEnvi
     """The environment, nothing started yet. Raises HostError when there is no Python in it."""
     python = find_python(Path(options.python_environment_path).expanduser().absolute())
     environment = dict(os.environ)
-    environment.pop("PYTHONHOME", None)
+    for name in ("PYTHONHOME", "PYTHONPATH"):  # of this Python, not of that one
+        environment.pop(name, None)
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see modelpress_plugins.local.run
     if not options.hf_token:
         environment["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"

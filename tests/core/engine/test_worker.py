@@ -51,7 +51,7 @@ def test_an_input_path_reaches_the_pass_as_a_path(make_job, tmp_path: Path) -> N
         ("out_of_memory", "PassError", "ran out of memory"),
         ("wrong_format", "PassError", "promises 'text' but returned 'other'"),
         ("nothing", "PassError", "returned NoneType"),
-        ("disk_full", "UserError", "disk is full"),
+        ("disk_full", "DiskFull", "disk is full"),
         ("absent", "PassError", "has no 'absent'"),
     ],
 )
