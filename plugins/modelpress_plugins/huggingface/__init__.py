@@ -79,6 +79,7 @@ def modelpress_data_containers() -> list[DataContainerSpec]:
             config=f"{_HERE}.data_config:HuggingfaceOptions",
             requires=("datasets", "transformers"),
             extra="cpu",
+            version=2,
             renames=_DATA_RENAMES,
         ),
         DataContainerSpec(

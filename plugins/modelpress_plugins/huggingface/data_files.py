@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from modelpress.api import UserError
 from modelpress_plugins.huggingface.data_config import LoadDataset
+from modelpress_plugins.huggingface.file_records import records
 
 FILE_KINDS = ("json", "csv", "text", "parquet", "arrow")
 """Values of data_name that mean files rather than a data set on the hub."""
@@ -74,89 +74,21 @@ def split_name(load: LoadDataset) -> str:
 
 
 def look_into(path: Path, kind: str, load: LoadDataset) -> FileFacts:
-    """Columns and rows of a file. Raises UserError when it is empty or not what its kind says."""
+    """Columns and rows of a file; of a large one the columns of its first rows. Raises UserError when it is
+    empty or not what its kind says."""
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty.")
-    if kind == "json":
-        return _json(path, load.field)
-    if kind == "csv":
-        return _csv(path, load.delimiter)
-    if kind == "text":
-        return FileFacts(("text",), _count_lines(path))
-    return FileFacts(None, None)
-
-
-def _json(path: Path, field: str | None) -> FileFacts:
-    with path.open(encoding="utf-8-sig") as file:
-        start = file.read(4096).lstrip()
-    if not start:
-        raise UserError(f"{path} is empty.")
-    small = path.stat().st_size <= _WHOLE
-    if field is None and start[0] != "[":
-        return _json_lines(path, count=small)
-    if not small:
+    if kind in ("parquet", "arrow"):
         return FileFacts(None, None)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}.") from None
-    if field is not None:
-        if not isinstance(content, dict) or field not in content:
-            raise UserError(f"{path} has no key {field!r} (load_dataset_config.field).")
-        content = content[field]
-    if not isinstance(content, list):
-        raise UserError(f"{path} should hold a list of records, not a {type(content).__name__}.")
-    return FileFacts(_columns(path, iter(content)), len(content))
-
-
-def _json_lines(path: Path, *, count: bool) -> FileFacts:
-    def records() -> Iterator[Any]:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    try:
-                        yield json.loads(line)
-                    except ValueError as error:
-                        raise UserError(
-                            f"{path}:{number} is not valid JSON: {error}.",
-                            "The file should be a list of records, or one record a line.",
-                        ) from None
-
-    columns = _columns(path, records() if count else islice(records(), _HEAD))
-    return FileFacts(columns, sum(1 for _ in records()) if count else None)
-
-
-def _columns(path: Path, records: Iterator[Any]) -> tuple[str, ...]:
-    """All keys, in the order in which they are met."""
-    found: dict[str, None] = {}
-    number = 0
-    for number, record in enumerate(records, start=1):
-        if not isinstance(record, dict):
-            raise UserError(
-                f"Row {number} of {path} should be a record ({{…}}), not a {type(record).__name__}."
-            )
-        found.update(dict.fromkeys(record))
-    if not number:
-        raise UserError(f"{path} has no rows.")
-    return tuple(found)
-
-
-def _csv(path: Path, delimiter: str | None) -> FileFacts:
     small = path.stat().st_size <= _WHOLE
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter or ("\t" if path.suffix.lower() == ".tsv" else ","))
-        try:
-            header = next(reader, [])
-            rows = sum(1 for row in reader if row) if small else None
-        except csv.Error as error:
-            raise UserError(f"{path}:{reader.line_num} cannot be read: {error}.") from None
-    if rows == 0:
-        raise UserError(f"{path} has a header but no rows.")
-    return FileFacts(tuple(header), rows)
-
-
-def _count_lines(path: Path) -> int | None:
-    if path.stat().st_size > _WHOLE:
-        return None
-    with path.open("rb") as file:
-        return sum(1 for _ in file)
+    if load.field is not None and not small:
+        return FileFacts(None, None)
+    found = records(path, kind, field=load.field, delimiter=load.delimiter)
+    columns: dict[str, None] = {}
+    count = 0
+    for record in found if small else islice(found, _HEAD):
+        columns.update(dict.fromkeys(json.loads(record)))
+        count += 1
+    if not count:
+        raise UserError(f"{path} has no rows.")
+    return FileFacts(tuple(columns), count if small else None)

@@ -5,44 +5,59 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import datasets  # type: ignore[import-untyped]
+import pyarrow as pa  # type: ignore[import-untyped]
+from datasets.utils.file_utils import cached_path  # type: ignore[import-untyped]
+from pyarrow.dataset import dataset  # type: ignore[import-untyped]
 
 from modelpress.api import UserError, content_identity
 from modelpress_plugins.huggingface.data_config import Holdout, LoadDataset
 from modelpress_plugins.huggingface.data_files import FILE_KINDS, all_files, data_name, is_resource
+from modelpress_plugins.huggingface.file_records import records
+from modelpress_plugins.huggingface.row_store import RowStore, store_batches, store_records
 
 _BATCH = 1000
 _WHOLE = 2.0**64
+
+
+class Table(Protocol):
+    """Rows by number, counting from 0."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True)
 class Rows:
     """Rows by number. numbers is None for all rows; else those rows, in that order.
 
-    A streamed data set can be read in its own order only, and numbers must then ascend.
+    A streamed data set (an iterable, not a Table) can be read in its own order only, and numbers must then
+    ascend.
     """
 
     name: str
-    dataset: Any
+    table: Table | Iterable[Mapping[str, Any]]
     numbers: Sequence[int] | None = None
 
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """(number of the row in the file, counting from 1; the row)."""
-        if isinstance(self.dataset, datasets.IterableDataset):
-            yield from self._stream()
+        if not isinstance(self.table, Sized):
+            yield from self._stream(self.table)
             return
-        numbers = range(len(self.dataset)) if self.numbers is None else self.numbers
+        numbers = self._numbers
         for start in range(0, len(numbers), _BATCH):
             chosen = numbers[start : start + _BATCH]
-            batch = self.dataset[list(chosen)]
-            for i, number in enumerate(chosen):
-                yield number + 1, {column: values[i] for column, values in batch.items()}
+            for number, row in zip(chosen, self.table.rows(chosen), strict=True):
+                yield number + 1, row
 
     def place(self, number: int) -> str:
         """How a row is called in errors."""
@@ -50,18 +65,24 @@ class Rows:
 
     def select(self, numbers: Sequence[int]) -> Rows:
         """Rows by their number in the file, counting from 0."""
-        return Rows(self.name, self.dataset, numbers)
+        return Rows(self.name, self.table, numbers)
 
     def shuffled(self, seed: int) -> Rows:
         """The same rows in a random order that the seed alone decides."""
-        numbers = array("q", range(len(self.dataset)) if self.numbers is None else self.numbers)
+        numbers = array("q", self._numbers)
         Random(seed).shuffle(numbers)
         return self.select(numbers)
 
-    def _stream(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    @property
+    def _numbers(self) -> Sequence[int]:
+        if self.numbers is not None:
+            return self.numbers
+        return range(len(self.table)) if isinstance(self.table, Sized) else ()
+
+    def _stream(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         wanted = None if self.numbers is None else iter(self.numbers)
         following = next(wanted, None) if wanted else None
-        for number, row in enumerate(self.dataset):
+        for number, row in enumerate(rows):
             if wanted is None:
                 yield number + 1, row
             elif following is None:
@@ -71,31 +92,129 @@ class Rows:
                 following = next(wanted, None)
 
 
+@dataclass(frozen=True)
+class HubTable:
+    """A data set that the `datasets` library has loaded."""
+
+    dataset: Any
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def rows(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]:
+        columns = self.dataset[list(numbers)]
+        return [{name: values[i] for name, values in columns.items()} for i in range(len(numbers))]
+
+
 def load_rows(load: LoadDataset, folder: Path) -> Rows:
     """Load a data set, converted once into `folder`. Raises UserError when it cannot be loaded."""
+    if is_resource(load.data_files):
+        raise UserError(f"The data files are a resource that was not fetched: {load.data_files}.")
     # It counts downloads with a request to a server, even for a file on this machine.
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     datasets.disable_progress_bars()
-    files, kind = load.data_files, data_name(load)
-    if is_resource(files):
-        raise UserError(f"The data files are a resource that was not fetched: {files}.")
-    options: dict[str, Any] = {"data_files": files, "split": load.split, "streaming": load.streaming}
-    if load.field:
-        options["field"] = load.field
-    if kind == "csv":
-        options["delimiter"] = load.delimiter or ("\t" if _first(files).endswith(".tsv") else ",")
-    if kind not in FILE_KINDS:
-        options |= {"name": load.subset, "data_dir": load.data_dir, "revision": load.revision}
-    elif load.data_dir and not files:
-        options["data_dir"] = load.data_dir
-    name = Path(_first(files)).name if files else (kind or str(load.data_dir))
+    kind = data_name(load)
+    if load.data_files and kind in FILE_KINDS:
+        return _rows_of_files(load, kind, folder)
+    return _rows_of_hub(load, kind or "json", folder / "hub")
+
+
+def _rows_of_files(load: LoadDataset, kind: str, folder: Path) -> Rows:
+    """The rows of files, as they are written there; the parts of the split one after another."""
+    first = next(all_files(load.data_files), "")
+    name = Path(first).name
+    splits = load.data_files if isinstance(load.data_files, Mapping) else {"train": load.data_files}
+    wanted = {part.partition("[")[0] for part in load.split.split("+")}
+    if unknown := sorted(wanted - set(splits)):
+        raise UserError(f"The data set {name} has no split {unknown[0]!r}.", f"It has: {', '.join(splits)}.")
+    tables = {
+        split: _file_table([_local(file, name) for file in all_files(splits[split])], kind, load, folder)
+        for split in sorted(wanted)
+    }
+    sizes = {split: len(table) for split, table in tables.items()}
+    parts = datasets.ReadInstruction.from_spec(load.split).to_absolute(sizes)
+    joined = _Joined([(tables[part.splitname], part.from_ or 0, part.to) for part in parts])
+    if not len(joined):
+        raise UserError(f"The data set {name} has no rows (split {load.split!r}).")
+    return Rows(name, joined)
+
+
+class _Joined:
+    """Parts of tables, one after another. part: (table, its first row, the row after its last or None)."""
+
+    def __init__(self, parts: Sequence[tuple[RowStore, int, int | None]]) -> None:
+        self._tables = [table for table, _, _ in parts]
+        spans = [range(len(table))[first:end] for table, first, end in parts]
+        self._spans = spans
+        self._ends = list(accumulate(map(len, spans)))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def rows(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]:
+        if len(self._tables) == 1:
+            return self._tables[0].rows([self._spans[0][number] for number in numbers])
+        found: list[Mapping[str, Any]] = []
+        for number in numbers:
+            part = bisect_right(self._ends, number)
+            inside = number - (self._ends[part - 1] if part else 0)
+            found += self._tables[part].rows([self._spans[part][inside]])
+        return found
+
+
+def _file_table(paths: Sequence[Path], kind: str, load: LoadDataset, folder: Path) -> RowStore:
+    """The files' rows, converted once for each content: a file that was replaced is read again, even when its
+    time is the old one."""
+    told = [kind, load.field, load.delimiter, [(content_identity(p), p.suffix) for p in paths]]
+    store = folder / hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
+    if kind in ("parquet", "arrow"):
+        return _typed_table(paths, kind, store)
+
+    def read() -> Iterator[str]:
+        for path in paths:
+            yield from records(path, kind, field=load.field, delimiter=load.delimiter)
+
+    return store_records(store, read)
+
+
+def _typed_table(paths: Sequence[Path], kind: str, store: Path) -> RowStore:
     try:
-        loaded = datasets.load_dataset(kind or "json", cache_dir=str(_cache(folder, files)), **options)
+        found = dataset(paths, format="parquet" if kind == "parquet" else "ipc")
+        return store_batches(store, lambda: found.schema, found.to_batches)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unloadable(paths[0].name, error) from error
+
+
+def _local(file: str, name: str) -> Path:
+    """A file on this machine; what is elsewhere is fetched."""
+    if "://" not in file:
+        return Path(file)
+    try:
+        return Path(cached_path(file))
+    except (OSError, ValueError) as error:
+        raise _unloadable(name, error) from error
+
+
+def _rows_of_hub(load: LoadDataset, kind: str, folder: Path) -> Rows:
+    options: dict[str, Any] = {
+        "data_files": load.data_files,
+        "split": load.split,
+        "streaming": load.streaming,
+    }
+    if kind not in FILE_KINDS:
+        options |= {"name": load.subset, "revision": load.revision}
+    if load.data_dir:
+        options["data_dir"] = load.data_dir
+    name = kind if kind not in FILE_KINDS else str(load.data_dir)
+    try:
+        loaded = datasets.load_dataset(kind, cache_dir=str(folder), **options)
     except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
         raise _unloadable(name, error) from error
-    if not load.streaming and not len(loaded):
+    if load.streaming:
+        return Rows(name, loaded)
+    if not len(loaded):
         raise UserError(f"The data set {name} has no rows (split {load.split!r}).")
-    return Rows(name, loaded)
+    return Rows(name, HubTable(loaded))
 
 
 def holdout_part(rows: Rows, holdout: Holdout) -> Rows:
@@ -160,20 +279,6 @@ def _digest(content: str, seed: int) -> int:
     """64 bits that depend on content and seed, and on nothing else."""
     hashed = hashlib.blake2b(content.strip().encode(), digest_size=8, key=str(seed).encode())
     return int.from_bytes(hashed.digest(), "big")
-
-
-def _cache(folder: Path, files: Any) -> Path:
-    """Below the folder, one for each content of local files: a file that was replaced is read again, even
-    when its time is the old one."""
-    paths = [Path(file) for file in all_files(files)]
-    if not paths or not all(path.is_file() for path in paths):
-        return folder / "hub"
-    identity = hashlib.blake2b("\n".join(content_identity(path) for path in paths).encode(), digest_size=8)
-    return folder / identity.hexdigest()
-
-
-def _first(files: Any) -> str:
-    return next(all_files(files), "")
 
 
 def _unloadable(name: str, error: BaseException) -> UserError:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from modelpress.api import UserError
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions, PreProcess
+from modelpress_plugins.huggingface.file_records import Number
 from modelpress_plugins.huggingface.pair_formats import PAIR_FORMATS
 from modelpress_plugins.huggingface.templates import Template, join_columns, parse_template
 from modelpress_plugins.huggingface.user_code import load_function
@@ -86,11 +87,16 @@ def pair_templates(pre: PreProcess) -> tuple[Template, Template]:
 
 
 def cell(row: Row, column: str, place: str) -> str:
-    """A column's text. Numbers are written out. Raises UserError for what is missing or no text."""
+    """A column's text: as the file has it, true and false as JSON writes them. Raises UserError for what is
+    missing or no text."""
     value = row.get(column)
     if isinstance(value, str):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, Number):
+        return value.text
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
         return str(value)
     if value is None:
         raise UserError(f"{place} has no {column!r}.", f"It has: {_names(row)}.")

@@ -61,7 +61,7 @@ def test_a_missing_file_is_told_with_its_nearest_sibling(told: Any, tones: Path,
     [
         ("a.json", "", "is empty"),
         ("a.json", "[]", "has no rows"),
-        ("a.jsonl", "\n", "is empty"),
+        ("a.jsonl", "\n", "has no rows"),
         ("a.csv", "a,b\n", "no rows"),
         ("a.json", '[{"text": 1},', "not valid JSON"),
         ("a.jsonl", '{"text": "x"}\n{oh}\n', "a.jsonl:2 is not valid JSON"),

@@ -127,7 +127,7 @@ def test_loading_a_local_file_asks_no_network(
 
 def test_a_damaged_file_is_refused_with_the_reason(opened: Any, tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('[{"text": "x"}, {')
-    with pytest.raises(UserError, match=r"bad\.json cannot be loaded"):
+    with pytest.raises(UserError, match=r"bad\.json is not valid JSON: .* record 2"):
         opened(tmp_path / "bad.json")
 
 

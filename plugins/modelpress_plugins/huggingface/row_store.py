@@ -1,0 +1,105 @@
+"""Rows converted once: an Arrow file, mapped into memory, whose digest is checked when it is opened.
+
+FOLDER/rows.arrow    a column `record` with one JSON object a row, or a typed file's own columns
+FOLDER/rows.json     the digest of rows.arrow; written last
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import xxhash
+from filelock import FileLock
+
+from modelpress_plugins.huggingface.file_records import read_record
+
+_BATCH = 10_000
+_RECORD = pa.schema([("record", pa.large_string())])
+
+
+class RowStore:
+    """Rows by number, read where they lie."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        self._as_json = table.schema == _RECORD
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def rows(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]:
+        """The rows with these numbers, counting from 0."""
+        chosen = self._table.take(pa.array(numbers, pa.int64()))
+        if self._as_json:
+            return [read_record(text) for text in chosen.column(0).to_pylist()]
+        found: list[Mapping[str, Any]] = chosen.to_pylist()
+        return found
+
+
+def store_records(folder: Path, records: Callable[[], Iterator[str]]) -> RowStore:
+    """The store in the folder, made of JSON objects where it is not there or damaged."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        source = records()
+        while texts := list(islice(source, _BATCH)):
+            yield pa.record_batch([pa.array(texts, pa.large_string())], schema=_RECORD)
+
+    return _open_or_make(folder, lambda: _RECORD, batches)
+
+
+def store_batches(
+    folder: Path, schema: Callable[[], pa.Schema], batches: Callable[[], Iterable[pa.RecordBatch]]
+) -> RowStore:
+    """The store in the folder, made of typed batches where it is not there or damaged."""
+    return _open_or_make(folder, schema, batches)
+
+
+def _open_or_make(
+    folder: Path, schema: Callable[[], pa.Schema], batches: Callable[[], Iterable[pa.RecordBatch]]
+) -> RowStore:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not _is_whole(folder):
+            _make(folder, schema(), batches())
+    with pa.memory_map(str(folder / "rows.arrow")) as source:
+        return RowStore(pa.ipc.open_file(source).read_all())
+
+
+def _make(folder: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """Beside its place first: what is half written is never taken for a store."""
+    fresh = folder.with_name(f"{folder.name}.{uuid4().hex[:8]}.tmp")
+    fresh.mkdir()
+    try:
+        with pa.OSFile(str(fresh / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        digest = _digest(fresh / "rows.arrow")
+        (fresh / "rows.json").write_text(json.dumps({"digest": digest}), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        told = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
+        return bool(told["digest"] == _digest(folder / "rows.arrow"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    state = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while chunk := file.read(8 * 2**20):
+            state.update(chunk)
+    return state.hexdigest()
