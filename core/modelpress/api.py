@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from modelpress.config.load import load_workflow
     from modelpress.context import (
+        NO_LOSS,
         Accelerator,
         DataFacts,
         DataSource,
@@ -76,13 +77,14 @@ if TYPE_CHECKING:
     )
     from modelpress.events import Event, Log, Progress, Report
     from modelpress.identity import content_identity, looks_like_path
-    from modelpress.nearest import did_you_mean
+    from modelpress.nearest import did_you_mean, nearest
     from modelpress.options import DataRole, Options, Resource, ResourcePath
     from modelpress.provider import installed_versions
     from modelpress.registry import Registered, Registry
 
 __all__ = [
     "API_VERSION",
+    "NO_LOSS",
     "Accelerator",
     "Artifact",
     "Checkpoint",
@@ -148,6 +150,7 @@ __all__ = [
     "load_workflow",
     "log_level",
     "looks_like_path",
+    "nearest",
     "number",
     "offline_option",
     "on_terminal",
@@ -199,6 +202,7 @@ _LAZY = {
     "parse_size": "modelpress.checkpoint_writer",
     "TensorInfo": "modelpress.checkpoint",
     "Accelerator": "modelpress.context",
+    "NO_LOSS": "modelpress.context",
     "DataFacts": "modelpress.context",
     "DataSource": "modelpress.context",
     "Exchange": "modelpress.context",
@@ -226,6 +230,7 @@ _LAZY = {
     "Report": "modelpress.events",
     "content_identity": "modelpress.identity",
     "looks_like_path": "modelpress.identity",
+    "nearest": "modelpress.nearest",
     "installed_versions": "modelpress.provider",
     "DataRole": "modelpress.options",
     "Options": "modelpress.options",

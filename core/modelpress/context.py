@@ -170,9 +170,13 @@ class TextModel(LoadedModel, Protocol):
         """Greedy answers to several prompts; without the prompt, cut before the first id in eos_ids."""
 
 
+NO_LOSS = -100
+"""The label of a token on which no loss is taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One tokenized training sample. labels has -100 where no loss is taken; same length as input_ids."""
+    """One tokenized training sample. labels has NO_LOSS where no loss is taken; same length as input_ids."""
 
     input_ids: list[int]
     labels: list[int]

@@ -9,9 +9,7 @@ from typing import Any
 import click
 
 from modelpress.cli.text import on_terminal
-from modelpress.context import Sample
-
-_NO_LOSS = -100
+from modelpress.context import NO_LOSS, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +26,8 @@ class Shown:
         parts: list[tuple[str, bool]] = []
         start, before = 0, ""
         for end in range(1, len(ids) + 1):
-            covered = labels[start] != _NO_LOSS
-            if end < len(ids) and (labels[end] != _NO_LOSS) == covered:
+            covered = labels[start] != NO_LOSS
+            if end < len(ids) and (labels[end] != NO_LOSS) == covered:
                 continue
             # The difference to what came before: decoded alone, a word may lose the space before it.
             whole: str = tokenizer.decode(
@@ -45,7 +43,7 @@ class Shown:
 
     @property
     def loss_tokens(self) -> int:
-        return sum(label != _NO_LOSS for label in self.sample.labels)
+        return sum(label != NO_LOSS for label in self.sample.labels)
 
     def marked(self, limit: int | None, *, color: bool | None = None) -> str:
         """The text with what the loss covers in colour or, without colour, in double brackets.

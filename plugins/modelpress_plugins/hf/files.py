@@ -1,82 +1,136 @@
-"""The files beside the weights: config, tokenizer, chat template, code."""
+"""The files that travel with the weights of a model: one list of them, and the one copier. Light.
+
+Tokenizer, chat templates, generation settings, processors, licence and read-me; Python files of the model
+only where the user trusts them. config.json is not among them: whoever writes weights writes it, too.
+"""
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
-from modelpress.api import UserError
+from modelpress.api import Artifact, UserError
 
-_WEIGHTS = (
-    ".safetensors",
-    ".bin",
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".h5",
-    ".msgpack",
-    ".gguf",
-    ".onnx",
-    ".index.json",
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "vocab.txt",
+    "tekken.json",
 )
-_NOT_THE_MODEL = {"modelpress.json", "readme.md", ".gitattributes", "training_args.bin"}
-_TOKENIZER = (
-    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "spiece.model"),
-    *("chat_template*", "*.jinja", "preprocessor_config.json", "processor_config.json"),
+"""One of these lies in every folder from which a tokenizer can be opened."""
+
+_OF_TOKENIZER = (
+    *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "tekken.json"),
+    *("vocab*", "merges.txt", "*.model", "*.tiktoken", "*.bpe", "*.spm"),
+    *("*.jinja", "additional_chat_templates/*.jinja", "chat_template*.json"),
+    *("preprocessor_config.json", "processor_config.json"),
 )
+_LEGAL = ("licen[cs]e*", "*.license", "notice*", "copying*", "readme*", "*use_policy*", "*.md")
+_OTHER = ("*.json", "*.txt")
+_CODE = ("*.py",)
+_WRITTEN_ANEW = (
+    *("config.json", "modelpress.json", "*.index.json", "adapter_*", "genai_config.json"),
+    *("trainer_state.json", "training_args*", "all_results.json", "*_results.json", ".*"),
+)
+"""Of the weights, or of how they were made: each output has its own."""
+
+WITH_WEIGHTS = (*_OF_TOKENIZER, *_LEGAL, *_OTHER)
+"""Patterns of the names, in lower case, of everything that travels but code. `hub.py` fetches by them."""
+
+_TOKENIZER_META = ("tokenizer_path", "tokenizer_identity")
 
 
-def read_model_config(folder: Path) -> dict[str, Any]:
-    """config.json. Raises UserError."""
-    try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{folder} has no config.json, so it is no Hugging Face model.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / 'config.json'} cannot be read: {error}.") from None
-    return config
+def copy_companions(model: Artifact | Path, out: Path) -> None:
+    """Copy everything that travels with the model's weights to `out`, the tokenizer from where it lies.
 
-
-def ties_embeddings(config: Mapping[str, Any]) -> bool:
-    """What config.json says of tying the head to the embedding; False when it says nothing."""
-    return bool(config.get("tie_word_embeddings") or config.get("text_config", {}).get("tie_word_embeddings"))
-
-
-def write_companions(base: Path, adapter: Path, out: Path, *, untied: bool) -> None:
-    """Copy everything but the weights from the base, then the tokenizer from the adapter if it has one.
-
-    config.json loses `quantization_config` (the merged weights are floats) and says when the head is no
-    longer tied; otherwise it is the base's, byte for byte.
+    model: an artifact, or a folder whose code is not trusted. Files that are in `out` already are replaced.
     """
-    for path in sorted(base.rglob("*")):
-        name = path.relative_to(base)
-        if path.is_file() and _belongs(name):
-            _copy(path, out / name)
-    if (adapter / "tokenizer_config.json").is_file():
-        for pattern in _TOKENIZER:
-            for path in sorted(adapter.glob(pattern)):
-                if path.is_file() and _belongs(path.relative_to(adapter)):
-                    _copy(path, out / path.name)
-    config = read_model_config(base)
-    changed = dict(config)
-    changed.pop("quantization_config", None)
-    if untied:
-        changed["tie_word_embeddings"] = False
-        if "tie_word_embeddings" in changed.get("text_config", {}):
-            changed["text_config"] = {**changed["text_config"], "tie_word_embeddings": False}
-    if changed != config:
-        text = json.dumps(changed, indent=2, ensure_ascii=False) + "\n"
-        (out / "config.json").write_text(text, encoding="utf-8")
+    folder, trusted = (model.path, trusts_code(model)) if isinstance(model, Artifact) else (model, False)
+    for name in companions(folder, code=trusted):
+        _copy(folder, name, out)
+    if isinstance(model, Artifact) and not has_tokenizer(folder) and find_tokenizer(model):
+        copy_tokenizer(model, out)
 
 
-def _belongs(name: Path) -> bool:
-    hidden = any(part.startswith(".") for part in name.parts)
-    return not (hidden or name.name.lower() in _NOT_THE_MODEL or name.name.lower().endswith(_WEIGHTS))
+def copy_tokenizer(model: Artifact, out: Path) -> None:
+    """Copy the tokenizer of a model or adapter, with its chat templates, to `out`, byte for byte.
+
+    Raises UserError when there is none.
+    """
+    folder = tokenizer_folder(model)
+    patterns = (*_OF_TOKENIZER, *_CODE) if trusts_code(model) else _OF_TOKENIZER
+    for name in companions(folder, code=trusts_code(model)):
+        if _matches(name, patterns):
+            _copy(folder, name, out)
 
 
-def _copy(source: Path, target: Path) -> None:
+def companions(folder: Path, *, code: bool = False) -> Iterator[str]:
+    """The names, relative to the folder, of what travels with its weights. code: Python files, too."""
+    for path in sorted(folder.rglob("*.py")) if code else ():
+        if path.is_file():
+            yield path.relative_to(folder).as_posix()
+    for path in sorted((*folder.glob("*"), *folder.glob("additional_chat_templates/*"))):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and travels(name):
+            yield name
+
+
+def travels(name: str) -> bool:
+    """Whether a file of this name, relative to the model's folder, travels with its weights. Not for code."""
+    return _matches(name, WITH_WEIGHTS) and not _matches(name, _WRITTEN_ANEW)
+
+
+def is_code(name: str) -> bool:
+    """Whether it is a Python file of the model's own."""
+    return _matches(name, _CODE)
+
+
+def trusts_code(model: Artifact) -> bool:
+    """Whether the user lets the model's own Python files run."""
+    return bool(model.meta.get("trust_remote_code", False))
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a tokenizer can be opened from the folder."""
+    return any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+
+def find_tokenizer(model: Artifact) -> Path | None:
+    """The folder with the tokenizer of a model or adapter: its own, one apart (MLflow), or that of its base.
+    None when there is none."""
+    current: Artifact | None = model
+    while current is not None:
+        apart = current.meta.get("tokenizer_path")
+        for folder in (current.path, Path(str(apart)) if apart else None):
+            if folder is not None and has_tokenizer(folder):
+                return folder
+        current = current.base
+    return None
+
+
+def tokenizer_folder(model: Artifact) -> Path:
+    """As find_tokenizer. Raises UserError when there is none."""
+    folder = find_tokenizer(model)
+    if folder is None:
+        raise UserError(f"{model.path} has no tokenizer.", "Put tokenizer.json beside config.json.")
+    return folder
+
+
+def meta_beside_tokenizer(meta: Mapping[str, object]) -> dict[str, object]:
+    """The meta of a model that was made from one with this meta, and has its tokenizer beside it now."""
+    return {key: value for key, value in meta.items() if key not in _TOKENIZER_META}
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch(name.lower(), pattern) for pattern in patterns)
+
+
+def _copy(folder: Path, name: str, out: Path) -> None:
+    target = out / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    shutil.copyfile(folder / name, target)

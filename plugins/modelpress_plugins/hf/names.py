@@ -9,25 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+
+from modelpress_plugins.hf.bare_model import bare_model, open_config
+
 
 def renamed_on_loading(folder: Path, names: Iterable[str], trust_remote_code: bool) -> Mapping[str, str]:
     """Module tensor name -> name in the checkpoint, for the causal language model in the folder.
 
     Tensors that transformers fuses or splits while loading are not in it.
     """
-    # Here, not at the top: importing transformers takes longer than most merges, and few models rename.
-    import torch  # noqa: PLC0415
-    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415
-    from transformers.conversion_mapping import get_model_conversion_mapping  # noqa: PLC0415
-    from transformers.core_model_loading import (  # noqa: PLC0415
-        WeightConverter,
-        WeightRenaming,
-        rename_source_key,
-    )
-
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)  # type: ignore[no-untyped-call]
+    config = open_config(folder, trust_remote_code=trust_remote_code)
+    model = bare_model(config, trust_remote_code=trust_remote_code)
     transforms = get_model_conversion_mapping(model)
     renamings = [t for t in transforms if isinstance(t, WeightRenaming)]
     converters = [t for t in transforms if isinstance(t, WeightConverter)]

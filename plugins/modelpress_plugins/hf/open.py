@@ -1,23 +1,26 @@
-"""Open `hf-model` and `hf-adapter` artifacts in transformers and PEFT, to be measured or asked."""
+"""Open `hf-model` and `hf-adapter` artifacts in transformers and PEFT: to be trained, measured or asked."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
 from modelpress.api import Artifact, MissingDependencyError, UserError
+from modelpress_plugins.hf.bare_model import bare_model, open_config
+from modelpress_plugins.hf.config import read_config
+from modelpress_plugins.hf.files import trusts_code
 from modelpress_plugins.hf.four_bits import compute_as_everywhere
 from modelpress_plugins.hf.quantized import QuantizedCheckpoint, is_quantized
 from modelpress_plugins.hf.text_model import HfTextModel
 from modelpress_plugins.hf.tokenizer import load_tokenizer
 
-_CONSUMED = ("torch_dtype", "device_map")
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_SAID_OTHERWISE = ("torch_dtype", "dtype", "device_map", "trust_remote_code", "revision")
+"""Keys of load_kwargs that from_pretrained is told in another way."""
 
 
 def load_hf_model(artifact: Artifact, device: str) -> HfTextModel:
@@ -39,59 +42,89 @@ def load_hf_adapter(artifact: Artifact, device: str) -> HfTextModel:
     return HfTextModel(model, load_tokenizer(artifact))
 
 
-def load_causal_lm(artifact: Artifact, device: str, quantization: Mapping[str, Any] | None = None) -> Any:
-    """A transformers model, in eval mode, from the artifact's own files; no network is asked.
+def load_causal_lm(
+    artifact: Artifact, device: str, quantization: Mapping[str, object] | None = None
+) -> PreTrainedModel:
+    """A transformers model, in eval mode, placed and typed as the user's load_kwargs say.
 
     quantization: arguments of BitsAndBytesConfig; None takes what the artifact's meta says, if anything.
     """
-    place = _torch_device(device)
-    kwargs = dict(artifact.meta.get("load_kwargs") or {})
+    place = torch_device(device)
+    told = artifact.meta.get("load_kwargs") or {}
     bits = quantization or artifact.meta.get("quantization")
-    options: dict[str, Any] = {
-        **{key: value for key, value in kwargs.items() if key not in _CONSUMED},
-        "dtype": _dtype(kwargs.get("torch_dtype"), place),
-        "trust_remote_code": bool(artifact.meta.get("trust_remote_code", False)),
-    }
-    if bits:
-        options["quantization_config"] = BitsAndBytesConfig(**bits)  # type: ignore[no-untyped-call]
-    if place.type != "cpu" or bits:
-        options["device_map"] = kwargs.get("device_map") or {"": place}
+    placed = told.get("device_map") or {"": place} if place.type != "cpu" or bits else None
     try:
-        model = load_weights(artifact, options).eval()
+        model = open_causal_lm(artifact, _dtype(told.get("torch_dtype"), place), placed, bits)
     except ImportError as error:
         raise MissingDependencyError(
             str(error), 'Install it with `pip install "modelpress[qlora]"`.'
         ) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{artifact.path} cannot be opened: {error}") from error
-    compute_as_everywhere(model)
+    model.eval()  # type: ignore[no-untyped-call]
     return model
 
 
-def load_weights(artifact: Artifact, options: Mapping[str, Any]) -> Any:
-    """from_pretrained with the options; a checkpoint quantized by this package is opened as the float model
-    that it stands for."""
-    config = json.loads((artifact.path / "config.json").read_text(encoding="utf-8"))
-    if not is_quantized(config):
-        return AutoModelForCausalLM.from_pretrained(
-            artifact.path, local_files_only=True, use_safetensors=True, **options
-        )
+def open_causal_lm(
+    artifact: Artifact,
+    dtype: torch.dtype | str,
+    device_map: object = None,
+    quantization: Mapping[str, object] | None = None,
+    *,
+    without: Iterable[str] = (),
+) -> PreTrainedModel:
+    """The one call of from_pretrained for weights: from the artifact's own files, safetensors only; no
+    network is asked. A checkpoint quantized by this package is opened as the float model it stands for.
+
+    dtype: a torch dtype, or `auto`: as stored. device_map: as accelerate takes it; None: the CPU.
+    quantization: arguments of BitsAndBytesConfig. without: keys of the user's load_kwargs to leave out.
+    """
+    told = artifact.meta.get("load_kwargs") or {}
+    options: dict[str, Any] = {k: v for k, v in told.items() if k not in (*_SAID_OTHERWISE, *without)}
+    options["dtype"] = dtype
+    if device_map is not None:
+        options["device_map"] = device_map
+    if quantization:
+        options["quantization_config"] = BitsAndBytesConfig(**quantization)  # type: ignore[no-untyped-call]
+    if is_quantized(read_config(artifact.path).document):
+        return _open_dequantized(artifact, options)
+    opened: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        artifact.path,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=trusts_code(artifact),
+        **options,
+    )
+    compute_as_everywhere(opened)
+    return opened
+
+
+def _open_dequantized(artifact: Artifact, options: dict[str, Any]) -> PreTrainedModel:
     with QuantizedCheckpoint(artifact.path) as checkpoint:
         state = {name: checkpoint.read(name) for name in checkpoint.names()}
-    float_config = AutoConfig.from_pretrained(
-        artifact.path, local_files_only=True, trust_remote_code=options["trust_remote_code"]
-    )
-    del float_config.quantization_config
+    config = open_config(artifact.path, trust_remote_code=trusts_code(artifact))
+    del config.quantization_config
     if "lm_head.weight" in state:
-        float_config.tie_word_embeddings = False
+        config.tie_word_embeddings = False
     if options["dtype"] == "auto":
-        options = {**options, "dtype": float_config.dtype or torch.float16}
-    with torch.device("meta"):
-        shape = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-            float_config, trust_remote_code=options["trust_remote_code"]
+        options["dtype"] = config.dtype or torch.float16
+    kind = type(bare_model(config, trust_remote_code=trusts_code(artifact)))
+    opened: PreTrainedModel = kind.from_pretrained(None, config=config, state_dict=state, **options)
+    return opened
+
+
+def torch_device(device: str) -> torch.device:
+    """cpu or gpu, as torch names it. Raises UserError when a GPU is asked for that is not there."""
+    if device == "cpu":
+        return torch.device("cpu")
+    if device not in ("gpu", "cuda"):
+        raise UserError(f"transformers cannot run a model on the device {device!r}.", "Use cpu or gpu.")
+    if not torch.cuda.is_available():
+        raise UserError(
+            "The accelerator is gpu, but torch sees no CUDA device.",
+            "Set the device of the system to cpu, or install a torch build for this GPU.",
         )
-    options = {key: value for key, value in options.items() if key != "trust_remote_code"}
-    return type(shape).from_pretrained(None, config=float_config, state_dict=state, **options)
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def _dtype(name: str | None, device: torch.device) -> torch.dtype | str:
@@ -103,16 +136,3 @@ def _dtype(name: str | None, device: torch.device) -> torch.dtype | str:
     if short not in _DTYPES:
         raise UserError(f"torch_dtype {name!r} is not known.", f"It is one of {', '.join(_DTYPES)}, auto.")
     return _DTYPES[short]
-
-
-def _torch_device(device: str) -> torch.device:
-    if device == "cpu":
-        return torch.device("cpu")
-    if device not in ("gpu", "cuda"):
-        raise UserError(f"transformers cannot run a model on the device {device!r}.", "Use cpu or gpu.")
-    if not torch.cuda.is_available():
-        raise UserError(
-            "The accelerator is gpu, but torch sees no CUDA device.",
-            "Set the device of the system to cpu, or install a torch build for this GPU.",
-        )
-    return torch.device("cuda", torch.cuda.current_device())

@@ -6,7 +6,6 @@ Imported only for a model that is named by a hub id and is not on this machine y
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,9 +25,10 @@ from huggingface_hub.errors import (
 from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
 from modelpress.api import UserError
+from modelpress_plugins.hf.config import read_json as read_json_file
+from modelpress_plugins.hf.files import is_code, travels
 
-_WANTED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
-_CODE = ("*.py",)
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_*.json")
 _UNWANTED = ("*/*", "consolidated*.safetensors")
 """Copies in other layouts (`original/`, `onnx/`, `gguf/`) and Mistral's second copy of the weights."""
 
@@ -66,9 +66,11 @@ def look_up(hub_id: str, revision: str | None, *, code: bool = False) -> HubMode
     with _hub_errors(hub_id, revision):
         info = HfApi().model_info(hub_id, revision=revision, files_metadata=True)
     there = {file.rfilename: file.size or 0 for file in info.siblings or []}
-    wanted = _WANTED + _CODE if code else _WANTED
     files = {
-        name: size for name, size in there.items() if _matches(name, wanted) and not _matches(name, _UNWANTED)
+        name: size
+        for name, size in there.items()
+        if (_matches(name, _WEIGHTS) or travels(name) or (code and is_code(name)))
+        and not _matches(name, _UNWANTED)
     }
     if not any(name.endswith(".safetensors") for name in files):
         pickles = [name for name in there if _matches(name, _PICKLES)]
@@ -82,12 +84,11 @@ def look_up(hub_id: str, revision: str | None, *, code: bool = False) -> HubMode
     return HubModel(hub_id, info.sha or "", files)
 
 
-def read_json(model: HubModel, name: str) -> dict[str, Any]:
+def read_json(model: HubModel, name: str) -> dict[str, object]:
     """A small file of the model, which is then in the cache."""
     with _hub_errors(model.hub_id, model.commit):
         path = hf_hub_download(model.hub_id, name, revision=model.commit)
-    content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    return content
+    return read_json_file(Path(path))
 
 
 def download(model: HubModel, revision: str | None, progress: Callable[[int, int, str], None]) -> Path:

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.api import Checkpoint, ModelFacts, PlanContext, UserError, content_identity, looks_like_path
-from modelpress_plugins.hf.config import code_files, needed_code
-from modelpress_plugins.hf.folder import (
-    TOKENIZER_FILES,
-    check_hf_adapter,
-    check_hf_model,
-    has_tokenizer,
+from modelpress_plugins.hf.config import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    ModelConfig,
     read_adapter_config,
     read_config,
 )
+from modelpress_plugins.hf.files import TOKENIZER_FILES, has_tokenizer
+from modelpress_plugins.hf.folder import check_hf_adapter, check_hf_model
 from modelpress_plugins.huggingface.adapter_fit import misfit
 from modelpress_plugins.huggingface.config import HfModelOptions
 from modelpress_plugins.huggingface.hub_cache import cached_snapshot, hub_cache, hub_is_offline
@@ -93,17 +93,17 @@ def _find_model(value: str, revision: str | None, ctx: PlanContext) -> Found:
     """Raises UserError when it is not there or not usable."""
     folder, identity = _find(value, revision, ctx)
     if folder is None:
-        return _ask_hub(value, revision, "config.json")
+        return _ask_hub(value, revision, CONFIG)
     model, tokenizer = _parts(folder)
     check_hf_model(model)
-    return Found(model, identity, read_config(model), _weight_bytes(model), tokenizer)
+    return Found(model, identity, read_config(model).document, _weight_bytes(model), tokenizer)
 
 
 def _find_adapter(value: str, ctx: PlanContext) -> Found:
     """Raises UserError when it is not there or not usable."""
     folder, identity = _find(value, None, ctx, stem="adapter_model")
     if folder is None:
-        return _ask_hub(value, None, "adapter_config.json")
+        return _ask_hub(value, None, ADAPTER_CONFIG)
     check_hf_adapter(folder)
     return Found(folder, identity, read_adapter_config(folder), _weight_bytes(folder, "adapter_model"))
 
@@ -144,7 +144,7 @@ def _ask_hub(value: str, revision: str | None, config_file: str) -> Found:
     model = look_up(value, revision)
     if config_file not in model.files:
         raise UserError(f"{value!r} has no {config_file} on the hub.")
-    if config_file == "config.json" and not set(TOKENIZER_FILES) & set(model.files):
+    if config_file == CONFIG and not set(TOKENIZER_FILES) & set(model.files):
         raise UserError(f"{value!r} has no tokenizer on the hub.")
     return Found(None, model.identity, read_json(model, config_file), model.weight_bytes)
 
@@ -154,19 +154,19 @@ def _parts(folder: Path) -> tuple[Path, Path | None]:
     if not (folder / "MLmodel").is_file():
         return folder, folder if has_tokenizer(folder) else None
     models = (folder / "data" / "model", folder / "model", folder)
-    model = next((each for each in models if (each / "config.json").is_file()), folder)
+    model = next((each for each in models if (each / CONFIG).is_file()), folder)
     beside = (folder / "data" / "tokenizer", folder / "components" / "tokenizer", folder / "tokenizer")
     return model, next((each for each in (model, *beside) if has_tokenizer(each)), None)
 
 
 def _check_code(config: HfModelOptions, found: Found, ctx: PlanContext) -> bool:
     """Whether the model's own code is to be run. Tells a problem where it must be but may not."""
-    needed, trusted = needed_code(found.config), config.load_kwargs.trust_remote_code
-    files = ", ".join(code_files(found.config))
+    model, trusted = ModelConfig(found.config), config.load_kwargs.trust_remote_code
+    needed, files = model.needed_code, ", ".join(model.code_files)
     if files and not needed:
-        kind = found.config.get("model_type")
         ctx.note(
-            f"{config.model_path} brings code ({files}); it is not run: transformers carries {kind!r} itself."
+            f"{config.model_path} brings code ({files}); it is not run: transformers carries "
+            f"{model.model_type!r} itself."
         )
     if needed and not trusted:
         ctx.problem(
@@ -188,7 +188,7 @@ def _meta(config: HfModelOptions, *, trust: bool) -> dict[str, Any]:
 
 def _is_whole(snapshot: Path, stem: str) -> bool:
     """Whether a snapshot has all its files: an interrupted download leaves some out."""
-    if not (snapshot / ("config.json" if stem == "model" else "adapter_config.json")).exists():
+    if not (snapshot / (CONFIG if stem == "model" else ADAPTER_CONFIG)).exists():
         return False
     try:
         with Checkpoint(snapshot, stem=stem):

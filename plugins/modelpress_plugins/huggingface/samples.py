@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from modelpress.api import Sample
-from modelpress_plugins.hf.tokenizer import encode_prompts, ends_with_eos
+from modelpress.api import NO_LOSS, Sample
+from modelpress_plugins.hf.ids import encode_prompts, ends_with_eos
 from modelpress_plugins.huggingface.data_config import PreProcess
-
-IGNORED = -100
-"""The label of a token that no loss is taken on."""
 
 _TEXTS_AT_ONCE = 256
 
@@ -55,7 +52,7 @@ def encode(texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: Any) ->
             if pre.add_special_tokens and not ends_with_eos(tokenizer, tokens.ids):
                 tokens.ids.append(tokenizer.eos_token_id)
                 learned = bool(pieces) and pieces[-1].learned
-                tokens.labels.append(tokenizer.eos_token_id if learned else IGNORED)
+                tokens.labels.append(tokenizer.eos_token_id if learned else NO_LOSS)
             yield tokens
 
 
@@ -87,7 +84,7 @@ def _join(pieces: Sequence[Piece], starts: Sequence[list[int]], tokenizer: Any) 
         else:
             new = encode_prompts(tokenizer, [piece.text], False)[0]
         ids += new
-        labels += new if piece.learned else [IGNORED] * len(new)
+        labels += new if piece.learned else [NO_LOSS] * len(new)
     return Tokens(ids, labels)
 
 
@@ -103,7 +100,7 @@ def _cut(documents: Iterator[Tokens], pre: PreProcess, tokenizer: Any) -> Iterat
     else:
         made = _windows(_stream(documents, _joint(pre, tokenizer)), length, length)
     for tokens in made:
-        learns = any(label != IGNORED for label in tokens.labels)
+        learns = any(label != NO_LOSS for label in tokens.labels)
         if learns and not (pre.drop_short_sequences and len(tokens) < length):
             yield tokens
 
@@ -120,7 +117,7 @@ def _shorten(tokens: Tokens, length: int, tokenizer: Any) -> Tokens:
     if surplus <= 0:
         return tokens
     kept = int(tokens.ids[0] == tokenizer.bos_token_id)
-    asked = next((i for i, label in enumerate(tokens.labels) if label != IGNORED), 0)
+    asked = next((i for i, label in enumerate(tokens.labels) if label != NO_LOSS), 0)
     cut = max(0, min(surplus, asked - kept - 1))
     ids = tokens.ids[:kept] + tokens.ids[kept + cut :]
     labels = tokens.labels[:kept] + tokens.labels[kept + cut :]
@@ -136,7 +133,7 @@ def _pack(documents: Iterator[Tokens], length: int, joint: list[int], tokenizer:
         if len(pack) + len(gap) + len(document) > length:
             yield pack
             pack, gap = Tokens([], []), []
-        pack = Tokens(pack.ids + gap + document.ids, pack.labels + [IGNORED] * len(gap) + document.labels)
+        pack = Tokens(pack.ids + gap + document.ids, pack.labels + [NO_LOSS] * len(gap) + document.labels)
     if pack.ids:
         yield pack
 
@@ -171,7 +168,7 @@ def _windows(stream: Iterator[Tokens], length: int, stride: int) -> Iterator[Tok
 
 def _window(ids: list[int], labels: list[int], start: int, length: int, known: int) -> Tokens:
     ids, labels = ids[start : start + length], labels[start : start + length]
-    return Tokens(ids, [IGNORED] * known + labels[known:])
+    return Tokens(ids, [NO_LOSS] * known + labels[known:])
 
 
 def _finish(tokens: Tokens, pre: PreProcess, tokenizer: Any) -> Sample:
@@ -180,7 +177,7 @@ def _finish(tokens: Tokens, pre: PreProcess, tokenizer: Any) -> Sample:
     missing = pre.max_seq_len - len(ids)
     if pre.pad_to_max_len and missing > 0:
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-        blank = ([pad or 0] * missing, [IGNORED] * missing, [0] * missing)
+        blank = ([pad or 0] * missing, [NO_LOSS] * missing, [0] * missing)
         if pre.padding_side == "left":
             ids, labels, mask = blank[0] + ids, blank[1] + labels, blank[2] + mask
         else:

@@ -5,27 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
-from modelpress.api import Accelerator, Artifact, UserError
-from modelpress_plugins.hf.four_bits import compute_as_everywhere
+from modelpress.api import Accelerator, Artifact
+from modelpress_plugins.hf.open import open_causal_lm, torch_device
 from modelpress_plugins.lora.config import AdapterConfig, Dtype, QLoRAConfig
 
-_NOT_PASSED = {"torch_dtype", "dtype", "device_map", "trust_remote_code", "quantization_method",
-               "quantization_config", "revision",
-    "max_memory", "offload_folder"}  # fmt: skip
+_PLACEMENT = ("max_memory", "offload_folder")
+"""What the user said of loading that does not hold for training, which is on one device."""
 
 
 def train_device(accelerator: Accelerator) -> torch.device:
     """Where to train. Raises UserError when a GPU is asked for that is not there."""
-    if accelerator.device != "gpu":
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise UserError(
-            "The accelerator is gpu, but torch sees no CUDA device.",
-            "Set the device of the host system to cpu, or install a torch build for this GPU.",
-        )
-    return torch.device("cuda", torch.cuda.current_device())
+    return torch_device("gpu" if accelerator.device == "gpu" else "cpu")
 
 
 def training_dtype(name: Dtype, device: torch.device) -> torch.dtype:
@@ -55,17 +47,5 @@ def open_base(
     model: Artifact, dtype: torch.dtype, device: torch.device, bits: dict[str, Any] | None
 ) -> PreTrainedModel:
     """Load the weights from the artifact's own files; nothing is asked of a hub."""
-    options = {k: v for k, v in dict(model.meta.get("load_kwargs") or {}).items() if k not in _NOT_PASSED}
-    if bits:
-        options["quantization_config"] = BitsAndBytesConfig(**bits)  # type: ignore[no-untyped-call]
-    opened: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        model.path,
-        dtype=dtype,
-        device_map=None if device.type == "cpu" and not bits else {"": device},
-        local_files_only=True,
-        trust_remote_code=bool(model.meta.get("trust_remote_code", False)),
-        use_safetensors=True,
-        **options,
-    )
-    compute_as_everywhere(opened)
-    return opened
+    placed = None if device.type == "cpu" and not bits else {"": device}
+    return open_causal_lm(model, dtype, placed, bits, without=_PLACEMENT)

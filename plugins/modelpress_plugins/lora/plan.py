@@ -8,6 +8,8 @@ from dataclasses import replace
 from math import prod
 
 from modelpress.api import Checkpoint, ModelFacts, PlanContext, UserError
+from modelpress_plugins.hf.config import ModelConfig
+from modelpress_plugins.hf.families import is_linear
 from modelpress_plugins.lora.config import AdapterConfig, LoHaConfig, LoKrConfig, QLoRAConfig
 from modelpress_plugins.lora.targets import ALL_LINEAR, is_named, last_names, unmatched
 
@@ -75,8 +77,7 @@ def _check_model(model: ModelFacts, ctx: PlanContext) -> None:
     task = model.meta.get("task", "text-generation")
     if task not in ("text-generation", "text-generation-with-past"):
         ctx.problem(f"The model's task is {task}; adapters are trained for text-generation only.")
-    method = (model.config.get("quantization_config") or {}).get("quant_method")
-    if method:
+    if method := ModelConfig(model.config).quant_method:
         ctx.problem(
             f"The model is quantized already ({method}).",
             "Train on the float model and quantize after the merge; QLoRA saves memory while training.",
@@ -134,7 +135,7 @@ def _chosen(config: AdapterConfig, shapes: Shapes) -> Iterator[tuple[int, int]]:
 
 def _is_chosen(targets: list[str] | str, path: str) -> bool:
     if targets == ALL_LINEAR:
-        return not any(part in path for part in ("embed", "lm_head", "wte", "wpe"))
+        return is_linear(path)
     if isinstance(targets, str):
         return not unmatched(targets, [path])
     return any(is_named(path, name) for name in targets)
@@ -142,14 +143,13 @@ def _is_chosen(targets: list[str] | str, path: str) -> bool:
 
 def _guessed_shapes(model: ModelFacts) -> list[tuple[int, int]]:
     """Seven matrices a layer, as in a Llama, when only config.json is known."""
-    names = ("hidden_size", "intermediate_size", "num_hidden_layers")
-    hidden, wide, layers = (int(model.config.get(name) or 0) for name in names)
-    return ([(hidden, hidden)] * 4 + [(hidden, wide)] * 3) * layers
+    config = ModelConfig(model.config)
+    hidden, wide = config.hidden_size, config.intermediate_size
+    return ([(hidden, hidden)] * 4 + [(hidden, wide)] * 3) * config.layers
 
 
 def _base_bytes(config: AdapterConfig, model: ModelFacts, ctx: PlanContext) -> int:
-    stored = str(model.config.get("dtype") or model.config.get("torch_dtype"))
-    parameters = model.size // {"float32": 4, "float64": 8}.get(stored, 2)
+    parameters = model.size // ModelConfig(model.config).item_bytes
     if isinstance(config, QLoRAConfig):
         return int(parameters * 0.7)
     on_gpu = ctx.accelerator.device == "gpu" and config.torch_dtype == "auto"

@@ -16,6 +16,7 @@ from modelpress.api import (
     PassError,
     UserError,
 )
+from modelpress_plugins.hf.files import copy_tokenizer
 from modelpress_plugins.hf.tokenizer import load_tokenizer
 from modelpress_plugins.lora import config as options
 from modelpress_plugins.lora.arguments import saves_by_time, trainer_arguments
@@ -129,7 +130,7 @@ def _train_here(
     check_finite(adapted)
     save_weights(adapted, ctx.out)
     save_config(adapted.active_peft_config, model, ctx.out)
-    tokenizer.save_pretrained(str(ctx.out))
+    copy_tokenizer(model, ctx.out)
     facts = {"dtype": str(dtype).removeprefix("torch."), **({"quantization": bits} if bits else {})}
     return ctx.artifact("hf-adapter", base=model, meta={**_carried(model, source), **facts})
 

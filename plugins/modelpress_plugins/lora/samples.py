@@ -10,10 +10,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from modelpress.api import Sample
-
-IGNORED = -100
-"""The label of a token on which no loss is taken."""
+from modelpress.api import NO_LOSS, Sample
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 """input_ids and labels of one sample, int32, both (length,)."""
@@ -30,7 +27,7 @@ class TrainingSamples(Dataset[Pair]):
         ids, labels, ends = array("i"), array("i"), array("q")
         self.skipped = 0
         for sample in map(_without_padding, samples):
-            if all(label == IGNORED for label in sample.labels[1:]):
+            if all(label == NO_LOSS for label in sample.labels[1:]):
                 self.skipped += 1
                 continue
             ids.extend(sample.input_ids)
@@ -90,7 +87,7 @@ class EpochOrder(Sampler[int]):
 
 @dataclass
 class Batches:
-    """Make a batch of samples: padded on the right to the longest, labels with -100.
+    """Make a batch of samples: padded on the right to the longest, labels with NO_LOSS.
 
     No attention mask is made: with causal attention nothing on the right changes what is left of it, and
     without one the faster kernels serve. Not for models whose attention looks ahead.
@@ -108,7 +105,7 @@ class Batches:
     def __call__(self, pairs: Sequence[Pair]) -> dict[str, torch.Tensor]:
         longest = max(len(ids) for ids, _ in pairs)
         ids = torch.full((len(pairs), longest), self.pad)  # (batch, length)
-        labels = torch.full((len(pairs), longest), IGNORED)  # (batch, length)
+        labels = torch.full((len(pairs), longest), NO_LOSS)  # (batch, length)
         for row, (sample_ids, sample_labels) in enumerate(pairs):
             ids[row, : len(sample_ids)] = sample_ids
             labels[row, : len(sample_labels)] = sample_labels
@@ -120,8 +117,8 @@ class Batches:
 def _where_labels_stand(labels: torch.Tensor) -> dict[str, torch.Tensor]:
     """labels: (batch, length). Returns the positions (kept,) at which some row predicts a labelled token,
     and the labels shifted to them (batch, kept)."""
-    shifted = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
-    kept = (shifted != IGNORED).any(0).nonzero().squeeze(1)
+    shifted = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=NO_LOSS)
+    kept = (shifted != NO_LOSS).any(0).nonzero().squeeze(1)
     return {"logits_to_keep": kept, "shift_labels": shifted[:, kept]}
 
 

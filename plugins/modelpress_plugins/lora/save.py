@@ -10,9 +10,9 @@ from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
 
 from modelpress.api import Artifact, PassError
+from modelpress_plugins.hf.config import ADAPTER_CONFIG, read_json
 
 WEIGHTS = "adapter_model.safetensors"
-_CONFIG = "adapter_config.json"
 _SETS = ("target_modules", "exclude_modules", "modules_to_save")
 
 
@@ -36,11 +36,11 @@ def save_config(config: PeftConfig, base: Artifact, folder: Path) -> None:
     """The base is named by what it is (`org/name`, or its key), never by where it lies."""
     config.inference_mode = True
     config.save_pretrained(str(folder))
-    path = folder / _CONFIG
-    document = json.loads(path.read_text(encoding="utf-8"))
+    path = folder / ADAPTER_CONFIG
+    document = read_json(path)
     for name in _SETS:  # peft keeps them as sets, whose order changes from process to process
-        if isinstance(document.get(name), list):
-            document[name].sort()
+        if isinstance(names := document.get(name), list):
+            names.sort()
     document["base_model_name_or_path"], document["revision"] = _base_name(base)
     path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 

@@ -5,7 +5,6 @@ The arithmetic that each kind stands for is in `deltas.py`.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.api import Checkpoint, UserError
+from modelpress_plugins.hf.config import read_adapter_config
 
 STEM = "adapter_model"
 
@@ -92,20 +92,6 @@ class Adapter:
         return len(self.low_rank)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """adapter_config.json. Raises UserError."""
-    path = folder / "adapter_config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{folder} has no adapter_config.json, so it is no adapter.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{path} is no JSON object.")
-    return config
-
-
 def why_not(config: Mapping[str, Any]) -> str:
     """Why an adapter with this config cannot be merged exactly; empty when it can."""
     kind = str(config.get("peft_type"))
@@ -127,7 +113,7 @@ def read_adapter(folder: Path, tensors: Checkpoint) -> Adapter:
 
     Raises UserError when it cannot be merged exactly, or a part is missing.
     """
-    config = read_config(folder)
+    config = read_adapter_config(folder)
     if reason := why_not(config):
         raise UserError(f"The adapter in {folder} cannot be merged: {reason}.")
     parts: dict[str, dict[str, str]] = {}

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.api import Checkpoint, ModelFacts, PlanContext, UserError
-from modelpress_plugins.hf.files import ties_embeddings
+from modelpress_plugins.hf.config import ModelConfig, read_adapter_config
+from modelpress_plugins.hf.files import meta_beside_tokenizer
 
-from .adapter import STEM, read_adapter, read_config, why_not
+from .adapter import STEM, read_adapter, why_not
 from .config import MergeAdapterOptions
 from .targets import match
 
@@ -25,7 +26,7 @@ def plan(model: ModelFacts, config: MergeAdapterOptions, ctx: PlanContext) -> Mo
     if base is None:
         ctx.problem("The adapter does not say which base model it belongs to.")
         return replace(model, format="hf-model")
-    if method := (base.config.get("quantization_config") or {}).get("quant_method"):
+    if method := ModelConfig(base.config).quant_method:
         ctx.problem(
             f"The base model is quantized ({method}); an adapter can only be merged into floating weights.",
             "Give the model that it was quantized from as the base.",
@@ -34,18 +35,19 @@ def plan(model: ModelFacts, config: MergeAdapterOptions, ctx: PlanContext) -> Mo
         _check_adapter(model.path, base.path, base.config, ctx)
     if config.merge_base != "auto" and "quantization" not in model.meta:
         ctx.note("merge_base has no effect: the adapter was not trained on a 4-bit base.")
-    return replace(base, format="hf-model", path=None, identity="")
+    meta = meta_beside_tokenizer(base.meta)
+    return replace(base, format="hf-model", path=None, identity="", meta=meta)
 
 
 def _check_adapter(folder: Path, base: Path | None, config: Mapping[str, Any], ctx: PlanContext) -> None:
     try:
-        if reason := why_not(read_config(folder)):
+        if reason := why_not(read_adapter_config(folder)):
             ctx.problem(f"The adapter in {folder} cannot be merged: {reason}.")
             return
         with Checkpoint(folder, STEM) as deltas:
             adapter = read_adapter(folder, deltas)
             if base is not None:
                 with Checkpoint(base) as weights:
-                    match(adapter, weights, deltas, ties_embeddings(config), renamed=None)
+                    match(adapter, weights, deltas, bool(ModelConfig(config).tied), renamed=None)
     except UserError as error:
         ctx.problem(error.message, error.hint)

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from modelpress.api import Artifact, Checkpoint, MissingDependencyError, PassContext, PassError, UserError
-from modelpress_plugins.hf.files import read_model_config, ties_embeddings, write_companions
-from modelpress_plugins.hf.names import renamed_on_loading
+from modelpress_plugins.hf.config import CONFIG, ModelConfig, read_config, untied_document, write_json
+from modelpress_plugins.hf.files import (
+    copy_companions,
+    copy_tokenizer,
+    has_tokenizer,
+    meta_beside_tokenizer,
+    trusts_code,
+)
 
 from . import verify
 from .adapter import STEM, read_adapter
@@ -79,7 +85,7 @@ def _choose_by_logits(job: _Job, seen: Seen) -> Artifact:
         f"Merged into the {best} base: its logits differ from those of 4-bit base + adapter by "
         f"{measured[best]:.2%}, with the {other} base by {measured[other]:.2%}."
     )
-    return ctx.artifact("hf-model", meta=dict(job.base.meta))
+    return ctx.artifact("hf-model", meta=meta_beside_tokenizer(job.base.meta))
 
 
 def _four_bits(meta: Mapping[str, Any]) -> Seen:
@@ -98,15 +104,27 @@ def _without_bits(meta: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in meta.items() if name != "quantization"}
 
 
-def _float_config(base: Path) -> dict[str, Any]:
+def _float_config(base: Path) -> ModelConfig:
     """config.json of the base. Raises UserError when the base is quantized."""
-    config = read_model_config(base)
-    if method := (config.get("quantization_config") or {}).get("quant_method"):
+    config = read_config(base)
+    if method := config.quant_method:
         raise UserError(
             f"The base model is quantized ({method}); an adapter can only be merged into floats.",
             "Give the model that it was quantized from as the base.",
         )
     return config
+
+
+def _write_beside(job: _Job, out: Path, *, untied: bool) -> None:
+    """What travels with the base's weights, the tokenizer of the adapter if it has one, and config.json: the
+    base's, byte for byte, but for saying that the head is no longer tied."""
+    copy_companions(job.base, out)
+    if has_tokenizer(job.model.path):
+        copy_tokenizer(job.model, out)
+    if untied:
+        write_json(out / CONFIG, untied_document(job.base_config))
+    else:
+        shutil.copyfile(job.base.path / CONFIG, out / CONFIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,33 +142,37 @@ class _Job:
 
     model: Artifact
     base: Artifact
-    base_config: Mapping[str, Any]
+    base_config: ModelConfig
     config: MergeAdapterOptions
     ctx: PassContext
 
     def merge(self, out: Path, seen: Seen | None) -> _Merged:
         """Write the merged model. seen: what training saw of a weight; None for the weights themselves."""
-        trust = bool(self.base.meta.get("trust_remote_code"))
+        trust = trusts_code(self.base)
         with Checkpoint(self.base.path) as weights, Checkpoint(self.model.path, STEM) as deltas:
             adapter = read_adapter(self.model.path, deltas)
             targets = match(
                 adapter,
                 weights,
                 deltas,
-                ties_embeddings(self.base_config),
-                renamed=lambda: renamed_on_loading(self.base.path, weights.names(), trust),
+                bool(self.base_config.tied),
+                renamed=lambda: _renamed_on_loading(self.base.path, weights.names(), trust),
             )
             merge = Merge(weights, deltas, targets, seen)
             merge.run(out, self.config.max_shard_size, self.ctx)
             largest = max((weights.info(name) for name in weights.names()), key=lambda info: info.nbytes)
-        write_companions(self.base.path, self.model.path, out, untied=targets.untied)
+        _write_beside(self, out, untied=targets.untied)
         _report(merge, adapter.modules, self.ctx)
         if targets.untied:
             self.ctx.note(
                 "Head and embedding shared one weight, and the adapter changes only one of them: the merged "
                 "model has two."
             )
-        return _Merged(self.ctx.artifact("hf-model", meta=dict(self.base.meta)), largest.dtype, merge.gap)
+        return _Merged(
+            self.ctx.artifact("hf-model", meta=meta_beside_tokenizer(self.base.meta)),
+            largest.dtype,
+            merge.gap,
+        )
 
     def compares(self) -> bool:
         """Whether to open models and compare logits."""
@@ -174,6 +196,13 @@ class _Job:
         measured = verify.difference(found, wanted)
         self.ctx.report("logits_difference", measured)
         verify.check(measured, merged.dtype)
+
+
+def _renamed_on_loading(folder: Path, names: Sequence[str], trust: bool) -> Mapping[str, str]:
+    # Here, not at the top: importing transformers takes longer than most merges, and few models rename.
+    from modelpress_plugins.hf.names import renamed_on_loading  # noqa: PLC0415
+
+    return renamed_on_loading(folder, names, trust)
 
 
 def _report(merge: Merge, modules: int, ctx: PassContext) -> None:

@@ -8,19 +8,11 @@ from difflib import get_close_matches
 from math import prod
 
 from modelpress.api import Checkpoint, TensorInfo, UserError
+from modelpress_plugins.hf import families
+from modelpress_plugins.hf.families import EMBEDDINGS, HEADS
 
 from .adapter import Adapter, LowRank, Tokens
 
-_EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings", "word_embedding")
-_HEADS = ("lm_head", "embed_out", "output", "score")
-_NOT_LINEAR = (
-    *_EMBEDDINGS,
-    *_HEADS,
-    "wpe",
-    "embed_positions",
-    "position_embeddings",
-    "token_type_embeddings",
-)
 _FLOATS = ("F16", "BF16", "F32", "F64")
 
 Rename = Callable[[], Mapping[str, str]] | None
@@ -130,8 +122,8 @@ class _Names:
         self._renames: Mapping[str, str] | None = None
         self.missing: list[str] = []
         self._looked_up = 0
-        self.embedding = _first_ending(self._known, _EMBEDDINGS)
-        self.head = _first_ending(self._known, _HEADS) or f"{_HEADS[0]}.weight"
+        self.embedding = _first_ending(self._known, EMBEDDINGS)
+        self.head = _first_ending(self._known, HEADS) or f"{HEADS[0]}.weight"
         self.tied = bool(self.embedding) and (tied or self.head not in self._known)
 
     def find(self, tensor: str) -> tuple[str, str]:
@@ -170,8 +162,9 @@ class _Names:
 
 def is_linear(name: str, info: TensorInfo) -> bool:
     """Whether this is the weight of a linear layer inside the model: neither the head nor an embedding."""
-    module = name.removesuffix(".weight").rpartition(".")[2]
-    return len(info.shape) == 2 and name.endswith(".weight") and module not in _NOT_LINEAR
+    return (
+        len(info.shape) == 2 and name.endswith(".weight") and families.is_linear(name.removesuffix(".weight"))
+    )
 
 
 def _first_ending(names: set[str], modules: Iterable[str]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 
 from modelpress.api import Artifact, PassContext, PassError, TextModel
+from modelpress_plugins.hf.config import ModelConfig
 
 LIMITS: Mapping[str, float] = {"F32": 1e-3, "F64": 1e-3, "F16": 0.02, "BF16": 0.1}
 """Largest relative difference of the logits that rounding the merged weights to a dtype explains. A weight is
@@ -20,10 +21,9 @@ class _Logits(Protocol):
     """A numpy float32 array (tokens, vocabulary)."""
 
 
-def logits(model: Artifact, config: Mapping[str, Any], ctx: PassContext) -> _Logits:
+def logits(model: Artifact, config: ModelConfig, ctx: PassContext) -> _Logits:
     """Logits on the same few tokens for every model. Opens the model and closes it."""
-    text = config.get("text_config") or config
-    vocabulary = int(text.get("vocab_size") or 256)
+    vocabulary = config.vocabulary or 256
     ids = [(i * 7919 + 1) % vocabulary for i in range(_TOKENS)]
     loaded = cast(TextModel, ctx.load(model))
     try:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from modelpress.api import Artifact, Exchange, PassContext, TextModel
+from modelpress_plugins.hf.ids import encode_prompt
 from modelpress_plugins.metrics.config import AccuracyOptions
-from modelpress_plugins.metrics.text_model import no_data, opened, prompt_ids
+from modelpress_plugins.metrics.text_model import no_data, opened
 
 
 def accuracy(model: Artifact, config: AccuracyOptions, ctx: PassContext) -> Mapping[str, float]:
@@ -28,7 +29,7 @@ def accuracy(model: Artifact, config: AccuracyOptions, ctx: PassContext) -> Mapp
 
 def count_right(model: TextModel, exchanges: Sequence[Exchange], max_new_tokens: int) -> int:
     """How many prompts get the right answer."""
-    prompts = [prompt_ids(model, exchange.prompt) for exchange in exchanges]
+    prompts = [encode_prompt(model.tokenizer, exchange.prompt) for exchange in exchanges]
     answers = model.generate_batch(prompts, max_new_tokens)
     texts = [model.tokenizer.decode(answer, skip_special_tokens=True) for answer in answers]
     return sum(

@@ -8,11 +8,9 @@ from itertools import islice
 
 import numpy as np
 
-from modelpress.api import Artifact, PassContext, Sample, TextModel
+from modelpress.api import NO_LOSS, Artifact, PassContext, Sample, TextModel
 from modelpress_plugins.metrics.config import PerplexityOptions
 from modelpress_plugins.metrics.text_model import no_data, opened
-
-_NO_LOSS = -100
 
 
 def perplexity(model: Artifact, config: PerplexityOptions, ctx: PassContext) -> Mapping[str, float]:
@@ -42,7 +40,7 @@ def unpadded(sample: Sample) -> tuple[Sequence[int], Sequence[int]]:
 def loss_of(model: TextModel, sample: tuple[Sequence[int], Sequence[int]], longest: int) -> tuple[float, int]:
     """(sum of the losses in nats, tokens with a label) of the first `longest` tokens."""
     ids, labels = sample[0][:longest], sample[1][:longest]
-    positions = [i for i in range(1, len(ids)) if labels[i] != _NO_LOSS]
+    positions = [i for i in range(1, len(ids)) if labels[i] != NO_LOSS]
     if not positions:
         return 0.0, 0
     logits = np.asarray(model.logits(ids))[np.asarray(positions) - 1].astype(np.float64)

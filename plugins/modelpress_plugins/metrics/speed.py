@@ -11,8 +11,9 @@ from itertools import islice
 import numpy as np
 
 from modelpress.api import Artifact, PassContext, TextModel, UserError
+from modelpress_plugins.hf.ids import encode_prompt
 from modelpress_plugins.metrics.config import SpeedOptions
-from modelpress_plugins.metrics.text_model import no_data, opened, prompt_ids
+from modelpress_plugins.metrics.text_model import no_data, opened
 
 _PERCENTILES = {"p50": 50.0, "p75": 75.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 
@@ -103,7 +104,7 @@ def _prompts(model: TextModel, config: SpeedOptions, ctx: PassContext) -> list[l
     data = ctx.data("data")
     count = min(config.repeat_test_num + config.warmup_num, _VARIETY)
     exchanges = islice(data.exchanges(model.tokenizer), count)
-    prompts = [prompt_ids(model, exchange.prompt)[:length] for exchange in exchanges]
+    prompts = [encode_prompt(model.tokenizer, exchange.prompt)[:length] for exchange in exchanges]
     prompts = [prompt for prompt in prompts if prompt]
     if not prompts:
         raise no_data(data.name, "prompts")

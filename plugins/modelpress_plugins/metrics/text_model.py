@@ -21,19 +21,6 @@ def opened(model: Artifact, ctx: PassContext) -> Iterator[TextModel]:
         yield cast(TextModel, loaded)
 
 
-def prompt_ids(model: TextModel, prompt: str) -> list[int]:
-    """The ids to go on from: special ids in front as the tokenizer adds them, none at the end.
-
-    A prompt made by a chat template has its own beginning, which is not added twice.
-    """
-    tokenizer = model.tokenizer
-    whole = bool(tokenizer.bos_token) and prompt.startswith(tokenizer.bos_token)
-    ids = [int(i) for i in tokenizer(prompt, add_special_tokens=not whole)["input_ids"]]
-    while len(ids) > 1 and ids[-1] == tokenizer.eos_token_id and not prompt.endswith(tokenizer.eos_token):
-        ids.pop()
-    return ids
-
-
 def no_data(name: str, what: str) -> UserError:
     """The data config gave nothing to measure with."""
     return UserError(

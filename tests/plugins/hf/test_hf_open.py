@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from modelpress.api import Artifact, UserError
+from modelpress_plugins.hf.ids import encode_prompt
 from modelpress_plugins.hf.open import load_hf_adapter, load_hf_model
-from modelpress_plugins.hf.tokenizer import encode_prompt, load_tokenizer
+from modelpress_plugins.hf.tokenizer import load_tokenizer
 
 PROMPTS = ["the tone of the text is", "what a joy", "a"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelpress.api import UserError
-from modelpress_plugins.hf.tokenizer import encode_prompt
+from modelpress_plugins.hf.ids import encode_prompt
 from modelpress_plugins.huggingface.source import open_huggingface
 
 TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}"
