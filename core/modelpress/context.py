@@ -256,7 +256,8 @@ class System(Protocol):
     ships_code: bool
 
     def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
-        """Versions of those distributions that are installed there. Raises HostError when unreachable."""
+        """Versions of those distributions that are installed there. Asked once for all that a workflow
+        needs. Raises HostError when unreachable."""
 
     def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
         """Run the job in the folder to its end, passing on each event as it comes.

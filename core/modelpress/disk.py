@@ -1,18 +1,36 @@
-"""A disk that fills up while work is done: how it is recognized, whatever library met it, and told."""
+"""Whether a disk has room, and one that fills up: how it is recognized, whatever library met it, and told."""
 
 from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from modelpress.errors import DiskFull, ModelpressError
+from modelpress.problems import Problems
 
 _NUMBERS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _WINDOWS_NUMBERS = {39, 112}
 _TEXTS = ("No space left on device", "os error 28", "Disk quota exceeded", "not enough space on the disk")
 _NOTHING = 2**18
 """Bytes free at which a library's failure is put down to the disk, whatever it says."""
+
+
+def check_disk(needs: Mapping[Path, int], problems: Problems) -> None:
+    """needs: folder, which need not exist -> bytes. Tells each volume that has not as much free."""
+    by_volume: dict[int, tuple[Path, int]] = {}
+    for path, size in needs.items():
+        there = _existing(path)
+        device = there.stat().st_dev
+        by_volume[device] = (there, by_volume.get(device, (there, 0))[1] + size)
+    for there, size in by_volume.values():
+        free = shutil.disk_usage(there).free
+        if size > free:
+            problems.add(
+                f"The run will write about {megabytes(size)}, but {there} has {megabytes(free)} free.",
+                "Free some space (`modelpress cache gc` helps), or set cache_dir and output_dir.",
+            )
 
 
 def is_disk_full(error: BaseException, folder: Path) -> bool:

@@ -71,7 +71,9 @@ class Spec:
     """What every spec says.
 
     name:     what users write; summary: one sentence for lists
-    requires: distributions on PyPI that its code imports; their versions are part of the cache key
+    requires: distributions on PyPI that its code imports, with the versions that will do (PEP 508:
+              `torch>=2.9`); bars between wheels that stand for each other (`onnx>=1.20 | onnx-weekly`).
+              Checked where the code will run; the versions found there are part of the cache key
     extra:    the extra of the providing distribution that brings them, for the hint
     version:  raise it when the same input would give other bytes or numbers
     aliases:  other names that stand for it

@@ -104,11 +104,12 @@ def trained_prompt(file: Path, registry: Registry) -> str:
     """
     # Only here: reading a workflow takes pydantic, and most questions come without one.
     from modelpress.config.load import load_workflow  # noqa: PLC0415
+    from modelpress.config.workflow import PassChoice  # noqa: PLC0415
 
     workflow = load_workflow(file, registry)
     for choice in workflow.passes:
-        data = workflow.data.get(choice.data.get("train", ""))
-        options = data.options.canonical() if data and data.options else {}
+        data = workflow.data.get(choice.data.get("train", "")) if isinstance(choice, PassChoice) else None
+        options = data.options.canonical() if data else {}
         template = (options.get("pre_process_data_config") or {}).get("text_template") or ""
         if prompt := _before_answer(template):
             return prompt

@@ -19,8 +19,8 @@ from modelpress.cli.text import (
     shorten_path,
     size,
 )
-from modelpress.engine.plan import Plan, Step
-from modelpress.engine.systems import OpenSystems
+from modelpress.config.workflow import LOCAL_SYSTEM
+from modelpress.engine.plan import PlanDraft, Step
 from modelpress.registry import Registry
 
 
@@ -42,7 +42,7 @@ def command(
     plan.problems.raise_if_any()
 
 
-def _print(plan: Plan, file: Path) -> None:
+def _print(plan: PlanDraft, file: Path) -> None:
     if plan.model:
         where = f" {shorten_path(str(plan.model.path))}" if plan.model.path else ""
         bytes_ = f", {size(plan.model.size)}" if plan.model.size else ""
@@ -52,7 +52,7 @@ def _print(plan: Plan, file: Path) -> None:
         _print_steps(plan.steps)
     for measurement in plan.measurements:
         state = "in cache" if measurement.cached else "to do"
-        click.echo(f"measure {measurement.choice.name} after step {measurement.after}: {state}")
+        click.echo(f"measure {measurement.name} after step {measurement.after}: {state}")
     to_do = sum(not step.cached for step in plan.steps)
     needs = [f"{size(plan.disk_needed)} of disk"] if plan.disk_needed else []
     needs += [f"{size(plan.memory_needed)} of memory"] if plan.memory_needed else []
@@ -64,16 +64,16 @@ def _print(plan: Plan, file: Path) -> None:
 
 
 def _print_steps(steps: Sequence[Step]) -> None:
-    elsewhere = any(step.system != OpenSystems.default for step in steps)
+    elsewhere = any(step.system != LOCAL_SYSTEM for step in steps)
     header = ["#", "PASS", "NAME", *(["ON"] if elsewhere else []), "GIVES", "SIZE", "MEMORY", "STATE"]
     print_table(
         header,
         [
             [
                 str(step.index),
-                step.pass_type,
+                step.type_name,
                 # A name that only repeats the type would make the table too wide for many terminals.
-                "" if fold(step.name) == fold(step.pass_type) else step.name,
+                "" if fold(step.name) == fold(step.type_name) else step.name,
                 *([step.system] if elsewhere else []),
                 step.format_out,
                 size(step.size) if step.size else "?",
@@ -86,13 +86,13 @@ def _print_steps(steps: Sequence[Step]) -> None:
     )
 
 
-def _as_json(plan: Plan) -> dict[str, Any]:
+def _as_json(plan: PlanDraft) -> dict[str, Any]:
     return {
         "steps": [
             {
                 "index": step.index,
                 "name": step.name,
-                "pass": step.pass_type,
+                "pass": step.type_name,
                 "system": step.system,
                 "format_in": step.format_in,
                 "format_out": step.format_out,
@@ -104,7 +104,7 @@ def _as_json(plan: Plan) -> dict[str, Any]:
             for step in plan.steps
         ],
         "measurements": [
-            {"name": m.choice.name, "metric": m.choice.type_name, "after": m.after, "cached": m.cached}
+            {"name": m.name, "metric": m.type_name, "after": m.after, "cached": m.cached}
             for m in plan.measurements
         ],
         "disk_needed": plan.disk_needed,

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from modelpress.cli.text import plural, say
-from modelpress.engine.plan import Plan
+from modelpress.engine.plan import PlanDraft
 from modelpress.engine.prepare import prepare
 from modelpress.errors import Problem
 from modelpress.registry import Registry
@@ -26,7 +26,7 @@ def plan_file(
     offline: bool = False,
     cache_dir: Path | None = None,
     output_dir: Path | None = None,
-) -> Plan:
+) -> PlanDraft:
     """Plan the workflow in a file. Its problems are in the plan; nothing is written or run."""
     with prepare(file, registry, output_dir=output_dir, cache_dir=cache_dir, offline=offline) as prepared:
         return prepared.plan
@@ -48,7 +48,7 @@ def problems_as_json(problems: Sequence[Problem]) -> list[dict[str, Any]]:
     ]
 
 
-def tell_notes(plan: Plan) -> None:
+def tell_notes(plan: PlanDraft) -> None:
     """What was translated from an older form, and what the plan noticed; on stdout."""
     if plan.translations:
         spellings = plural(len(plan.translations), "older spelling")

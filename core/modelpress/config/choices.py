@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -30,6 +32,7 @@ from modelpress.config.workflow import (
     Positions,
     SubMetric,
     SystemChoice,
+    Unfit,
 )
 from modelpress.context import Accelerator
 from modelpress.errors import MissingDependencyError, UserError
@@ -40,8 +43,16 @@ from modelpress.registry import Registered, Registry
 from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, Spec, SystemSpec
 
 K = TypeVar("K", bound=Spec)
-_Found = tuple[Registered[K] | None, Options | None, dict[str, str]]
-"""The thing, its options, and role -> name in data_configs."""
+
+
+class _Found(NamedTuple, Generic[K]):
+    """What a section names. registered and options are None when they are wrong: told. data: role -> name."""
+
+    registered: Registered[K] | None = None
+    options: Options | None = None
+    data: Mapping[str, str] = MappingProxyType({})
+
+
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider", "npu": "QNNExecutionProvider"}
 _SHARED_KEYS = ("accelerators", "data_config", "sub_types")
 """Common keys that a plugin's options may have as well: it is given them, too."""
@@ -57,29 +68,45 @@ class Choices:
         self._problems = problems
         self._data_names = list(self._group("data_configs"))
 
-    def input_model(self) -> ModelChoice | None:
-        """None when there is none."""
+    def input_model(self) -> ModelChoice | Unfit:
         node = self._root.mapping.get("input_model")
         if node is None or not node.is_mapping:
-            return None
-        found, options, _ = self._look_up(ModelSpec, node, "input_model", "input_model", InputModelSection)
-        return ModelChoice(found, options)
+            return Unfit("input_model", "", "input_model")
+        unfit = Unfit("input_model", node.text("type"), "input_model")
+        found = self._look_up(ModelSpec, node, "input_model", "input_model", InputModelSection)
+        if found.registered is None:
+            return unfit
+        if found.options is None:
+            return replace(unfit, produces=found.registered.spec.produces)
+        return ModelChoice(found.registered, found.options)
 
-    def passes(self) -> tuple[PassChoice, ...]:
-        return tuple(self._pass(name, node) for name, node in self._group("passes").items())
+    def passes(
+        self, evaluators: Mapping[str, tuple[MetricChoice, ...]], host: str, last: tuple[MetricChoice, ...]
+    ) -> tuple[PassChoice | Unfit, ...]:
+        """host: runs those that name none; last: what is measured of the last, if it has no evaluator."""
+        nodes = self._group("passes")
+        choices = []
+        for number, (name, node) in enumerate(nodes.items(), start=1):
+            own = node.text("evaluator")
+            metrics = evaluators.get(own, ()) if own else last if number == len(nodes) else ()
+            choices.append(self._pass(name, node, node.text("host") or host, metrics))
+        return tuple(choices)
 
     def data(self) -> dict[str, DataChoice]:
         choices = {}
         for name, node in self._group("data_configs").items():
             path = f"data_configs.{name}"
             found, options, _ = self._look_up(DataContainerSpec, node, path, name, DataSection)
-            choices[name] = DataChoice(name, found, options)
+            if found is not None and options is not None:
+                choices[name] = DataChoice(name, found, options)
         return choices
 
     def systems(self) -> dict[str, SystemChoice]:
         choices = {}
         for name, node in self._group("systems").items():
             found, options, _ = self._look_up(SystemSpec, node, f"systems.{name}", name, SystemSection)
+            if found is None or options is None:
+                continue
             accelerators = node.mapping.get("accelerators")
             expanded = [a for item in (accelerators.items if accelerators else ()) for a in _expand(item)]
             choices[name] = SystemChoice(name, found, options, tuple(expanded))
@@ -90,38 +117,49 @@ class Choices:
         for name, node in self._group("evaluators").items():
             metrics = node.mapping.get("metrics")
             path = f"evaluators.{name}.metrics"
-            choices[name] = tuple(
+            found = [
                 self._metric(f"{path}.{index}", item)
                 for index, item in enumerate(metrics.items if metrics else ())
                 if item.is_mapping
-            )
+            ]
+            choices[name] = tuple(metric for metric in found if metric)
         return choices
 
-    def _pass(self, name: str, node: Node) -> PassChoice:
+    def names(self, group: str) -> tuple[str, ...]:
+        """The names in a group, of what is wrong too."""
+        return tuple(self._group(group))
+
+    def _pass(
+        self, name: str, node: Node, host: str, metrics: tuple[MetricChoice, ...]
+    ) -> PassChoice | Unfit:
         path = f"passes.{name}"
         found, options, data = self._look_up(PassSpec, node, path, name, PassSection)
+        if found is None:
+            return Unfit(name, node.text("type"), path)
+        if options is None:
+            return Unfit(name, found.spec.name, path, found.spec.accepts, found.spec.produces)
         return PassChoice(
             name=name,
-            type_name=node.text("type"),
             registered=found,
             options=options,
-            host=node.text("host") or None,
-            evaluator=node.text("evaluator") or None,
+            host=host,
+            metrics=metrics,
             output_name=node.text("output_name") or None,
             data=data,
         )
 
-    def _metric(self, path: str, node: Node) -> MetricChoice:
-        type_name = node.text("type")
-        name = node.text("name") or type_name
+    def _metric(self, path: str, node: Node) -> MetricChoice | None:
+        name = node.text("name") or node.text("type")
         found, options, data = self._look_up(MetricSpec, node, path, name, MetricSection)
         data_name = node.text("data_config")
         if data_name and "data_config" not in (type(options).model_fields if options else ()):
             self._require_data(data_name, f"{path}.data_config", name)
             data = {"data": data_name, **data}
+        if found is None or options is None:
+            return None
         sub_types = node.mapping.get("sub_types")
         subs = tuple(s for item in (sub_types.items if sub_types else ()) if (s := _sub_metric(item)))
-        return MetricChoice(name, type_name, found, options, data, subs, path)
+        return MetricChoice(name, found, options, data, subs, path)
 
     def _group(self, name: str) -> Mapping[str, Node]:
         node = self._root.mapping.get(name)
@@ -133,14 +171,14 @@ class Choices:
         """The thing that the section's `type` names, and its options; None for what is wrong."""
         type_name = node.text("type")
         if not type_name:
-            return None, None, {}  # the check of the shape has told it
+            return _Found()  # the check of the shape has told it
         found = self._registry.get(kind, type_name)
         where = self._positions.locate(f"{path}.type")
         if found is None:
             hint = self._registry.hint(kind, type_name)
             message = f"There is no {kind.kind} of type {type_name!r}."
             self._problems.add(message, hint, where=where, step=step)
-            return None, None, {}
+            return _Found()
         try:
             model = _options_class(found)
         except (UserError, MissingDependencyError) as error:
@@ -148,7 +186,7 @@ class Choices:
                 "dependency" if isinstance(error, MissingDependencyError) else "input"
             )
             self._problems.add(error.message, error.hint, where=where, step=step, kind=fault)
-            return found, None, {}
+            return _Found(found)
         common = common_keys(section)
         shared = {key for key in _SHARED_KEYS if key in model.model_fields}
         values = {k: n.plain() for k, n in node.mapping.items() if k not in common or k in shared}
@@ -157,7 +195,7 @@ class Choices:
         for option, role, name in data_roles(model, options.canonical() if options else values):
             data[role] = name
             self._require_data(name, f"{path}.{option}", step)
-        return found, options, data
+        return _Found(found, options, data)
 
     def _parse(
         self,

@@ -1,7 +1,6 @@
 """Load a workflow file: read it, put it into today's form, look everything up, tell every problem.
 
-workflow = load_workflow(Path("workflow.yaml"), Registry.load())
-workflow.problems.raise_if_any()
+workflow = load_workflow(Path("workflow.yaml"), Registry.load()).whole()
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from modelpress.config.source import read_source
 from modelpress.config.translations import Translations
 from modelpress.config.tree import Node
 from modelpress.config.validation import tell_faults
-from modelpress.config.workflow import LOCAL_SYSTEM, LoadedWorkflow, Positions
+from modelpress.config.workflow import LOCAL_SYSTEM, Positions, WorkflowDraft
 from modelpress.nearest import did_you_mean
 from modelpress.problems import Problems
 from modelpress.registry import Registry
@@ -38,46 +37,49 @@ class NativeWorkflow:
     problems: Problems
 
 
-def load_workflow(path: Path, registry: Registry) -> LoadedWorkflow:
+def load_workflow(path: Path, registry: Registry) -> WorkflowDraft:
     """Load a workflow. What is wrong with it is in its `problems`; nothing of that is raised.
 
     Raises UserError when there is no such file, WorkflowError when it is not YAML or JSON.
     """
     native = read_native(path, registry)
-    problems = native.problems
-    plain = native.root.plain()
-    _name_items(native.root, "data_configs", problems)
-    _name_items(native.root, "evaluators", problems)
-    _refuse_search(native.root, problems)
-    positions = Positions(str(path), {name: node.place for name, node in native.root.walk()})
-    _check_shape(native.root.plain(), positions, problems)
-    choices = Choices(native.root, registry, positions, problems)
+    root, problems = native.root, native.problems
+    plain = root.plain()
+    _name_items(root, "data_configs", problems)
+    _name_items(root, "evaluators", problems)
+    _refuse_search(root, problems)
+    positions = Positions(str(path), {name: node.place for name, node in root.walk()})
+    _check_shape(root.plain(), positions, problems)
+    choices = Choices(root, registry, positions, problems)
     folder = path.absolute().parent
-    workflow = LoadedWorkflow(
+    evaluators = choices.evaluators()
+    metrics = evaluators.get(root.text("evaluator"), ())
+    host = root.text("host") or LOCAL_SYSTEM
+    draft = WorkflowDraft(
         path=path.absolute(),
         folder=folder,
-        workflow_id=native.root.text("workflow_id") or None,
+        workflow_id=root.text("workflow_id") or path.stem,
         input_model=choices.input_model(),
-        passes=choices.passes(),
+        passes=choices.passes(evaluators, host, metrics),
         data=choices.data(),
         systems=choices.systems(),
-        evaluators=choices.evaluators(),
-        host=native.root.text("host") or None,
-        target=native.root.text("target") or None,
-        evaluator=native.root.text("evaluator") or None,
-        cache_dir=_folder(native.root, "cache_dir", folder),
-        output_dir=_folder(native.root, "output_dir", folder),
-        seed=_number(native.root, "seed") or 0,
-        log_severity_level=_number(native.root, "log_severity_level"),
+        evaluators=evaluators,
+        host=host,
+        target=root.text("target") or None,
+        metrics=metrics,
+        cache_dir=_folder(root, "cache_dir", folder),
+        output_dir=_folder(root, "output_dir", folder),
+        seed=_number(root, "seed") or 0,
+        log_severity_level=_number(root, "log_severity_level"),
         native=plain,
         positions=positions,
         translations=native.translations.all(),
         problems=problems,
     )
-    _check_names(workflow)
-    if not problems and not workflow.passes and workflow.evaluator is None:
-        problems.add("There is nothing to do: no passes and no evaluator.", where=workflow.locate("passes"))
-    return workflow
+    _check_names(root, choices, draft)
+    if not problems and not draft.passes and not root.text("evaluator"):
+        problems.add("There is nothing to do: no passes and no evaluator.", where=draft.locate("passes"))
+    return draft
 
 
 def read_native(path: Path, registry: Registry) -> NativeWorkflow:
@@ -154,26 +156,26 @@ def _check_shape(plain: dict[str, Any], positions: Positions, problems: Problems
         tell_faults(error, WorkflowFile, plain, "A workflow", problems=problems, locate=positions.locate)
 
 
-def _check_names(workflow: LoadedWorkflow) -> None:
+def _check_names(root: Node, choices: Choices, draft: WorkflowDraft) -> None:
     """Every name of a system, evaluator or data config has to stand for one."""
-    systems = {LOCAL_SYSTEM, *workflow.systems}
-    _check(workflow, "system", workflow.host, systems, "host")
-    _check(workflow, "system", workflow.target, systems, "target")
-    _check(workflow, "evaluator", workflow.evaluator, workflow.evaluators, "evaluator")
-    for step in workflow.passes:
-        _check(workflow, "system", step.host, systems, f"{step.path}.host", step.name)
-        path = f"{step.path}.evaluator"
-        _check(workflow, "evaluator", step.evaluator, workflow.evaluators, path, step.name)
+    known = {
+        "system": (LOCAL_SYSTEM, *choices.names("systems")),
+        "evaluator": choices.names("evaluators"),
+    }
 
+    def check(node: Node, key: str, kind: str, path: str, step: str = "") -> None:
+        name = node.text(key)
+        if name and name not in known[kind]:
+            hint = did_you_mean(name, known[kind], what="There are") or f"The workflow has no {kind}s."
+            message = f"There is no {kind} named {name!r}."
+            draft.problems.add(message, hint, where=draft.locate(path), step=step)
 
-def _check(
-    workflow: LoadedWorkflow, kind: str, name: str | None, names: Any, path: str, step: str = ""
-) -> None:
-    if name is not None and name not in names:
-        hint = did_you_mean(name, names, what="There are") or f"The workflow has no {kind}s."
-        workflow.problems.add(
-            f"There is no {kind} named {name!r}.", hint, where=workflow.locate(path), step=step
-        )
+    for key, kind in (("host", "system"), ("target", "system"), ("evaluator", "evaluator")):
+        check(root, key, kind, key)
+    passes = root.mapping.get("passes")
+    for name, node in passes.mapping.items() if passes else ():
+        for key, kind in (("host", "system"), ("evaluator", "evaluator")):
+            check(node, key, kind, f"passes.{name}.{key}", name)
 
 
 def _folder(root: Node, name: str, folder: Path) -> Path | None:

@@ -1,9 +1,13 @@
-"""A workflow as it was read: every name looked up, every option validated. What the plan starts from."""
+"""A workflow as it was read: every name looked up, every option validated. What the plan starts from.
+
+Parts are whole: what the loader finds wrong it tells as a problem and leaves out, or puts an `Unfit` in its
+place where later parts depend on it. A `WorkflowDraft` has problems; a `Workflow` has none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +45,29 @@ class Translation:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelChoice:
-    """`input_model`. registered and options are None when they are wrong; the problem has been told."""
+class Unfit:
+    """An input model or a pass that cannot be used; why has been told as a problem.
 
-    registered: Registered[ModelSpec] | None
-    options: Options | None
+    accepts, produces: formats, as far as its type is known: the chain around it is checked by them
+    """
+
+    name: str
+    type_name: str
+    path: str
+    accepts: tuple[str, ...] = ()
+    produces: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """`input_model`."""
+
+    registered: Registered[ModelSpec]
+    options: Options
+
+    @property
+    def produces(self) -> str:
+        return self.registered.spec.produces
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,36 +75,45 @@ class PassChoice:
     """One entry of `passes`.
 
     name:       the key it was given
-    type_name:  its `type` as written
-    registered: None when no plugin brings that type; options: None when they are not valid. Both have been
-                told as problems; the plan may still check what it can.
-    host, evaluator: names in `systems` and `evaluators`; None where the workflow's own count
+    host:       the system that runs it, its own or the workflow's
+    metrics:    measured of what it gives: by its own evaluator or, for the last pass, the workflow's
     output_name: the folder below output_dir that a copy of this step's result goes to; None for no copy
     data:       role -> name in `data_configs`, for each option that is marked with a DataRole
     """
 
     name: str
-    type_name: str
-    registered: Registered[PassSpec] | None
-    options: Options | None
-    host: str | None = None
-    evaluator: str | None = None
+    registered: Registered[PassSpec]
+    options: Options
+    host: str
+    metrics: tuple[MetricChoice, ...] = ()
     output_name: str | None = None
     data: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def type_name(self) -> str:
+        return self.registered.spec.name
+
+    @property
     def path(self) -> str:
-        """Where its options stand, for `LoadedWorkflow.locate`: `passes.lora`."""
+        """Where its options stand, for `locate`: `passes.lora`."""
         return f"passes.{self.name}"
+
+    @property
+    def accepts(self) -> tuple[str, ...]:
+        return self.registered.spec.accepts
+
+    @property
+    def produces(self) -> str:
+        return self.registered.spec.produces
 
 
 @dataclass(frozen=True, slots=True)
 class DataChoice:
-    """One entry of `data_configs`. registered and options are None when wrong (told as problems)."""
+    """One entry of `data_configs`."""
 
     name: str
-    registered: Registered[DataContainerSpec] | None
-    options: Options | None
+    registered: Registered[DataContainerSpec]
+    options: Options
 
     @property
     def path(self) -> str:
@@ -91,15 +122,15 @@ class DataChoice:
 
 @dataclass(frozen=True, slots=True)
 class SystemChoice:
-    """One entry of `systems`. registered and options are None when wrong (told as problems).
+    """One entry of `systems`.
 
     accelerators: each device with each of its execution providers, in the order written; empty when the
                   workflow says nothing
     """
 
     name: str
-    registered: Registered[SystemSpec] | None
-    options: Options | None
+    registered: Registered[SystemSpec]
+    options: Options
     accelerators: tuple[Accelerator, ...] = ()
 
     @property
@@ -132,21 +163,24 @@ class SubMetric:
 
 @dataclass(frozen=True, slots=True)
 class MetricChoice:
-    """One metric of an evaluator. registered and options are None when wrong (told as problems).
+    """One metric of an evaluator.
 
     data: role -> name in `data_configs`; a plain `data_config` key counts as role `data` where the
           metric's options have no field of that name
     sub_metrics: empty when the workflow names none: all that the metric gives
-    path: for `LoadedWorkflow.locate`, `evaluators.common.metrics.0`
+    path: for `locate`, `evaluators.common.metrics.0`
     """
 
     name: str
-    type_name: str
-    registered: Registered[MetricSpec] | None
-    options: Options | None
+    registered: Registered[MetricSpec]
+    options: Options
     data: Mapping[str, str]
     sub_metrics: tuple[SubMetric, ...]
     path: str
+
+    @property
+    def type_name(self) -> str:
+        return self.registered.spec.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +198,15 @@ class Positions:
         return self.places.get(path) or Location(self.file)
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedWorkflow:
-    """A workflow file, read. Look at `problems` first: with any, parts may be None or missing.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowParts:
+    """What a draft and a whole workflow have alike.
 
     path, folder: the file, absolute, and its folder, which relative paths are resolved against
+    workflow_id: the file's name without its suffix unless given
+    data, systems, evaluators: those that are right, by name
+    target:  None when the workflow names none
+    metrics: what is measured of the model that comes out at the end
     native:  the whole in the native form, as plain JSON values in the order written, paths as written
     seed:    0 unless given
     cache_dir, output_dir: absolute; None when not given
@@ -177,15 +215,13 @@ class LoadedWorkflow:
 
     path: Path
     folder: Path
-    workflow_id: str | None
-    input_model: ModelChoice | None
-    passes: tuple[PassChoice, ...]
+    workflow_id: str
     data: Mapping[str, DataChoice]
     systems: Mapping[str, SystemChoice]
     evaluators: Mapping[str, tuple[MetricChoice, ...]]
-    host: str | None
+    host: str
     target: str | None
-    evaluator: str | None
+    metrics: tuple[MetricChoice, ...]
     cache_dir: Path | None
     output_dir: Path | None
     seed: int
@@ -193,8 +229,33 @@ class LoadedWorkflow:
     native: Mapping[str, Any]
     positions: Positions
     translations: tuple[Translation, ...]
-    problems: Problems
 
     def locate(self, path: str) -> Location:
         """The place in the file of a dotted path of the native form, e.g. `passes.lora.r`."""
         return self.positions.locate(path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow(WorkflowParts):
+    """A workflow without a problem: nothing of it is wrong or missing."""
+
+    input_model: ModelChoice
+    passes: tuple[PassChoice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowDraft(WorkflowParts):
+    """A workflow file, read, and what is wrong with it so far. The plan checks the rest and adds to it."""
+
+    input_model: ModelChoice | Unfit
+    passes: tuple[PassChoice | Unfit, ...]
+    problems: Problems
+
+    def whole(self) -> Workflow:
+        """The workflow. Raises WorkflowError with every problem."""
+        self.problems.raise_if_any()
+        model, passes = self.input_model, tuple(p for p in self.passes if isinstance(p, PassChoice))
+        if isinstance(model, Unfit) or len(passes) < len(self.passes):
+            raise TypeError("A part of the workflow is unfit, and no problem tells why.")
+        parts = {f.name: getattr(self, f.name) for f in fields(WorkflowParts)}
+        return Workflow(input_model=model, passes=passes, **parts)

@@ -8,7 +8,7 @@ from modelpress.context import DataSource, Tokenizer
 from modelpress.engine.cache import Cache, default_cache_folder
 from modelpress.engine.inputs import Place, resolve_options
 from modelpress.engine.load import load_tokenizer
-from modelpress.engine.plan import Plan
+from modelpress.engine.plan import PlanDraft
 from modelpress.engine.prepare import prepare
 from modelpress.errors import Problem, UserError, WorkflowError
 from modelpress.nearest import did_you_mean
@@ -23,13 +23,11 @@ def open_data(
         plan = prepared.plan
     choice = plan.workflow.data.get(name)
     if choice is None:
+        plan.problems.raise_if_any()  # it may be there, and wrong
         raise UserError(
             f"{file} has no data config named {name!r}.",
             did_you_mean(name, plan.workflow.data, what="It has"),
         )
-    if choice.registered is None or choice.options is None:
-        plan.problems.raise_if_any()
-        raise UserError(f"The data config {name!r} is not valid.")
     found: list[Problem] = []
 
     def tell(message: str, hint: str, option: str) -> None:
@@ -47,7 +45,7 @@ def open_data(
     return source, load_tokenizer(model or _model_folder(plan), registry)
 
 
-def _model_folder(plan: Plan) -> Path:
+def _model_folder(plan: PlanDraft) -> Path:
     if plan.model is None:
         plan.problems.raise_if_any()
     if plan.model is None or plan.model.path is None:

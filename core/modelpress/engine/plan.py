@@ -1,18 +1,19 @@
-"""The plan as data: what a run would do, step by step, and every problem that was found."""
+"""The plan as data: what a run would do, task by task, and every problem that was found."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Generic, TypeVar
 
-from modelpress.config.workflow import DataChoice, LoadedWorkflow, MetricChoice, Translation
+from modelpress.config.workflow import DataChoice, MetricChoice, Translation, Workflow, WorkflowDraft
 from modelpress.context import Accelerator, DataFacts, ModelFacts
 from modelpress.engine.inputs import ResolvedOptions
-from modelpress.options import Options
 from modelpress.problems import Problems
 from modelpress.registry import Registered
-from modelpress.specs import PassSpec
+from modelpress.specs import MetricSpec, PassSpec
+
+S = TypeVar("S", PassSpec, MetricSpec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +26,40 @@ class DataPlan:
     facts: DataFacts
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One pass of the plan.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(Generic[S]):
+    """One job of the plan: a pass or a metric, its options and data, and where it runs.
 
-    key:    what its result is called in the cache; cached: whether it is there
-    size:   bytes of the result, estimated; memory: peak bytes, estimated; 0 when unknown
+    name:      what the user calls it
+    data:      by role
+    libraries: name -> version, of what it requires on its system
+    key:       what its result is called in the cache; cached: whether it is there
     """
 
-    index: int
     name: str
-    registered: Registered[PassSpec]
-    options: Options
+    registered: Registered[S]
     resolved: ResolvedOptions
     data: Mapping[str, DataPlan]
     system: str
     accelerator: Accelerator
-    facts_in: ModelFacts
-    facts_out: ModelFacts
+    libraries: Mapping[str, str]
     key: str
     cached: bool
-    memory: int
-    libraries: Mapping[str, str]
-    output_name: str | None
 
     @property
-    def pass_type(self) -> str:
+    def type_name(self) -> str:
         return self.registered.spec.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Task[PassSpec]):
+    """One pass of the plan. index counts from 1; memory: peak bytes, estimated; 0 when unknown."""
+
+    index: int
+    facts_in: ModelFacts
+    facts_out: ModelFacts
+    memory: int
+    output_name: str | None
 
     @property
     def format_in(self) -> str:
@@ -63,21 +71,16 @@ class Step:
 
     @property
     def size(self) -> int:
+        """Bytes of the result, estimated; 0 when unknown."""
         return self.facts_out.size
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement(Task[MetricSpec]):
     """One metric of an evaluator, for the model that a step gives (after=0: the input model)."""
 
     after: int
     choice: MetricChoice
-    resolved: ResolvedOptions
-    data: Mapping[str, DataPlan]
-    system: str
-    accelerator: Accelerator
-    key: str
-    cached: bool
 
     def select(self, numbers: Mapping[str, float]) -> Mapping[str, float]:
         """Those numbers that the workflow asks for by their short names (`p50` of `latency_p50_ms`); all when
@@ -91,19 +94,52 @@ def _means(name: str, full: str) -> bool:
     return name == full or f"_{name}_" in f"_{full}_"
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run would do. With problems, steps may be missing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanParts:
+    """What a draft and a whole plan have alike. disk_needed, memory_needed: bytes, estimated."""
 
-    workflow: LoadedWorkflow
-    model: ModelFacts | None
     steps: Sequence[Step]
     measurements: Sequence[Measurement]
     notes: Sequence[str]
-    problems: Problems
     disk_needed: int
     memory_needed: int
 
     @property
+    def tasks(self) -> Iterator[Step | Measurement]:
+        """All in the order in which they are done: each step, then what is measured of its model."""
+        for after in range(len(self.steps) + 1):
+            if after:
+                yield self.steps[after - 1]
+            yield from (m for m in self.measurements if m.after == after)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(PlanParts):
+    """What a run does. Nothing is wrong with it."""
+
+    workflow: Workflow
+    model: ModelFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanDraft(PlanParts):
+    """What a run would do, as far as it can be told. With problems, steps may be missing."""
+
+    workflow: WorkflowDraft
+    model: ModelFacts | None
+
+    @property
+    def problems(self) -> Problems:
+        return self.workflow.problems
+
+    @property
     def translations(self) -> Sequence[Translation]:
         return self.workflow.translations
+
+    def whole(self) -> Plan:
+        """The plan. Raises WorkflowError with every problem."""
+        workflow = self.workflow.whole()
+        if self.model is None or len(self.steps) < len(workflow.passes):
+            raise TypeError("A part of the plan is missing, and no problem tells why.")
+        parts = {f.name: getattr(self, f.name) for f in fields(PlanParts)}
+        return Plan(workflow=workflow, model=self.model, **parts)

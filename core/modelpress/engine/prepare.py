@@ -10,7 +10,7 @@ from pathlib import Path
 from modelpress.config.load import load_workflow
 from modelpress.engine.cache import Cache, default_cache_folder
 from modelpress.engine.export import check_output_dir
-from modelpress.engine.plan import Plan
+from modelpress.engine.plan import PlanDraft
 from modelpress.engine.planner import make_plan
 from modelpress.engine.systems import OpenSystems
 from modelpress.registry import Registry
@@ -21,7 +21,7 @@ class Prepared:
     """A planned workflow, and what a run of it needs. output_dir is None when the result stays in the
     cache."""
 
-    plan: Plan
+    plan: PlanDraft
     cache: Cache
     systems: OpenSystems
     output_dir: Path | None

@@ -43,7 +43,7 @@ class StepRecord:
         """The record of a pass."""
         return StepRecord(
             name=step.name,
-            type=step.pass_type,
+            type=step.type_name,
             kind="pass",
             key=step.key,
             system=step.system,
@@ -61,17 +61,16 @@ class StepRecord:
     @staticmethod
     def of_measurement(wanted: Measurement, done: JobOutcome) -> StepRecord:
         """The record of a metric."""
-        registered = wanted.choice.registered
         return StepRecord(
-            name=wanted.choice.name,
-            type=wanted.choice.type_name,
+            name=wanted.name,
+            type=wanted.type_name,
             kind="metric",
             key=wanted.key,
             system=wanted.system,
             cached=done.cached,
-            provider=registered.identity if registered else "",
+            provider=wanted.registered.identity,
             options=wanted.resolved.key,
-            libraries={},
+            libraries=wanted.libraries,
             data={role: plan.fingerprint for role, plan in wanted.data.items()},
             seconds=done.result.get("seconds"),
             peak_memory=done.result.get("peak_memory"),
@@ -98,9 +97,9 @@ class RunRecord:
         return RunRecord(
             workflow=str(plan.workflow.path),
             started=datetime.now(UTC).isoformat(timespec="seconds"),
-            input_model={"identity": model.identity, "format": model.format} if model else {},
+            input_model={"identity": model.identity, "format": model.format},
             seed=plan.workflow.seed,
-            translations=[str(t) for t in plan.translations],
+            translations=[str(t) for t in plan.workflow.translations],
         )
 
     def add_step(self, record: StepRecord) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from modelpress.artifact import Artifact
 from modelpress.engine.export import export_model
-from modelpress.engine.plan import Measurement, Step
+from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.prepare import Prepared, prepare
 from modelpress.engine.record import RunRecord, StepRecord
 from modelpress.engine.step import JobOutcome, StepRunner
@@ -69,22 +69,20 @@ def run(
         offline=offline,
         in_process=in_process,
     ) as prepared:
-        plan = prepared.plan
-        plan.problems.raise_if_any()
+        plan = prepared.plan.whole()
         prepared.cache.digests.keep()
-        for text in (*map(str, plan.translations), *plan.notes):
+        for text in (*map(str, plan.workflow.translations), *plan.notes):
             tell(Log("note", text))
-        return _Run(prepared, registry, tell).go()
+        return _Run(plan, prepared, registry, tell).go()
 
 
 class _Run:
-    def __init__(self, prepared: Prepared, registry: Registry, tell: OnEvent) -> None:
-        plan = prepared.plan
+    def __init__(self, plan: Plan, prepared: Prepared, registry: Registry, tell: OnEvent) -> None:
         self._plan = plan
         self._cache = prepared.cache
         self._output_dir = prepared.output_dir
         self._tell = tell
-        self._runner = StepRunner(prepared, registry, tell)
+        self._runner = StepRunner(plan, prepared, registry, tell)
         self._record = RunRecord.start(plan)
         self._started = time.monotonic()
         self._number = 0
@@ -108,7 +106,7 @@ class _Run:
 
     def _do_step(self, step: Step, model: Artifact) -> Artifact:
         done = self._watched(
-            step.name, step.pass_type, step.system, step.key,
+            step.name, step.type_name, step.system, step.key,
             lambda on_start: self._runner.run_step(step, model, on_start),
         )  # fmt: skip
         if done.artifact is None:
@@ -121,7 +119,7 @@ class _Run:
             if wanted.after != after:
                 continue
             done = self._watched(
-                wanted.choice.name, wanted.choice.type_name, wanted.system, wanted.key,
+                wanted.name, wanted.type_name, wanted.system, wanted.key,
                 self._measuring(wanted, model),
             )  # fmt: skip
             self._record.add_step(StepRecord.of_measurement(wanted, done))

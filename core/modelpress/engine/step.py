@@ -24,7 +24,7 @@ from modelpress.engine.job import (
     ship_code,
     write_job,
 )
-from modelpress.engine.plan import DataPlan, Measurement, Step
+from modelpress.engine.plan import DataPlan, Measurement, Plan, Step
 from modelpress.engine.planner import open_input
 from modelpress.engine.prepare import Prepared
 from modelpress.errors import DiskFull, HostError, MissingDependencyError, UserError, error_from_record
@@ -60,8 +60,10 @@ class JobOutcome:
 class StepRunner:
     """Runs the steps of a plan."""
 
-    def __init__(self, prepared: Prepared, registry: Registry, tell: Callable[[Event], None]) -> None:
-        self._plan = prepared.plan
+    def __init__(
+        self, plan: Plan, prepared: Prepared, registry: Registry, tell: Callable[[Event], None]
+    ) -> None:
+        self._plan = plan
         self._cache = prepared.cache
         self._systems = prepared.systems
         self._offline = prepared.offline
@@ -74,15 +76,12 @@ class StepRunner:
 
     def input_model(self) -> Artifact:
         """The input model on this machine, fetched when it is elsewhere."""
-        facts, choice = self._plan.model, self._plan.workflow.input_model
-        if facts is None or choice is None or choice.registered is None or choice.options is None:
-            raise UserError("The workflow has no input model.")
+        facts, workflow = self._plan.model, self._plan.workflow
         if facts.path is None or (facts.base and facts.base.path is None):
+            choice = workflow.input_model
             fetch = choice.registered.resolve(choice.registered.spec.fetch)
-            fetch(choice.options, _Fetch(self._offline, self._plan.workflow.folder, self._tell))
-            facts = open_input(
-                self._plan.workflow, self._registry, self._cache, self._systems, offline=self._offline
-            )
+            fetch(choice.options, _Fetch(self._offline, workflow.folder, self._tell))
+            facts = open_input(workflow, self._cache.digests, offline=self._offline)
         return _input_artifact(facts)
 
     def run_step(self, step: Step, model: Artifact, on_start: Callable[[bool], None]) -> JobOutcome:
@@ -122,15 +121,13 @@ class StepRunner:
         self, wanted: Measurement, model: Artifact, on_start: Callable[[bool], None]
     ) -> JobOutcome:
         """A metric's numbers, from the cache or measured now."""
-        registered = wanted.choice.registered
-        if registered is None:
-            raise UserError(f"There is no metric {wanted.choice.type_name!r}.")
-        with self._cache.lock(wanted.key, lambda: self._tell(_waiting(wanted.choice.name))):
+        registered = wanted.registered
+        with self._cache.lock(wanted.key, lambda: self._tell(_waiting(wanted.name))):
             found = self._cache.find_numbers(wanted.key)
             if found:
                 return JobOutcome(cached=True, numbers=found["metrics"])
             job = self._job(
-                "metric", wanted.choice.name, registered, wanted.resolved.job, model, wanted.data, produces=""
+                "metric", wanted.name, registered, wanted.resolved.job, model, wanted.data, produces=""
             )
             inputs = {**_paths(wanted.resolved.inputs, self._cache), **self._inputs(model, wanted.data)}
             _, result = self._work(
@@ -201,8 +198,6 @@ class StepRunner:
     ) -> tuple[Path, dict[str, Any]]:
         """Run the job on its system. Returns its folder and what the worker answered."""
         system = self._systems.get(step.system)
-        if system is None:
-            raise HostError(f"There is no system {step.system!r}.")
         folder = self._cache.job_folder(step.key)
         checkpoint = folder / "checkpoint"
         resumed = checkpoint.is_dir() and any(checkpoint.iterdir())
@@ -251,7 +246,7 @@ def _answer(folder: Path) -> dict[str, Any]:
 
 def _made_by(step: Step, result: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "pass": step.pass_type,
+        "pass": step.type_name,
         "provider": step.registered.identity,
         "options": dict(step.resolved.key),
         "libraries": dict(step.libraries),
@@ -268,10 +263,7 @@ def _model_input(model: Artifact, name: str = "model") -> ModelInput:
 
 
 def _data_input(plan: DataPlan) -> DataInput:
-    registered = plan.choice.registered
-    if registered is None:
-        raise UserError(f"The data config {plan.choice.name!r} is of no known type.")
-    spec = registered.spec
+    spec = plan.choice.registered.spec
     return DataInput(plan.choice.name, spec.name, spec.open, spec.config, plan.resolved.job)
 
 

@@ -6,57 +6,44 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from modelpress import worker
-from modelpress.config.workflow import LoadedWorkflow
+from modelpress.config.workflow import LOCAL_SYSTEM, WorkflowParts
 from modelpress.context import System
 from modelpress.engine.process import EventReader
 from modelpress.events import Event
-from modelpress.options import Options
 from modelpress.provider import installed_versions
 from modelpress.registry import Registry
 from modelpress.specs import SystemSpec
 
-DEFAULT_SYSTEM = "local"
-
 
 class OpenSystems:
-    """Opens each system of a workflow once. `default` runs what names no host: a plain LocalSystem."""
+    """Opens each system of a workflow once; `local` is always there."""
 
-    default = DEFAULT_SYSTEM
-
-    def __init__(self, workflow: LoadedWorkflow, registry: Registry, *, in_process: bool = False) -> None:
+    def __init__(self, workflow: WorkflowParts, registry: Registry, *, in_process: bool = False) -> None:
         self._workflow = workflow
         self._registry = registry
         self._in_process = in_process
         self._open: dict[str, System] = {}
 
-    def get(self, name: str) -> System | None:
-        """The system of that name; None when the workflow's entry for it is wrong (told already)."""
+    def __contains__(self, name: str) -> bool:
+        return name == LOCAL_SYSTEM or name in self._workflow.systems
+
+    def get(self, name: str) -> System:
+        """The system of that name, which is one of these. Raises HostError when it cannot be opened."""
         if name not in self._open:
-            opened = self._make(name)
-            if opened is None:
-                return None
-            self._open[name] = opened
+            self._open[name] = self._make(name)
         return self._open[name]
 
-    def _make(self, name: str) -> System | None:
-        choice = self._workflow.systems.get(name)
-        if choice is None and name != DEFAULT_SYSTEM:
-            return None
-        if choice is not None and (choice.registered is None or choice.options is None):
-            return None
+    def _make(self, name: str) -> System:
         if self._in_process:
             return InProcessSystem(name)
-        if choice is None or choice.registered is None or choice.options is None:
-            registered = self._registry.find(SystemSpec, "LocalSystem")
-            options: Options = registered.resolve(registered.spec.config).parse({})
-        else:
+        if name in self._workflow.systems:
+            choice = self._workflow.systems[name]
             registered, options = choice.registered, choice.options
+        else:
+            registered = self._registry.find(SystemSpec, "LocalSystem")
+            options = registered.resolve(registered.spec.config).parse({})
         opened: System = registered.resolve(registered.spec.open)(options, name)
         return opened
-
-    def local_libraries(self, names: Sequence[str]) -> dict[str, str]:
-        """Versions of those distributions that are installed beside modelpress."""
-        return installed_versions(names)
 
     def close(self) -> None:
         """Close all that were opened."""

@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +24,9 @@ from modelpress.artifact import Artifact, artifact_files, digest_file
 from modelpress.context import DataSource
 from modelpress.engine.process import child_environment, import_path
 from modelpress.options import Options
+from modelpress.provider import installed_versions
 from modelpress.registry import Registered, Registry
+from modelpress.requirements import lacks, required_names
 from modelpress.specs import FormatSpec, PassSpec
 from modelpress.testing.context import RecordingPlan, model_facts, run_pass
 
@@ -65,11 +66,9 @@ class PassContract:
         self, registered: Registered[PassSpec], registry: Registry, source: Artifact, folder: Path
     ) -> Artifact:
         """One run in a folder of its own. Skips the test when a library that the pass needs is not there."""
-        for name in registered.spec.requires:
-            try:
-                version(name)
-            except PackageNotFoundError:
-                pytest.skip(f"{name} is not installed")
+        requires = registered.spec.requires
+        for lack in lacks(requires, installed_versions(required_names(requires))):
+            pytest.skip(str(lack))
         return run_pass(registered, source, self.options, folder, registry=registry, data=self.data)
 
     def test_its_plugin_loads_without_heavy_libraries(self, registered: Registered[PassSpec]) -> None:

@@ -7,6 +7,7 @@ containers `HuggingfaceContainer` and `DummyDataContainer`.
 from __future__ import annotations
 
 from modelpress.api import DataContainerSpec, FormatSpec, ModelSpec, Rename, hookimpl
+from modelpress_plugins.ranges import DATASETS, PEFT, SAFETENSORS, TORCH, TRANSFORMERS
 
 MODELPRESS_API = 1
 
@@ -53,7 +54,7 @@ def modelpress_formats() -> list[FormatSpec]:
             check=f"{_HF}.folder:check_hf_model",
             load=f"{_HF}.open:load_hf_model",
             tokenizer=f"{_HF}.tokenizer:load_tokenizer",
-            requires=("torch", "transformers", "safetensors"),
+            requires=(TORCH, TRANSFORMERS, SAFETENSORS),
             extra="cpu",
         ),
         FormatSpec(
@@ -62,7 +63,7 @@ def modelpress_formats() -> list[FormatSpec]:
             check=f"{_HF}.folder:check_hf_adapter",
             load=f"{_HF}.open:load_hf_adapter",
             tokenizer=f"{_HF}.tokenizer:load_tokenizer",
-            requires=("torch", "transformers", "safetensors", "peft"),
+            requires=(TORCH, TRANSFORMERS, SAFETENSORS, PEFT),
             extra="cpu",
         ),
     ]
@@ -77,7 +78,7 @@ def modelpress_data_containers() -> list[DataContainerSpec]:
             open=f"{_HERE}.source:open_huggingface",
             peek=f"{_HERE}.data_checks:peek_huggingface",
             config=f"{_HERE}.data_config:HuggingfaceOptions",
-            requires=("datasets", "transformers"),
+            requires=(DATASETS, TRANSFORMERS),
             extra="cpu",
             version=2,
             renames=_DATA_RENAMES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modelpress.api import PassSpec, hookimpl
 from modelpress_plugins.lora.renames import RENAMES, WITHOUT_DOUBLE_QUANT
+from modelpress_plugins.ranges import ACCELERATE, BITSANDBYTES, PEFT, SAFETENSORS, TORCH, TRANSFORMERS
 
 MODELPRESS_API = 1
 
@@ -14,7 +15,7 @@ _SUMMARIES = {
     "LoHa": "Fine-tune an adapter that is a Hadamard product of two low-rank matrices.",
     "LoKr": "Fine-tune an adapter that is a Kronecker product of two small matrices.",
 }
-_LIBRARIES = ("accelerate", "peft", "safetensors", "torch", "transformers")
+_LIBRARIES = (ACCELERATE, PEFT, SAFETENSORS, TORCH, TRANSFORMERS)
 
 
 @hookimpl
@@ -32,7 +33,7 @@ def _spec(name: str) -> PassSpec:
         run=f"modelpress_plugins.lora.run:{name.lower()}",
         config=f"modelpress_plugins.lora.config:{name}Config",
         plan="modelpress_plugins.lora.plan:plan",
-        requires=(*_LIBRARIES, "bitsandbytes") if quantized else _LIBRARIES,
+        requires=(*_LIBRARIES, BITSANDBYTES) if quantized else _LIBRARIES,
         extra="qlora" if quantized else "train",
         renames=RENAMES if quantized else (*RENAMES, WITHOUT_DOUBLE_QUANT),
     )

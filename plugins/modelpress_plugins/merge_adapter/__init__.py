@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelpress.api import PassSpec, hookimpl
+from modelpress_plugins.ranges import TORCH
 
 MODELPRESS_API = 1
 
@@ -20,7 +21,7 @@ def modelpress_passes() -> Iterable[PassSpec]:
             run="modelpress_plugins.merge_adapter.run:merge_adapter",
             config="modelpress_plugins.merge_adapter.config:MergeAdapterOptions",
             plan="modelpress_plugins.merge_adapter.plan:plan",
-            requires=("torch",),
+            requires=(TORCH,),
             extra="cpu",
         )
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelpress.api import MetricSpec, hookimpl
+from modelpress_plugins.ranges import NUMPY
 
 MODELPRESS_API = 1
 
@@ -34,7 +35,7 @@ def modelpress_metrics() -> list[MetricSpec]:
             run=f"{run}.perplexity:perplexity",
             config=f"{config}:PerplexityOptions",
             gives={"perplexity": ("", False)},
-            requires=("numpy",),
+            requires=(NUMPY,),
         ),
         MetricSpec(
             name="size_on_disk",
@@ -49,6 +50,7 @@ def modelpress_metrics() -> list[MetricSpec]:
             run=f"{run}.speed:latency",
             config=f"{config}:SpeedOptions",
             gives=_LATENCY,
+            requires=(NUMPY,),
         ),
         MetricSpec(
             name="throughput",
@@ -56,5 +58,6 @@ def modelpress_metrics() -> list[MetricSpec]:
             run=f"{run}.speed:throughput",
             config=f"{config}:SpeedOptions",
             gives=_THROUGHPUT,
+            requires=(NUMPY,),
         ),
     ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from modelpress.api import FormatSpec, PassSpec, Rename, hookimpl
+from modelpress_plugins.ranges import ONNX, ONNX_IR, ONNXRUNTIME, ONNXRUNTIME_GENAI, TORCH, TRANSFORMERS
 
 MODELPRESS_API = 1
 
-_REQUIRES = ("onnxruntime-genai", "onnxruntime", "onnx", "onnx-ir", "torch", "transformers")
+_REQUIRES = (ONNXRUNTIME_GENAI, ONNXRUNTIME, ONNX, ONNX_IR, TORCH, TRANSFORMERS)
 _OLD = {
     "int4_block_size": "block_size",
     "int4_is_symmetric": "is_symmetric",
@@ -46,7 +47,7 @@ def modelpress_formats() -> list[FormatSpec]:
             summary="An onnxruntime-genai folder: ONNX files, genai_config.json and a tokenizer.",
             check="modelpress_plugins.model_builder.check:check",
             load="modelpress_plugins.model_builder.genai:load",
-            requires=("onnxruntime-genai", "transformers"),
+            requires=(ONNXRUNTIME_GENAI, TRANSFORMERS),
             extra="cpu",
         )
     ]

@@ -11,8 +11,6 @@ from pathlib import Path
 from modelpress.api import Event, HostError, WarmWorker
 from modelpress_plugins.python_environment.config import PythonEnvironmentOptions
 
-_WORKER_NEEDS = ("pydantic", "pluggy", "psutil", "xxhash", "filelock", "platformdirs")
-
 
 class PythonEnvironment:
     """Runs jobs in a warm worker of another Python on this machine.
@@ -28,17 +26,10 @@ class PythonEnvironment:
         self._python = python
         self._code = Path(tempfile.mkdtemp(prefix="modelpress-code-"))
         self._worker = WarmWorker([str(python)], environment, self._code)
-        self._versions: dict[str, str] = {}
-        self._asked: set[str] = set()
 
     def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
         """Versions of those distributions that are installed there."""
-        new = sorted({*names, *_WORKER_NEEDS} - self._asked)
-        if new:
-            self._versions.update(self._worker.libraries(new))
-            self._asked.update(new)
-            self._require_worker_needs()
-        return {name: self._versions[name] for name in names if name in self._versions}
+        return self._worker.libraries(names)
 
     def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
         code = folder / "code"
@@ -49,14 +40,6 @@ class PythonEnvironment:
     def close(self) -> None:
         self._worker.close()
         shutil.rmtree(self._code, ignore_errors=True)
-
-    def _require_worker_needs(self) -> None:
-        missing = [name for name in _WORKER_NEEDS if name not in self._versions]
-        if missing:
-            raise HostError(
-                f"The environment of {self._python} lacks {', '.join(missing)}, which the worker needs.",
-                f'Install them there: "{self._python}" -m pip install {" ".join(missing)}',
-            )
 
 
 def open_environment(options: PythonEnvironmentOptions, name: str) -> PythonEnvironment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelpress.api import PassSpec, Rename, hookimpl
+from modelpress_plugins.ranges import ACCELERATE, TORCH, TRANSFORMERS
 
 MODELPRESS_API = 1
 
@@ -65,7 +66,7 @@ def _spec(name: str) -> PassSpec:
         run=f"modelpress_plugins.quantize.{'run_calibrated' if heavy else 'run'}:{_RUNS[name]}",
         config=f"modelpress_plugins.quantize.config:{name}Config",
         plan=f"modelpress_plugins.quantize.plan:{'plan_rotation' if name == 'QuaRot' else 'plan'}",
-        requires=("torch", "transformers", "accelerate") if heavy else ("torch",),
+        requires=(TORCH, TRANSFORMERS, ACCELERATE) if heavy else (TORCH,),
         extra="train",
         renames=() if name == "QuaRot" else (*_RENAMES, *_MORE_RENAMES.get(name, ())),
     )

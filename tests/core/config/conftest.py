@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelpress.config.load import load_workflow
-from modelpress.config.workflow import LoadedWorkflow
+from modelpress.config.workflow import WorkflowDraft
 from modelpress.registry import Registry
 
 if TYPE_CHECKING:
@@ -150,14 +150,14 @@ def registry(site: FakeSite) -> Registry:
     return loaded
 
 
-Load = Callable[..., LoadedWorkflow]
+Load = Callable[..., WorkflowDraft]
 
 
 @pytest.fixture
 def load(tmp_path: Path, registry: Registry) -> Load:
     """load(text, name="w.yaml") writes the text to a file of that name and loads it."""
 
-    def load_text(text: str, name: str = "w.yaml") -> LoadedWorkflow:
+    def load_text(text: str, name: str = "w.yaml") -> WorkflowDraft:
         path = tmp_path / name
         path.write_text(text, encoding="utf-8")
         return load_workflow(path, registry)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelpress.config.load import load_workflow
-from modelpress.config.workflow import LoadedWorkflow
+from modelpress.config.workflow import PassChoice, Unfit, WorkflowDraft
 from modelpress.errors import WorkflowError
 from modelpress.registry import Registry
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from conftest import FakeSite
 
-    Load = Callable[..., LoadedWorkflow]
+    Load = Callable[..., WorkflowDraft]
 
 GOOD = """\
 workflow_id: demo
@@ -53,29 +53,28 @@ seed: 3
 """
 
 
-def problems(workflow: LoadedWorkflow) -> list[tuple[int, str]]:
+def problems(workflow: WorkflowDraft) -> list[tuple[int, str]]:
     return [(p.where.line if p.where else 0, f"{p.message} {p.hint}".strip()) for p in workflow.problems]
 
 
-def only(workflow: LoadedWorkflow) -> tuple[int, str]:
+def only(workflow: WorkflowDraft) -> tuple[int, str]:
     (found,) = problems(workflow)
     return found
 
 
 def test_a_good_workflow_is_loaded_whole(load: Load, tmp_path: Path) -> None:
-    workflow = load(GOOD)
-    workflow.problems.raise_if_any()
+    workflow = load(GOOD).whole()
     assert workflow.folder == tmp_path
     assert workflow.output_dir == tmp_path.parent / "out"
-    assert (workflow.workflow_id, workflow.seed, workflow.evaluator) == ("demo", 3, "quality")
+    assert (workflow.workflow_id, workflow.seed, workflow.host) == ("demo", 3, "local")
     lora, merge, build = workflow.passes
     assert lora.data == {"train": "train"}
-    assert lora.options is not None
     assert lora.options.canonical()["r"] == 8
     assert lora.options.canonical()["alpha"] == 16
     assert merge.output_name == "merged"
-    assert build.evaluator == "quality"
-    (metric,) = workflow.evaluators["quality"]
+    (metric,) = build.metrics
+    assert (metric,) == workflow.evaluators["quality"] == workflow.metrics
+    assert merge.metrics == ()
     assert (metric.name, metric.data) == ("ppl", {"data": "train"})
     assert workflow.locate(metric.path).line == 13
     assert workflow.locate("data_configs.train.load_dataset_config.data_name").line == 9
@@ -192,10 +191,32 @@ def test_data_names_are_checked_even_where_other_options_are_wrong(load: Load) -
 def test_a_wrong_pass_keeps_its_place_among_the_others(load: Load) -> None:
     workflow = load(GOOD.replace("type: LoRA", "type: Lora").replace("int4", "int5"))
     lora, merge, build = workflow.passes
-    assert lora.registered is None
-    assert merge.options is not None
-    assert build.registered is not None
-    assert build.options is None
+    assert lora == Unfit("lora", "Lora", "passes.lora")
+    assert isinstance(merge, PassChoice)
+    assert build == Unfit("build", "ModelBuilder", "passes.build", ("hf-model",), "ort-genai")
+    with pytest.raises(WorkflowError):
+        workflow.whole()
+
+
+def test_a_wrong_model_or_data_config_is_told_and_left_out(load: Load) -> None:
+    workflow = load(GOOD.replace("model_path:", "model_paht:").replace("data_name:", "data_nmae:"))
+    assert workflow.input_model == Unfit("input_model", "HfModel", "input_model", (), "hf-model")
+    assert workflow.data == {}
+    assert len(workflow.problems) == 2
+
+
+def test_the_last_pass_is_measured_by_the_workflows_evaluator_unless_it_has_its_own(load: Load) -> None:
+    own = load(GOOD).whole()
+    assert [len(step.metrics) for step in own.passes] == [0, 0, 1]
+    workflows = load(GOOD.replace("    evaluator: quality\n", "")).whole()
+    assert [step.metrics for step in workflows.passes] == [(), (), workflows.metrics]
+
+
+def test_a_name_of_no_system_or_evaluator_is_told_at_its_place(load: Load) -> None:
+    workflow = load(GOOD.replace("    evaluator: quality", "    evaluator: qualty\n    host: nowhere"))
+    texts = [text for _, text in problems(workflow)]
+    assert any("no evaluator named 'qualty'" in text and "'quality'" in text for text in texts)
+    assert any("no system named 'nowhere'" in text for text in texts)
 
 
 def test_secrets_are_not_echoed(load: Load) -> None:

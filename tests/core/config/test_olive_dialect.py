@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from modelpress.config.load import load_workflow
-from modelpress.config.workflow import LoadedWorkflow
+from modelpress.config.workflow import WorkflowDraft
 from modelpress.context import Accelerator
 from modelpress.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Load = Callable[..., LoadedWorkflow]
+    Load = Callable[..., WorkflowDraft]
 
 
-def load_json(load: Load, value: Any) -> LoadedWorkflow:
+def load_json(load: Load, value: Any) -> WorkflowDraft:
     return load(json.dumps(value, indent=1), "w.json")
 
 
-def told(workflow: LoadedWorkflow) -> list[tuple[str, str]]:
+def told(workflow: WorkflowDraft) -> list[tuple[str, str]]:
     return [(t.old, t.new) for t in workflow.translations]
 
 
@@ -261,7 +261,7 @@ def test_systems_and_evaluators_written_in_place_get_names(load: Load) -> None:
     assert not list(workflow.problems)
     assert workflow.host == "the_host"
     assert workflow.systems["the_host"].accelerators[0].device == "gpu"
-    assert workflow.evaluators[workflow.evaluator or ""][0].data == {"data": "d"}
+    assert workflow.metrics[0].data == {"data": "d"}
 
 
 def test_pass_flows_put_passes_in_order(load: Load) -> None:
@@ -311,7 +311,6 @@ def test_metric_configs_are_lifted(load: Load) -> None:
     )
     assert not list(workflow.problems)
     (choice,) = workflow.evaluators["e"]
-    assert choice.options is not None
     assert choice.options.canonical() == {"batch_size": 4}
     (sub,) = choice.sub_metrics
     assert (sub.name, sub.priority, sub.goal and sub.goal.value) == ("perplexity", 1, 10)

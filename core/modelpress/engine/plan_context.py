@@ -1,0 +1,74 @@
+"""The PlanContext that `open`, `plan` and `peek` functions of plugins are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from modelpress.config.workflow import WorkflowParts
+from modelpress.context import Accelerator, DataFacts
+from modelpress.problems import Problems
+
+
+@dataclass(slots=True)
+class Findings:
+    """Where what is found about a workflow is told: problems with their places, and notes, each once."""
+
+    workflow: WorkflowParts
+    problems: Problems
+    notes: list[str] = field(default_factory=list)
+
+    def problem(
+        self,
+        path: str,
+        message: str,
+        hint: str = "",
+        *,
+        step: str = "",
+        kind: Literal["input", "dependency"] = "input",
+    ) -> None:
+        """path: dotted, of the native form."""
+        self.problems.add(message, hint, where=self.workflow.locate(path), step=step, kind=kind)
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+@dataclass(slots=True)
+class StepContext:
+    """The PlanContext of one step, data config or input model. path: where its options stand in the file."""
+
+    path: str
+    step: str
+    accelerator: Accelerator
+    offline: bool
+    folder: Path
+    findings: Findings
+    facts: Mapping[str, DataFacts] = field(default_factory=dict)
+    memory: int = 0
+
+    def problem(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        option: str = "",
+        kind: Literal["input", "dependency"] = "input",
+    ) -> None:
+        path = f"{self.path}.{option}" if option else self.path
+        self.findings.problem(path, message, hint, step=self.step, kind=kind)
+
+    def tell(self, message: str, hint: str, option: str) -> None:
+        self.problem(message, hint, option=option)
+
+    def note(self, message: str) -> None:
+        self.findings.note(f"{self.step}: {message}" if self.step else message)
+
+    def needs(self, *, memory: int = 0) -> None:
+        self.memory = max(self.memory, memory)
+
+    def data(self, role: str) -> DataFacts | None:
+        return self.facts.get(role)
