@@ -3,33 +3,11 @@
 from __future__ import annotations
 
 from modelpress.api import PassSpec, Rename, hookimpl
+from modelpress_plugins.quantize.algorithms.table import ROWS, Row
 from modelpress_plugins.ranges import ACCELERATE, TORCH, TRANSFORMERS
 
 MODELPRESS_API = 1
 
-_LAYERWISE = "One decoder layer and its activations are held at a time."
-_SUMMARIES = {
-    "Rtn": "Quantize by rounding to nearest. Needs no data; fastest, least exact.",
-    "KQuant": "Quantize with a search over each block's range, large weights counting more. Needs no data.",
-    "Hqq": "Quantize by half-quadratic optimization, robust to outliers. Needs no data; the best of those.",
-    "Gptq": f"Quantize column by column, carrying rounding errors over, on calibration data. {_LAYERWISE}",
-    "Awq": f"Quantize with activation-aware scaling and clipping, on calibration data. {_LAYERWISE}",
-    "AutoClip": f"Quantize with each block's range clipped for least output error. {_LAYERWISE}",
-    "SelectiveMixedPrecision": "Quantize with more bits where it hurts most, as measured, under a "
-    "size budget.",
-    "QuaRot": "Rotate weights so that none stands out; the model computes the same. Quantize after.",
-}
-_CALIBRATED = ("Gptq", "Awq", "AutoClip", "SelectiveMixedPrecision")
-_RUNS = {
-    "Rtn": "rtn",
-    "KQuant": "kquant",
-    "Hqq": "hqq",
-    "Gptq": "gptq",
-    "Awq": "awq",
-    "AutoClip": "autoclip",
-    "SelectiveMixedPrecision": "selective_mixed_precision",
-    "QuaRot": "quarot",
-}
 _RENAMES = (
     Rename("block_size", "group_size"),
     Rename("is_symmetric", "sym"),
@@ -39,34 +17,51 @@ _RENAMES = (
     Rename("quantize_vision", None, "Only the decoder is quantized."),
     Rename("moe", None, "Mixture-of-experts layers are not quantized."),
 )
-_MORE_RENAMES = {
-    "Gptq": (
-        Rename("static_groups", None, "Groups are fitted as the columns are reached."),
-        Rename("moe_fallback_threshold", None, "Mixture-of-experts layers are not quantized."),
-        Rename("moe_fallback_min_k_multiple", None, "Mixture-of-experts layers are not quantized."),
-    ),
-    "AutoClip": (Rename("n_sample_token", None, "All calibration tokens count."),),
-    "SelectiveMixedPrecision": (Rename("kld_memory_mode", None, "One layer is held at a time, always."),),
-    "QuaRot": (),
-}
+_CALIBRATED = (TORCH, TRANSFORMERS, ACCELERATE)
 
 
 @hookimpl
 def modelpress_passes() -> list[PassSpec]:
-    return [_spec(name) for name in _SUMMARIES]
+    return [*(pass_of(row) for row in ROWS), _MIXED_PRECISION, _QUAROT]
 
 
-def _spec(name: str) -> PassSpec:
-    heavy = name in _CALIBRATED
+def pass_of(row: Row) -> PassSpec:
+    """The pass that an algorithm is."""
     return PassSpec(
-        name=name,
-        summary=_SUMMARIES[name],
+        name=row.name,
+        summary=row.summary,
         accepts=("hf-model",),
         produces="hf-model",
-        run=f"modelpress_plugins.quantize.{'run_calibrated' if heavy else 'run'}:{_RUNS[name]}",
-        config=f"modelpress_plugins.quantize.config:{name}Config",
-        plan=f"modelpress_plugins.quantize.plan:{'plan_rotation' if name == 'QuaRot' else 'plan'}",
-        requires=(TORCH, TRANSFORMERS, ACCELERATE) if heavy else (TORCH,),
+        run=f"modelpress_plugins.quantize.{'run_calibrated' if row.calibrated else 'run'}:quantize",
+        config=f"modelpress_plugins.quantize.config:{row.name}Config",
+        plan="modelpress_plugins.quantize.plan:plan",
+        requires=_CALIBRATED if row.calibrated else (TORCH,),
         extra="train",
-        renames=() if name == "QuaRot" else (*_RENAMES, *_MORE_RENAMES.get(name, ())),
+        version=row.version,
+        renames=(*_RENAMES, *row.renames),
     )
+
+
+_MIXED_PRECISION = PassSpec(
+    name="SelectiveMixedPrecision",
+    summary="Quantize with more bits where it hurts most, as measured, under a size budget.",
+    accepts=("hf-model",),
+    produces="hf-model",
+    run="modelpress_plugins.quantize.run_calibrated:selective_mixed_precision",
+    config="modelpress_plugins.quantize.config:SelectiveMixedPrecisionConfig",
+    plan="modelpress_plugins.quantize.plan:plan",
+    requires=_CALIBRATED,
+    extra="train",
+    renames=(*_RENAMES, Rename("kld_memory_mode", None, "One layer is held at a time, always.")),
+)
+_QUAROT = PassSpec(
+    name="QuaRot",
+    summary="Rotate weights so that none stands out; the model computes the same. Quantize after.",
+    accepts=("hf-model",),
+    produces="hf-model",
+    run="modelpress_plugins.quantize.run:quarot",
+    config="modelpress_plugins.quantize.config:QuaRotConfig",
+    plan="modelpress_plugins.quantize.plan:plan_rotation",
+    requires=(TORCH,),
+    extra="train",
+)

@@ -1,12 +1,14 @@
-"""Options of the quantizers, under Olive's names."""
+"""Options of the quantizers, under Olive's names. Those of one algorithm alone come from its row."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from modelpress.api import DataRole, Options
+from modelpress_plugins.quantize.algorithms import table
+from modelpress_plugins.quantize.algorithms.table import Row
 
 Bits = Literal[2, 4, 8]
 GroupSize = Literal[16, 32, 64, 128, 256]
@@ -21,7 +23,9 @@ class ModuleOverride(Options):
 
 
 class QuantizerConfig(Options):
-    """What all quantizers have in common."""
+    """What all quantizers have in common. row: the algorithm."""
+
+    row: ClassVar[Row]
 
     bits: Bits = Field(default=4, description="Bits of a weight: 2, 4 or 8.")
     group_size: GroupSize = Field(
@@ -51,18 +55,6 @@ class QuantizerConfig(Options):
     )
 
 
-class RtnConfig(QuantizerConfig):
-    """Round to nearest."""
-
-
-class KQuantConfig(QuantizerConfig):
-    """A search over each block's range."""
-
-
-class HqqConfig(QuantizerConfig):
-    """Half-quadratic quantization."""
-
-
 class CalibratedConfig(QuantizerConfig):
     """What the quantizers that need data have in common."""
 
@@ -81,39 +73,6 @@ class CalibratedConfig(QuantizerConfig):
         default="1GB",
         description='Activations that may be held in memory, in bytes or like "1GB"; more go to the disk.',
     )
-
-
-class GptqConfig(CalibratedConfig):
-    """Carry rounding errors over to the columns that follow."""
-
-    damp_percent: float = Field(
-        default=0.01,
-        gt=0,
-        le=1,
-        description="Added to the diagonal of the inputs' Gram matrix, as a share of its mean.",
-    )
-    desc_act: bool | None = Field(
-        default=None,
-        description="Order columns by their inputs across groups. Not possible in an ONNX model; see "
-        "group_aware.",
-    )
-    group_aware: bool = Field(
-        default=True, description="Order groups, and columns within groups, by their inputs."
-    )
-
-
-class AwqConfig(CalibratedConfig):
-    """Scale by activations, then clip."""
-
-    n_grid: int = Field(default=20, ge=2, le=100, description="Steps of the clipping search over the range.")
-    max_shrink: float = Field(default=0.5, ge=0, lt=1, description="Share of a range that may be clipped.")
-
-
-class AutoClipConfig(CalibratedConfig):
-    """Clip each block's range."""
-
-    n_grid: int = Field(default=20, ge=2, le=100, description="Steps of the search over the range.")
-    max_shrink: float = Field(default=0.5, ge=0, lt=1, description="Share of a range that may be clipped.")
 
 
 class SelectiveMixedPrecisionConfig(CalibratedConfig):
@@ -151,3 +110,41 @@ class QuaRotConfig(Options):
         "`random`: a random orthogonal matrix.",
     )
     seed: int = Field(default=0, ge=0, description="Of the random signs or matrix.")
+
+
+def __getattr__(name: str) -> type[QuantizerConfig]:
+    """`GptqConfig`, `RtnConfig` …: made of an algorithm's row."""
+    row = next((row for row in table.ROWS if f"{row.name}Config" == name), None)
+    if row is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return options_of(row)
+
+
+_MADE: dict[str, type[QuantizerConfig]] = {}
+
+
+def options_of(row: Row) -> type[QuantizerConfig]:
+    """The options of an algorithm: what all have, what those have that need data, and its own."""
+    if row.name in _MADE and _MADE[row.name].row is row:
+        return _MADE[row.name]
+    own: dict[str, Any] = {
+        option.name: (
+            type(option.default),
+            Field(
+                default=option.default,
+                description=option.description,
+                ge=option.ge,
+                gt=option.gt,
+                le=option.le,
+                lt=option.lt,
+            ),
+        )
+        for option in row.options
+    }
+    base = CalibratedConfig if row.calibrated else QuantizerConfig
+    made: type[QuantizerConfig] = create_model(
+        f"{row.name}Config", __base__=base, __doc__=row.summary, __module__=__name__, **own
+    )
+    made.row = row
+    _MADE[row.name] = made
+    return made

@@ -15,6 +15,10 @@ from modelpress_plugins.quantize.inputs import InputStatistics
 GROUPS = (("q", "k", "v", "qkv"), ("o",), ("gate", "up", "gate_up"), ("down",))
 """Projections that have the same inputs, in the order in which they run."""
 
+SAME = 1e-3
+"""How far a layer may move when its function is to be preserved: a share of what it adds to its input.
+float32 rounding through a scale and back stays far below."""
+
 EVERY_KIND = tuple(kind for group in GROUPS for kind in group)
 
 
@@ -45,10 +49,13 @@ class LayerView:
 
     def __init__(self, module: nn.Module, prefix: str, targets: Sequence[Target]) -> None:
         self.module = module
-        self._prefix = prefix
+        self.prefix = prefix
         self._parts: dict[str, LinearPart] = {}
         self._inputs: dict[str, InputStatistics] = {}
         self._fed_by: dict[str, str] = {}
+        self._moved: Callable[[], float] = lambda: 0.0
+        self.refused: list[str] = []
+        """Changes that would not have preserved what the layer computes, and were left out."""
         for target in targets:
             linear_name = target.module.removeprefix(prefix)
             linear = module.get_submodule(linear_name)
@@ -91,14 +98,26 @@ class LayerView:
         """Parameters of a module, by their names in the float checkpoint; only: one of them."""
         module = self.module.get_submodule(name)
         return {
-            f"{self._prefix}{name}.{key}": value.detach()
+            f"{self.prefix}{name}.{key}": value.detach()
             for key, value in module.named_parameters(recurse=False)
             if not only or key == only
         }
 
     def set_float(self, name: str, value: Tensor) -> None:
         """Set a parameter by its name in the float checkpoint."""
-        self.module.get_parameter(name.removeprefix(self._prefix)).data.copy_(value)
+        self.module.get_parameter(name.removeprefix(self.prefix)).data.copy_(value)
+
+    def remember_function(self, forward: Callable[[Tensor], Tensor], batch: Tensor) -> None:
+        """Keep what the layer makes of a batch as it is now, for `computes_the_same`."""
+        before = forward(batch).clone()
+        given = batch.to(before.device)
+        # Most of a layer's output is its input passed on: an error is measured against what it adds.
+        size = SAME * float((before - given).norm()) + 1e-6 * float(before.norm())
+        self._moved = lambda: float((forward(batch) - before).norm()) / size
+
+    def computes_the_same(self) -> bool:
+        """Whether the layer makes of the remembered batch what it made then."""
+        return self._moved() <= 1  # false for NaN
 
     def gather(
         self,

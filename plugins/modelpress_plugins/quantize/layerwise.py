@@ -7,15 +7,16 @@ numbers.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
-from modelpress.api import Checkpoint, CheckpointWriter
+from modelpress.api import Checkpoint, CheckpointWriter, PassError
 from modelpress_plugins.grids.grid import Codes, Grid
 from modelpress_plugins.grids.row_blocks import read_weight_rows, row_blocks
 from modelpress_plugins.grids.stream import Report, write_model
@@ -54,6 +55,7 @@ class Calibration:
     limit:      bytes of activations that may be in memory
     scratch:    for activations past the limit
     finished:   where finished layers are kept until the end
+    refused:    changes that were left out because they would not have preserved what a layer computes
     """
 
     batches: Sequence[Tensor]
@@ -62,6 +64,7 @@ class Calibration:
     scratch: Path
     finished: Path
     progress: Callable[[int, int, str], None]
+    refused: Counter[str] = field(default_factory=Counter)
 
     @property
     def tokens(self) -> int:
@@ -142,7 +145,9 @@ def _quantize_layer(
     changed: dict[str, Tensor] = {}
     if algorithm.prepares or not calibration.sequential:
         view.gather(forward, hidden, calibration.tokens, EVERY_KIND)
-        changed = algorithm.prepare(view)
+        if algorithm.prepares:
+            changed = _prepare(view, forward, hidden[0], algorithm)
+            calibration.refused.update(view.refused)
         give_back_memory(collect=False)
     done: dict[str, Codes] = {}
     for at, group in enumerate(GROUPS):
@@ -156,6 +161,20 @@ def _quantize_layer(
         give_back_memory(collect=False)
     tensors = {n: t for module, codes in done.items() for n, t in tensors_of(module, codes).items()}
     _save(file, {**tensors, **{n: t.float().cpu() for n, t in changed.items()}})
+
+
+def _prepare(
+    view: LayerView, forward: Callable[[Tensor], Tensor], batch: Tensor, algorithm: Algorithm
+) -> dict[str, Tensor]:
+    """Let the algorithm change the layer. Raises PassError when it then computes something else."""
+    view.remember_function(forward, batch)
+    changed = algorithm.prepare(view)
+    if not view.computes_the_same():
+        raise PassError(
+            f"{view.prefix}: what was to prepare the layer for quantizing changes what it computes.",
+            "Use another quantizer, e.g. Gptq, and please report it with the model's config.json.",
+        )
+    return changed
 
 
 def _restore(view: LayerView, file: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from modelpress.api import ModelFacts, PlanContext
 from modelpress_plugins.quantize.config import (
     CalibratedConfig,
-    GptqConfig,
     QuantizerConfig,
     QuaRotConfig,
     SelectiveMixedPrecisionConfig,
@@ -28,12 +27,6 @@ def plan(model: ModelFacts, config: QuantizerConfig, ctx: PlanContext) -> ModelF
             "Input embeddings cannot be quantized: the builder of onnxruntime-genai reads them as floats.",
             "Leave `embeds` out. With tied embeddings, ModelBuilder can share the quantized output layer.",
             option="embeds",
-        )
-    if isinstance(config, GptqConfig) and config.desc_act:
-        ctx.problem(
-            "desc_act orders columns across groups, which MatMulNBits cannot hold.",
-            "Leave it out: `group_aware`, on by default, gives its quality.",
-            option="desc_act",
         )
     if isinstance(config, SelectiveMixedPrecisionConfig):
         _check_budget(config, ctx)

@@ -1,39 +1,24 @@
-"""The passes that need no data: Rtn, KQuant, Hqq, QuaRot. No model is built, transformers is not imported."""
+"""The passes that need no data, and QuaRot. No model is built, transformers is not imported."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 
 from modelpress.api import Artifact, PassContext
 from modelpress_plugins.grids.grid import Grid
-from modelpress_plugins.grids.nearest import round_to_nearest
 from modelpress_plugins.grids.stream import Report, Rounder, stream_model
 from modelpress_plugins.grids.targets import Choice
-from modelpress_plugins.quantize.algorithms.hqq import half_quadratic
-from modelpress_plugins.quantize.algorithms.kquant import k_quant
-from modelpress_plugins.quantize.config import (
-    HqqConfig,
-    KQuantConfig,
-    QuantizerConfig,
-    QuaRotConfig,
-    RtnConfig,
-)
+from modelpress_plugins.quantize.algorithms.code import code_of, own_options
+from modelpress_plugins.quantize.config import QuantizerConfig, QuaRotConfig
 from modelpress_plugins.quantize.quarot import rotate_model
 
-ROUNDERS: Mapping[str, Rounder] = {"rtn": round_to_nearest, "kquant": k_quant, "hqq": half_quadratic}
-"""The algorithms that need no data."""
 
-
-def rtn(model: Artifact, config: RtnConfig, ctx: PassContext) -> Artifact:
-    return _without_data(model, config, ctx, "rtn")
-
-
-def kquant(model: Artifact, config: KQuantConfig, ctx: PassContext) -> Artifact:
-    return _without_data(model, config, ctx, "kquant")
-
-
-def hqq(model: Artifact, config: HqqConfig, ctx: PassContext) -> Artifact:
-    return _without_data(model, config, ctx, "hqq")
+def quantize(model: Artifact, config: QuantizerConfig, ctx: PassContext) -> Artifact:
+    """For every algorithm that needs no data."""
+    rounder: Rounder = partial(code_of(config.row), **own_options(config))
+    report = stream_model(model.path, ctx.out, choice_of(config), rounder, config.row.key, ctx.progress)
+    tell(report, ctx)
+    return ctx.artifact("hf-model", meta=model.meta)
 
 
 def quarot(model: Artifact, config: QuaRotConfig, ctx: PassContext) -> Artifact:
@@ -68,9 +53,3 @@ def tell(report: Report, ctx: PassContext) -> None:
             f"{len(report.dropped)} tensors are no part of the model and were left out: "
             f"{', '.join(report.dropped[:3])} …"
         )
-
-
-def _without_data(model: Artifact, config: QuantizerConfig, ctx: PassContext, name: str) -> Artifact:
-    report = stream_model(model.path, ctx.out, choice_of(config), ROUNDERS[name], name, ctx.progress)
-    tell(report, ctx)
-    return ctx.artifact("hf-model", meta=model.meta)

@@ -1,10 +1,6 @@
-"""The passes that need data: Gptq, Awq, AutoClip, SelectiveMixedPrecision."""
+"""The passes that need data, and SelectiveMixedPrecision."""
 
 from __future__ import annotations
-
-import json
-from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer
@@ -13,33 +9,18 @@ from modelpress.api import Artifact, Checkpoint, PassContext, parse_size
 from modelpress_plugins.grids.stream import Report, read_float_config, stream_model
 from modelpress_plugins.grids.targets import Choice, find_targets
 from modelpress_plugins.quantize.activations import batches_of
-from modelpress_plugins.quantize.algorithms.awq import Awq
-from modelpress_plugins.quantize.algorithms.clip import AutoClip
-from modelpress_plugins.quantize.algorithms.gptq import Gptq
-from modelpress_plugins.quantize.config import (
-    AutoClipConfig,
-    AwqConfig,
-    CalibratedConfig,
-    GptqConfig,
-    SelectiveMixedPrecisionConfig,
-)
+from modelpress_plugins.quantize.algorithms.code import code_of, own_options, row_of
+from modelpress_plugins.quantize.config import CalibratedConfig, SelectiveMixedPrecisionConfig
 from modelpress_plugins.quantize.decoder import LayeredDecoder
 from modelpress_plugins.quantize.layerwise import Algorithm, Calibration, quantize_layerwise
 from modelpress_plugins.quantize.mixed import Budget, choose_grids
-from modelpress_plugins.quantize.run import ROUNDERS, choice_of, tell
+from modelpress_plugins.quantize.run import choice_of, tell
 
 
-def gptq(model: Artifact, config: GptqConfig, ctx: PassContext) -> Artifact:
-    return _quantize(model, config, ctx, Gptq(config.damp_percent, config.group_aware), "gptq")
-
-
-def awq(model: Artifact, config: AwqConfig, ctx: PassContext) -> Artifact:
-    clip = AutoClip(config.n_grid, config.max_shrink)
-    return _quantize(model, config, ctx, Awq(clip, norm_offset(model.path)), "awq")
-
-
-def autoclip(model: Artifact, config: AutoClipConfig, ctx: PassContext) -> Artifact:
-    return _quantize(model, config, ctx, AutoClip(config.n_grid, config.max_shrink), "autoclip")
+def quantize(model: Artifact, config: CalibratedConfig, ctx: PassContext) -> Artifact:
+    """For every algorithm that needs data."""
+    algorithm: Algorithm = code_of(config.row)(**own_options(config))
+    return _quantize(model, config, ctx, algorithm, config.row.key)
 
 
 def selective_mixed_precision(
@@ -60,18 +41,14 @@ def selective_mixed_precision(
             checkpoint, float_config, decoder, choice_of(config), budget, config.algorithm, calibration
         )
         targets = find_targets(checkpoint, float_config, choice)
-    algorithms: Mapping[str, Algorithm] = {
-        "gptq": Gptq(),
-        "awq": Awq(norm_offset=norm_offset(model.path)),
-        "autoclip": AutoClip(),
-    }
     more = sum(part.grid.bits > config.bits for target in targets.all for part in target.parts)
     ctx.report("modules_with_more_bits", more)
     name = f"selective_mixed_precision+{config.quantizer}"
-    if config.quantizer in ROUNDERS:
-        report = stream_model(model.path, ctx.out, choice, ROUNDERS[config.quantizer], name, ctx.progress)
-        return _finish(model, ctx, report)
-    return _quantize(model, config, ctx, algorithms[config.quantizer], name, choice)
+    row = row_of(config.quantizer)
+    if row.calibrated:
+        return _quantize(model, config, ctx, code_of(row)(), name, choice)
+    report = stream_model(model.path, ctx.out, choice, code_of(row), name, ctx.progress)
+    return _finish(model, ctx, report)
 
 
 def _quantize(
@@ -89,6 +66,11 @@ def _quantize(
         calibration = _calibration(model, config, ctx)
         report = quantize_layerwise(
             checkpoint, decoder, float_config, ctx.out, targets, algorithm, name, calibration
+        )
+    for title, layers in calibration.refused.items():
+        ctx.note(
+            f"{title}: not scaled in {layers} layers, where it would have changed what the layer computes "
+            "(measured)."
         )
     return _finish(model, ctx, report)
 
@@ -115,13 +97,6 @@ def _calibration(model: Artifact, config: CalibratedConfig, ctx: PassContext) ->
         finished=ctx.checkpoint,
         progress=ctx.progress,
     )
-
-
-def norm_offset(folder: Path) -> float:
-    """What the norms of a model's family add to their weight."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    kind = str((config.get("text_config") or config).get("model_type", ""))
-    return 1.0 if kind.startswith("gemma") else 0.0
 
 
 def _device(ctx: PassContext) -> str:

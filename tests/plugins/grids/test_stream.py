@@ -22,7 +22,7 @@ from modelpress_plugins.quantize.algorithms.hqq import half_quadratic
 from modelpress_plugins.quantize.algorithms.kquant import k_quant
 from modelpress_plugins.quantize.config import RtnConfig
 from modelpress_plugins.quantize.plan import plan
-from modelpress_plugins.quantize.run import rtn
+from modelpress_plugins.quantize.run import quantize
 
 
 class TestRtn(PassContract):
@@ -71,7 +71,7 @@ def test_the_plan_knows_how_large_the_result_will_be(tmp_path: Path, tied: bool,
     written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     size = (folder / "model.safetensors").stat().st_size
     planned = plan(ModelFacts("hf-model", config=written, size=size), config, RecordingPlan()).size
-    out = rtn(source, config, pass_context(tmp_path / "job", produces="hf-model")).path
+    out = quantize(source, config, pass_context(tmp_path / "job", produces="hf-model")).path
     assert planned == pytest.approx((out / "model.safetensors").stat().st_size, rel=0.15)
 
 

@@ -10,25 +10,33 @@ from typing import Any
 import pytest
 import torch
 
-from modelpress.api import Artifact, Checkpoint, ModelFacts, Sample, UserError
+from modelpress.api import Artifact, Checkpoint, ModelFacts, PassError, Sample, UserError
 from modelpress.testing import RecordingPlan, input_artifact, make_tiny_model, pass_context
 from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.grids.nearest import round_to_nearest
 from modelpress_plugins.grids.stream import quantize_checkpoint
+from modelpress_plugins.grids.targets import Part, Target
 from modelpress_plugins.hf.quantized import QuantizedCheckpoint
-from modelpress_plugins.quantize import layerwise
+from modelpress_plugins.quantize import layerwise, run_calibrated
 from modelpress_plugins.quantize.activations import Activations, batches_of
 from modelpress_plugins.quantize.algorithms.awq import Awq
 from modelpress_plugins.quantize.algorithms.clip import AutoClip
 from modelpress_plugins.quantize.algorithms.descent import descend
+from modelpress_plugins.quantize.algorithms.folds import norm_offset
 from modelpress_plugins.quantize.algorithms.gptq import Gptq, group_aware_order, inverse_factor
-from modelpress_plugins.quantize.config import AwqConfig, GptqConfig, SelectiveMixedPrecisionConfig
+from modelpress_plugins.quantize.config import (
+    AutoClipConfig,
+    AwqConfig,
+    GptqConfig,
+    SelectiveMixedPrecisionConfig,
+)
 from modelpress_plugins.quantize.decoder import LayeredDecoder
 from modelpress_plugins.quantize.inputs import InputStatistics
+from modelpress_plugins.quantize.layer import EVERY_KIND, LayerView
 from modelpress_plugins.quantize.plan import plan
-from modelpress_plugins.quantize.run_calibrated import autoclip, awq, gptq, selective_mixed_precision
+from modelpress_plugins.quantize.run_calibrated import quantize, selective_mixed_precision
 
-PASSES = {"gptq": (gptq, GptqConfig), "awq": (awq, AwqConfig), "autoclip": (autoclip, None)}
+PASSES = {"gptq": GptqConfig, "awq": AwqConfig, "autoclip": AutoClipConfig}
 
 
 class Samples:
@@ -102,10 +110,8 @@ def test_calibrated_quantizers_beat_rounding_to_nearest(model: Path, tmp_path: P
     quantize_checkpoint(model, tmp_path / "rtn", block_size=16)
     worst = output_error(model, tmp_path / "rtn")
     error = {}
-    for name, (function, config) in PASSES.items():
-        from modelpress_plugins.quantize.config import AutoClipConfig
-
-        result = run(function, options(config or AutoClipConfig), model, tmp_path / name)
+    for name, config in PASSES.items():
+        result = run(quantize, options(config), model, tmp_path / name)
         error[name] = output_error(model, result.path)
     assert error["gptq"] < 0.8 * worst, (worst, error)
     assert error["awq"] < 0.9 * worst, (worst, error)
@@ -115,7 +121,7 @@ def test_calibrated_quantizers_beat_rounding_to_nearest(model: Path, tmp_path: P
 def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run(awq, options(AwqConfig), model, tmp_path / "whole")
+    whole = run(quantize, options(AwqConfig), model, tmp_path / "whole")
     original, done = layerwise._quantize_layer, []
 
     def interrupted(*arguments: Any) -> None:
@@ -126,7 +132,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
 
     monkeypatch.setattr(layerwise, "_quantize_layer", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(awq, options(AwqConfig), model, tmp_path / "cut")
+        run(quantize, options(AwqConfig), model, tmp_path / "cut")
     counted: list[int] = []
 
     def counting(*arguments: Any) -> None:
@@ -134,14 +140,14 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
         original(*arguments)
 
     monkeypatch.setattr(layerwise, "_quantize_layer", counting)
-    again = run(awq, options(AwqConfig), model, tmp_path / "cut")
+    again = run(quantize, options(AwqConfig), model, tmp_path / "cut")
     assert len(counted) == 1
     assert (again.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
 
 
 def test_activations_on_disk_give_the_same_bytes(model: Path, tmp_path: Path) -> None:
-    held = run(gptq, options(GptqConfig), model, tmp_path / "held")
-    spilled = run(gptq, options(GptqConfig, activation_memory=1000), model, tmp_path / "spilled")
+    held = run(quantize, options(GptqConfig), model, tmp_path / "held")
+    spilled = run(quantize, options(GptqConfig, activation_memory=1000), model, tmp_path / "spilled")
     assert (held.path / "model.safetensors").read_bytes() == (spilled.path / "model.safetensors").read_bytes()
 
 
@@ -240,8 +246,81 @@ def test_activations_past_the_limit_lie_in_a_file(tmp_path: Path) -> None:
 def test_the_plan_tells_all_that_cannot_work() -> None:
     context = RecordingPlan()
     config: Mapping[str, Any] = {"hidden_size": 90, "quantization_config": {"quant_method": "gptq"}}
-    facts = plan(
-        ModelFacts("hf-model", config=config), options(GptqConfig, desc_act=True, embeds=True), context
-    )
-    assert len(context.problems) == 4
+    facts = plan(ModelFacts("hf-model", config=config), options(GptqConfig, embeds=True), context)
+    assert len(context.problems) == 3
     assert facts.config["quantization_config"]["quant_method"] == "olive"
+
+
+def view_of(layer: torch.nn.Module, names: Mapping[str, Grid]) -> LayerView:
+    targets = []
+    for name, grid in names.items():
+        rows, columns = layer.get_submodule(name).weight.shape  # type: ignore[misc, union-attr]
+        part = Part(f"l.{name}", 0, rows, grid)
+        targets.append(Target(f"l.{name}.weight", f"l.{name}", columns, (part,), 0))
+    return LayerView(layer, "l.", targets)
+
+
+class Mlp(torch.nn.Module):
+    """A norm that adds `offset` to its weight, and an activation of the product of two, or of one alone."""
+
+    def __init__(self, offset: float, *, gated: bool) -> None:
+        super().__init__()
+        self.post_norm = OffsetNorm(32, offset)
+        self.mlp = torch.nn.ModuleDict(
+            {
+                **({"gate_proj": torch.nn.Linear(32, 48, bias=False)} if gated else {}),
+                "up_proj": torch.nn.Linear(32, 48, bias=False),
+                "down_proj": torch.nn.Linear(48, 32, bias=False),
+            }
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.post_norm(x)
+        up = self.mlp["up_proj"](y)
+        gated = (
+            torch.sigmoid(self.mlp["gate_proj"](y)) * up if "gate_proj" in self.mlp else up.relu().square()
+        )
+        return x + self.mlp["down_proj"](gated)
+
+
+class OffsetNorm(torch.nn.Module):
+    def __init__(self, width: int, offset: float) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.rand(width))
+        self.bias = torch.nn.Parameter(torch.rand(width))
+        self.offset = offset
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.layer_norm(x, x.shape[-1:], self.weight + self.offset, self.bias)
+
+
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_awq_scales_only_where_the_layer_computes_the_same(offset: float, gated: bool) -> None:
+    torch.manual_seed(0)
+    layer = Mlp(offset, gated=gated).requires_grad_(False)
+    assert norm_offset(layer.post_norm) == offset
+    names = [f"mlp.{name}" for name in layer.mlp]
+    view = view_of(layer, {name: Grid(4, 16, True) for name in names})
+    x = torch.randn(4, 16, 32) * torch.linspace(0.1, 4, 32)
+    before, weight = layer(x).clone(), layer.mlp["up_proj"].weight.clone()
+    view.gather(layer, [x], 64, EVERY_KIND)
+    view.remember_function(layer, x)
+    changed = Awq().prepare(view)
+    assert set(changed) == {"l.post_norm.weight", "l.post_norm.bias"}
+    assert torch.allclose(layer(x), before, atol=1e-4)
+    assert not torch.equal(layer.mlp["up_proj"].weight, weight)
+    assert view.refused == ([] if gated else ["mlp.up_proj -> mlp.down_proj"])
+
+
+def test_a_preparation_that_changes_the_layer_is_refused(model: Path, tmp_path: Path) -> None:
+    class Breaks(Awq):
+        def prepare(self, layer: LayerView) -> dict[str, torch.Tensor]:
+            layer.parts()[0].weight.mul_(1.1)
+            return {}
+
+    config = options(AwqConfig)
+    context = pass_context(tmp_path, produces="hf-model")
+    context.data = lambda role: Samples()  # type: ignore[method-assign]
+    with pytest.raises(PassError, match=r"layers\.0\..*changes what it computes"):
+        run_calibrated._quantize(input_artifact(model, "hf-model"), config, context, Breaks(), "breaks")

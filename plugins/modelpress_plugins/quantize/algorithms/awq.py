@@ -2,23 +2,26 @@
 
 Lin, Tang, Tang, Yang, Chen, Wang, Xiao, Dang, Gan, Han, "AWQ: Activation-aware Weight Quantization for LLM
 Compression and Acceleration" (MLSys 2024, arXiv 2306.00978). The scaling of the inputs is folded into what
-makes them: the norm before, or the rows of the projection before. Then the range of every block is clipped
-where that lessens the error of the output. The paper rounds to nearest on these grids; here errors are
-carried over as in GPTQ, and the codes then go down the error that is left (`descent.py`).
+makes them: the norm before, or the rows of the projection before; where that would change what the layer
+computes (an activation between the two that is not linear), it is left out: measured, not assumed. Then the
+range of every block is clipped where that lessens the error of the output. The paper rounds to nearest on
+these grids; here errors are carried over as in GPTQ, and the codes then go down the error that is left
+(`descent.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from modelpress_plugins.grids.grid import Codes, Grid, as_blocks, minmax, on_grid
 from modelpress_plugins.quantize.algorithms.clip import AutoClip
 from modelpress_plugins.quantize.algorithms.descent import descend
+from modelpress_plugins.quantize.algorithms.folds import Fold, HeadTie, NormFold, PairFold, norm_offset
 from modelpress_plugins.quantize.algorithms.gptq import Gptq, round_in_turn
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import LayerView, LinearPart
@@ -29,40 +32,31 @@ STEPS = 20
 
 @dataclass(frozen=True, slots=True)
 class Awq:
-    """norm_offset: what the model's norms add to their weight (Gemma: 1)."""
+    """n_grid, max_shrink: of the clipping (`clip.AutoClip`)."""
 
     prepares: ClassVar[bool] = True
 
-    clip: AutoClip = field(default_factory=AutoClip)
-    norm_offset: float = 0.0
+    n_grid: int = 20
+    max_shrink: float = 0.5
 
     def prepare(self, layer: LayerView) -> dict[str, Tensor]:
         """Scale the layer's weights in place; the float tensors that changed, by their names."""
         changed: dict[str, Tensor] = {}
-        for name, norm in layer.norms():
-            readers = layer.readers_of(name)
-            if not readers:
+        for fold in self._folds(layer):
+            if not fold.preserves(layer):
+                layer.refused.append(fold.title)
                 continue
-            scale = self._best_scale(readers, layer.inputs_of(readers[0]))
-            self._fold_into_norm(norm, scale)
-            changed.update(layer.floats(name))
-            self._scale_readers(layer, readers, scale)
-        for writer, reader in self._pairs(layer):
-            repeat = reader.weight.shape[1] // writer.rows
-            tie = HeadTie(repeat, layer.head_size if repeat > 1 else 1)
-            scale = self._best_scale([reader], layer.inputs_of(reader), tie)
-            writer.weight.div_(tie.shared(scale).unsqueeze(1))
-            if writer.bias is not None:
-                writer.bias.div_(tie.shared(scale))
-                changed.update(layer.floats(writer.linear_name, "bias"))
-            self._scale_readers(layer, [reader], scale)
+            scale = self._best_scale(fold.readers, layer.inputs_of(fold.readers[0]), fold.tie)
+            fold.apply(scale)
+            layer.inputs_of(fold.readers[0]).rescale(1 / scale)
+            changed.update(fold.changed(layer))
         return changed
 
     def quantize(self, weight: Tensor, grid: Grid, inputs: InputStatistics) -> Codes:
         """weight: float32 (out, in)."""
         size = grid.group_size
         turns = inputs.remembered(("turns", size), lambda: Gptq().turns(inputs.gram, size))
-        scales, zeros = self.clip.grids(weight, grid, inputs)
+        scales, zeros = AutoClip(self.n_grid, self.max_shrink).grids(weight, grid, inputs)
 
         def clipped(_: Tensor, places: slice) -> tuple[Tensor, Tensor]:
             group = int(turns.order[places.start]) // size
@@ -70,26 +64,19 @@ class Awq:
 
         return descend(weight, round_in_turn(weight, turns, grid, clipped), inputs.gram)
 
-    def _fold_into_norm(self, norm: nn.Module, scale: Tensor) -> None:
-        weight: Tensor = norm.weight  # type: ignore[assignment]
-        weight.copy_((weight + self.norm_offset) / scale - self.norm_offset)
-        if isinstance(bias := getattr(norm, "bias", None), Tensor):
-            bias.div_(scale)
-
-    def _scale_readers(self, layer: LayerView, readers: Sequence[LinearPart], scale: Tensor) -> None:
-        for reader in readers:
-            reader.weight.mul_(scale)
-        layer.inputs_of(readers[0]).rescale(1 / scale)
-
-    def _pairs(self, layer: LayerView) -> Iterator[tuple[LinearPart, LinearPart]]:
-        """(writer, reader): the reader's inputs are the writer's outputs, times something that does not
-        depend on them. With grouped attention each output is read several times over."""
+    def _folds(self, layer: LayerView) -> Iterator[Fold]:
+        """Where inputs can be scaled: at the norm that makes them, or at the projection."""
+        for name, norm in layer.norms():
+            if readers := layer.readers_of(name):
+                yield NormFold(readers, name, norm, norm_offset(norm))
         for writer, reader in ((layer.part("v"), layer.part("o")), (layer.part("up"), layer.part("down"))):
             if writer and reader and reader.weight.shape[1] % writer.rows == 0:
-                yield writer, reader
+                repeat = reader.weight.shape[1] // writer.rows
+                tie = HeadTie(repeat, layer.head_size if repeat > 1 else 1)
+                yield PairFold([reader], writer, tie)
 
     def _best_scale(
-        self, readers: Sequence[LinearPart], inputs: InputStatistics, tie: HeadTie | None = None
+        self, readers: Sequence[LinearPart], inputs: InputStatistics, tie: HeadTie | None
     ) -> Tensor:
         """(in,): the scale with the least error of the readers' outputs after rounding to nearest."""
         size = inputs.sample.abs().mean(0)
@@ -101,23 +88,6 @@ class Awq:
             if error < least:
                 best, least = tied, error
         return best
-
-
-@dataclass(frozen=True, slots=True)
-class HeadTie:
-    """Grouped attention: `repeat` heads of head_size channels read the same value channels."""
-
-    repeat: int
-    head_size: int
-
-    def spread(self, scale: Tensor) -> Tensor:
-        """(repeat * n,) -> the same, channels that are one in the writer made equal."""
-        heads = scale.view(-1, self.repeat, self.head_size)
-        return heads.mean(1, keepdim=True).expand_as(heads).reshape(-1)
-
-    def shared(self, scale: Tensor) -> Tensor:
-        """(repeat * n,) -> (n,): the writer's channels."""
-        return scale.view(-1, self.repeat, self.head_size)[:, 0].reshape(-1)
 
 
 def _candidates(size: Tensor, weights: Tensor) -> Iterator[Tensor]:
