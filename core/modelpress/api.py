@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         size,
     )
     from modelpress.config.load import load_workflow
+    from modelpress.config.workflow import PassChoice
     from modelpress.context import (
         NO_LOSS,
         Accelerator,
@@ -108,6 +109,7 @@ __all__ = [
     "ModelpressError",
     "OptionFacts",
     "Options",
+    "PassChoice",
     "PassContext",
     "PassError",
     "PassSpec",
@@ -186,6 +188,7 @@ _LAZY = {
     "say": "modelpress.cli.text",
     "size": "modelpress.cli.text",
     "load_workflow": "modelpress.config.load",
+    "PassChoice": "modelpress.config.workflow",
     "find_artifact": "modelpress.engine.load",
     "load_model": "modelpress.engine.load",
     "load_tokenizer": "modelpress.engine.load",

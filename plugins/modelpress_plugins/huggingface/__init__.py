@@ -1,12 +1,12 @@
 """Models and data sets in the layouts of the Hugging Face libraries.
 
 Brings the input model `HfModel` (`PyTorchModel`), the formats `hf-model` and `hf-adapter`, and the data
-containers `HuggingfaceContainer` and `DummyDataContainer`.
+containers `HuggingfaceContainer` and `DummyDataContainer`; the commands `ask` and `data preview`.
 """
 
 from __future__ import annotations
 
-from modelpress.api import DataContainerSpec, FormatSpec, ModelSpec, Rename, hookimpl
+from modelpress.api import CommandSpec, DataContainerSpec, FormatSpec, ModelSpec, Rename, hookimpl
 from modelpress_plugins.ranges import DATASETS, PEFT, SAFETENSORS, TORCH, TRANSFORMERS
 
 MODELPRESS_API = 1
@@ -91,5 +91,17 @@ def modelpress_data_containers() -> list[DataContainerSpec]:
             config=f"{_HERE}.data_config:DummyOptions",
             requires=(),
             extra="cpu",
+        ),
+    ]
+
+
+@hookimpl
+def modelpress_commands() -> list[CommandSpec]:
+    return [
+        CommandSpec(name="ask", summary="Put a question to a model.", command=f"{_HERE}.ask:command"),
+        CommandSpec(
+            name="data preview",
+            summary="Show samples, tokenized, with what the loss covers.",
+            command=f"{_HERE}.preview:command",
         ),
     ]

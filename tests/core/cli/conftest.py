@@ -1,4 +1,4 @@
-"""The command line, run in this process for its text and in a process of its own for its exit code."""
+"""The command line in a process of its own, for its exit code. In this process: `invoke`, of all tests."""
 
 from __future__ import annotations
 
@@ -9,22 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from modelpress.cli.root import root
-
-Invoke = Callable[..., Result]
 Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def invoke() -> Invoke:
-    """Run a command here: invoke("passes", "list").output. An error is raised as it is."""
-
-    def run(*arguments: str, **options: object) -> Result:
-        return CliRunner().invoke(root, arguments, catch_exceptions=False, standalone_mode=False, **options)
-
-    return run
 
 
 @pytest.fixture

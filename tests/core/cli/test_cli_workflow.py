@@ -117,7 +117,7 @@ def test_preview_marks_what_the_loss_covers_with_brackets(invoke, write) -> None
 
 
 def test_preview_marks_it_with_colour_on_a_terminal(write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelpress.cli.preview.on_terminal", lambda: True)
+    monkeypatch.setattr("modelpress_plugins.huggingface.preview.on_terminal", lambda: True)
     arguments = ["data", "preview", str(write()), "train", "-n", "1"]
     output = CliRunner().invoke(root, arguments, color=True, standalone_mode=False).output
     assert "[[" not in output

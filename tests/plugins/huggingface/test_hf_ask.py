@@ -10,19 +10,28 @@ from typing import Any
 import pytest
 
 from modelpress.artifact import Artifact
-from modelpress.cli import ask
 from modelpress.errors import UserError
+from modelpress_plugins.huggingface import ask
 
 PHI3 = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}<|assistant|>"
 
 
+BOS, EOS = "\x00", "\x01"
+
+
 class Letters:
-    """A tokenizer with an id per character and a begin token, 0."""
+    """A tokenizer with an id per character; it opens each text with the begin token, 0."""
 
     chat_template: str | None = PHI3
+    bos_token, bos_token_id = BOS, 0
+    eos_token, eos_token_id = EOS, 1
+    closes = False
 
-    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
-        return {"input_ids": [0] * add_special_tokens + [ord(letter) for letter in text]}
+    def __call__(
+        self, texts: list[str], add_special_tokens: bool = True, **_: Any
+    ) -> dict[str, list[list[int]]]:
+        start, end = [0] * add_special_tokens, [1] * (add_special_tokens and self.closes)
+        return {"input_ids": [[*start, *map(ord, text), *end] for text in texts]}
 
     def decode(self, ids: Sequence[int], **_: Any) -> str:
         return "".join(chr(id) for id in ids if id)
@@ -38,8 +47,10 @@ class Echo:
     eos_ids = frozenset({1})
     context_length = 200
     closed = False
+    asked: Sequence[int] = ()
 
     def generate(self, ids: Sequence[int], max_new_tokens: int) -> Iterator[int]:
+        self.asked = ids
         yield from [*ids[1:], 1][:max_new_tokens]
 
     def close(self) -> None:
@@ -75,11 +86,27 @@ def test_another_template_can_be_given(invoke, model: Echo) -> None:
     assert invoke("ask", "m", "x", "--prompt-template", 'Q {} {"a"}').output == 'Q x {"a"}\n'
 
 
-def test_a_chat_has_no_second_begin_token(invoke, model: Echo) -> None:
-    # Echo leaves out the first id: without a begin token that is the `<`.
-    assert invoke("ask", "m", "hi", "--system", "Be kind").output == (
-        "|system|>Be kind<|end|><|user|>hi<|end|><|assistant|>\n"
-    )
+CHAT = "<|system|>Be kind<|end|><|user|>hi<|end|><|assistant|>"
+
+
+def test_a_chat_begins_as_it_does_in_training(invoke, model: Echo) -> None:
+    # The template writes no begin token, the tokenizer puts one. Echo leaves it out.
+    assert invoke("ask", "m", "hi", "--system", "Be kind").output == f"{CHAT}\n"
+
+
+def test_a_chat_has_no_second_begin_token(invoke, model: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Letters.apply_chat_template
+    monkeypatch.setattr(Letters, "apply_chat_template", lambda *a, **b: BOS + written(*a, **b))
+    invoke("ask", "m", "hi", "--system", "Be kind")
+    assert model.asked[:2] == [0, ord("<")]
+
+
+def test_a_tokenizer_that_closes_texts_leaves_the_prompt_open(invoke, model: Echo, monkeypatch) -> None:
+    monkeypatch.setattr(Letters, "closes", True)
+    for prompt in (("--raw",), ("--chat",)):
+        invoke("ask", "m", "phrase", *prompt)
+        assert model.asked[0] == 0
+        assert 1 not in model.asked
 
 
 def test_a_tokenizer_without_chat_template_is_told(invoke, model: Echo, monkeypatch) -> None:

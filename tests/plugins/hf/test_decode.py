@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from modelpress.text import decode_stream
+from modelpress_plugins.hf.decode import decode_stream
 
 
 @pytest.fixture(scope="module")

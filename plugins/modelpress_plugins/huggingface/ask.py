@@ -11,12 +11,10 @@ from typing import Any
 
 import click
 
-from modelpress.cli.text import examples
-from modelpress.context import TextModel
-from modelpress.engine.load import find_artifact, load_model
-from modelpress.errors import UserError
-from modelpress.registry import Registry
-from modelpress.text import stream_text
+from modelpress.api import Registry, TextModel, UserError, examples, find_artifact, load_model
+from modelpress_plugins.hf.decode import stream_text
+from modelpress_plugins.hf.ids import encode_prompt
+from modelpress_plugins.huggingface.templates import parse_template
 
 _PLACE = re.compile(r"\{[^{}\n]*\}")
 
@@ -73,11 +71,11 @@ def command(
         if not hasattr(opened, "generate"):
             raise UserError(f"{model} is not a model that writes text.")
         if chat:
-            ids = _chat_ids(opened.tokenizer, text, system_message)
+            prompt = _chat(opened.tokenizer, text, system_message)
         else:
             template = None if raw else prompt_template or meta.get("prompt_template")
-            ids = _ids(opened.tokenizer, fill(template, text) if template else text)
-        _answer(opened, ids, max_new_tokens)
+            prompt = fill(template, text) if template else text
+        _answer(opened, encode_prompt(opened.tokenizer, prompt), max_new_tokens)
     finally:
         opened.close()
 
@@ -103,8 +101,7 @@ def trained_prompt(file: Path, registry: Registry) -> str:
     Raises UserError when no pass names training data with a template that has a question and an answer.
     """
     # Only here: reading a workflow takes pydantic, and most questions come without one.
-    from modelpress.config.load import load_workflow  # noqa: PLC0415
-    from modelpress.config.workflow import PassChoice  # noqa: PLC0415
+    from modelpress.api import PassChoice, load_workflow  # noqa: PLC0415
 
     workflow = load_workflow(file, registry)
     for choice in workflow.passes:
@@ -119,10 +116,9 @@ def trained_prompt(file: Path, registry: Registry) -> str:
 
 
 def _before_answer(template: str) -> str:
-    """The template up to its last placeholder; empty when only one is in it. `{{` stands for `{` there."""
-    places = list(re.finditer(r"(?<!\{)\{[^{}]+\}", template))
-    prompt = template[: places[-1].start()] if len(places) > 1 else ""
-    return prompt.replace("{{", "{").replace("}}", "}")
+    """The template up to its last placeholder; empty when only one is in it."""
+    cut = parse_template(template).cut_at_answer()
+    return cut[0].fill("{{{}}}".format) if cut and cut[0].columns else ""
 
 
 def _read_stdin() -> str:
@@ -137,18 +133,14 @@ def _quieten_libraries() -> None:
         os.environ.setdefault(name, value)
 
 
-def _ids(tokenizer: Any, prompt: str, *, special: bool = True) -> list[int]:
-    return list(tokenizer(prompt, add_special_tokens=special)["input_ids"])
-
-
-def _chat_ids(tokenizer: Any, phrase: str, system_message: str | None) -> list[int]:
+def _chat(tokenizer: Any, phrase: str, system_message: str | None) -> str:
     if not getattr(tokenizer, "chat_template", None):
         raise UserError("The model's tokenizer has no chat template.", "Ask without --chat.")
     messages: list[Mapping[str, str]] = [{"role": "user", "content": phrase}]
     if system_message is not None:
         messages.insert(0, {"role": "system", "content": system_message})
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return _ids(tokenizer, text, special=False)  # the template has them already
+    text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return text
 
 
 def _answer(model: TextModel, ids: list[int], max_new_tokens: int) -> None:

@@ -1,15 +1,59 @@
-"""Samples of a data config for `modelpress data preview`: opened as a pass would, marked by the loss."""
+"""`modelpress data preview FILE NAME`: samples of a data config, opened as a pass would, the loss marked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import click
 
-from modelpress.cli.text import on_terminal
-from modelpress.context import NO_LOSS, Sample
+from modelpress.api import (
+    NO_LOSS,
+    Registry,
+    Sample,
+    examples,
+    json_option,
+    on_terminal,
+    open_data,
+    plural,
+    print_json,
+)
+
+
+@click.command("preview", epilog=examples("modelpress data preview workflow.yaml train -n 5"))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option("-n", "--samples", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--model", type=click.Path(path_type=Path), help="Take the tokenizer of this folder.")
+@click.option("--full", is_flag=True, help="Show long samples whole.")
+@json_option
+def command(file: Path, name: str, samples: int, model: Path | None, full: bool, as_json: bool) -> None:
+    """Show the first samples of the data config NAME, tokenized, as a pass would train on them.
+
+    What the loss covers is in colour on a terminal, and in [[double brackets]] elsewhere.
+    """
+    source, tokenizer = open_data(file, name, Registry.load(), model=model)
+    shown = [Shown.of(sample, tokenizer) for sample in islice(iter(source.samples(tokenizer)), samples)]
+    if as_json:
+        print_json([_as_json(sample) for sample in shown])
+        return
+    for number, sample in enumerate(shown, start=1):
+        tokens = plural(sample.tokens, "token")
+        click.secho(f"sample {number}: {tokens}, loss on {sample.loss_tokens}", bold=True)
+        click.echo(f"{sample.marked(None if full else 2000)}\n")
+
+
+def _as_json(sample: Shown) -> dict[str, object]:
+    return {
+        "tokens": sample.tokens,
+        "loss_tokens": sample.loss_tokens,
+        "text": sample.marked(None, color=False),
+        "input_ids": sample.sample.input_ids,
+        "labels": sample.sample.labels,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from modelpress.context import TextModel
+from modelpress.api import TextModel
 
 _INCOMPLETE = "�"
 _LONGEST_WAIT = 16  # ids; a replacement character that outlasts them is in the text itself
