@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -12,9 +12,13 @@ from modelpress.artifact import Artifact
 from modelpress.context import Accelerator, DataFacts, DataSource, ModelFacts
 from modelpress.engine.job import FormatCode, Job, ModelInput, write_job
 from modelpress.events import EventFile
+from modelpress.options import Options
 from modelpress.registry import Registered, Registry
-from modelpress.specs import FormatSpec, PassSpec
+from modelpress.specs import FormatSpec, MetricSpec, PassSpec, Reference, Spec
 from modelpress.worker import WorkerContext
+
+ProgressWatch = Callable[[WorkerContext, int, int], None]
+"""Called with (the context, done, total)."""
 
 
 def pass_context(
@@ -25,12 +29,13 @@ def pass_context(
     name: str = "test",
     produces: str = "",
     data: Mapping[str, DataSource] = MappingProxyType({}),
+    watch: ProgressWatch | None = None,
 ) -> WorkerContext:
     """A PassContext whose `out` and `scratch` are empty and whose `checkpoint` is as the last call left it.
 
     folder: where they lie; made if need be. registry: whose formats `load` can open; none when left out.
-    data: what `data(role)` gives, by role. What the pass reports is in `context.reports`,
-    the events are in `folder/events.jsonl`.
+    data: what `data(role)` gives, by role. watch: called whenever the pass says how far it is. What the pass
+    reports is in `context.reports`, the events are in `folder/events.jsonl`.
     """
     formats: Mapping[str, FormatCode] = {
         entry.spec.name: FormatCode(entry.spec.check, entry.spec.load)
@@ -50,18 +55,31 @@ def pass_context(
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_job(folder, job, {})
-    return _GivenData(folder, job, EventFile(folder / "events.jsonl"), data)
+    return _GivenData(folder, job, EventFile(folder / "events.jsonl"), data, watch)
 
 
 class _GivenData(WorkerContext):
     """A context whose data are objects, not the data configs of a workflow."""
 
-    def __init__(self, folder: Path, job: Job, events: EventFile, data: Mapping[str, DataSource]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        job: Job,
+        events: EventFile,
+        data: Mapping[str, DataSource],
+        watch: ProgressWatch | None,
+    ) -> None:
         super().__init__(folder, job, events)
         self._data = data
+        self._watch = watch
 
     def data(self, role: str) -> DataSource:
         return self._data[role] if role in self._data else super().data(role)
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        super().progress(done, total, unit)
+        if self._watch:
+            self._watch(self, done, total)
 
 
 def run_pass(
@@ -73,6 +91,7 @@ def run_pass(
     registry: Registry,
     seed: int = 0,
     data: Mapping[str, DataSource] = MappingProxyType({}),
+    watch: ProgressWatch | None = None,
 ) -> Artifact:
     """Run a pass to its end and check its promise as the worker does: format, place, the format's own check.
 
@@ -80,11 +99,41 @@ def run_pass(
     """
     spec = registered.spec
     produces = model.format if spec.produces == "same" else spec.produces
-    context = pass_context(folder, seed=seed, registry=registry, name=spec.name, produces=produces, data=data)
-    parsed = registered.resolve(spec.config).parse(options)
+    context = pass_context(
+        folder, seed=seed, registry=registry, name=spec.name, produces=produces, data=data, watch=watch
+    )
+    parsed = options_class(registered).parse(options)
     result: Artifact = registered.resolve(spec.run)(model, parsed, context)
     context.finish_pass(result)
+    context.flush()
     return result
+
+
+def run_metric(
+    registered: Registered[MetricSpec],
+    model: Artifact,
+    options: Mapping[str, Any],
+    folder: Path,
+    *,
+    registry: Registry,
+    seed: int = 0,
+    data: Mapping[str, DataSource] = MappingProxyType({}),
+    watch: ProgressWatch | None = None,
+) -> Mapping[str, float]:
+    """Measure a model as the worker does. Raises as run_pass does."""
+    spec = registered.spec
+    context = pass_context(folder, seed=seed, registry=registry, name=spec.name, data=data, watch=watch)
+    parsed = options_class(registered).parse(options)
+    numbers: Mapping[str, float] = context.finish_metric(
+        registered.resolve(spec.run)(model, parsed, context)
+    )["metrics"]
+    return numbers
+
+
+def options_class(registered: Registered[Spec]) -> type[Options]:
+    """The class of its options; one without any for what has none."""
+    reference: Reference[type[Options]] | str = getattr(registered.spec, "config", "")
+    return registered.resolve(reference) if isinstance(reference, Reference) else Options
 
 
 def input_artifact(folder: Path, format: str, base: Artifact | None = None) -> Artifact:
