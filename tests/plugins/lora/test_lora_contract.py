@@ -26,7 +26,8 @@ class Counting:
 
 class AdapterContract(PassContract):
     data: ClassVar[dict[str, Any]] = {"train": Counting()}
-    environment = frozenset({"CUBLAS_WORKSPACE_CONFIG"})  # set for the time of the run, so that a GPU is exact
+    # Set for the time of the run, so that a GPU is exact.
+    environment: ClassVar[frozenset[str]] = frozenset({"CUBLAS_WORKSPACE_CONFIG"})
     options: ClassVar[dict[str, Any]] = {
         "train_data_config": "data",
         "r": 4,
