@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.api import DataFacts, PlanContext, UserError, looks_like_path
+from modelpress_plugins.hf.chat_names import NAMED_TEMPLATES
 from modelpress_plugins.huggingface.combinations import faults
 from modelpress_plugins.huggingface.data_config import (
     Dataloader,
@@ -28,12 +29,14 @@ from modelpress_plugins.huggingface.data_files import (
 )
 from modelpress_plugins.huggingface.hub_cache import cached_snapshot, hub_is_offline
 from modelpress_plugins.huggingface.pair_formats import PAIR_COLUMNS
+from modelpress_plugins.huggingface.recognize import recognize
 from modelpress_plugins.huggingface.templates import Template, parse_template
 from modelpress_plugins.huggingface.text import pair_templates, text_columns
 
 _PRE = "pre_process_data_config"
 _LOAD = "load_dataset_config"
 _SPLIT = re.compile(r"^[\w.-]+(\[-?\d*%?:-?\d*%?\])?(\+[\w.-]+(\[-?\d*%?:-?\d*%?\])?)*$")
+_JINJA = re.compile(r"\{\{|\{%")
 _TEXT_COMPONENTS = ("text_generation_huggingface_pre_process", "huggingface_pre_process")
 
 
@@ -172,6 +175,14 @@ def _check_components(config: HuggingfaceOptions, ctx: PlanContext) -> None:
         ctx.problem(f"The loader {load!r} is not known.", "Leave `type` out.", option=f"{_LOAD}.type")
     if pre not in (None, *_TEXT_COMPONENTS):
         ctx.problem(f"The pre-processing {pre!r} is not known.", "Leave `type` out.", option=f"{_PRE}.type")
+    template = config.pre_process_data_config.chat_template
+    if isinstance(template, str) and template not in NAMED_TEMPLATES and not _JINJA.search(template):
+        ctx.problem(
+            f"{template!r} is no chat template: every row would be this very text.",
+            "Write true for the model's own, the template itself in Jinja, or a name: "
+            f"{', '.join(NAMED_TEMPLATES)}.",
+            option=f"{_PRE}.chat_template",
+        )
     if (post := config.post_process_data_config.type) not in (None, "text_generation_post_process"):
         ctx.note(f"post_process_data_config.type {post!r} has no effect on text generation.")
     _tell_idle(config.dataloader_config, ctx)
@@ -184,8 +195,10 @@ def _tell_idle(loader: Dataloader, ctx: PlanContext) -> None:
 
 
 def _check_columns(config: HuggingfaceOptions, columns: tuple[str, ...], ctx: PlanContext) -> None:
-    pre = config.pre_process_data_config
-    for option, named in _named_columns(pre):
+    recognized = recognize(config.pre_process_data_config, columns)
+    if recognized.what:
+        ctx.note(f"The data is taken as {recognized.what}.")
+    for option, named in _named_columns(recognized.pre):
         _tell_missing(named, columns, f"{_PRE}.{option}", ctx)
     if config.holdout and config.holdout.by is not None:
         _tell_missing(config.holdout.by, columns, "holdout.by", ctx)

@@ -67,7 +67,8 @@ class PreProcess(Options):
         "or (prompt, answer).",
     )
     chat_template: bool | str | None = Field(
-        default=None, description="true: the tokenizer's own chat template; or a template in Jinja."
+        default=None,
+        description="true: the tokenizer's own chat template; or a template in Jinja, or `chatml`.",
     )
     message_col: str = Field(
         default="messages", description="With chat_template: the column with the list of {role, content}."

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.api import Exchange, Sample, UserError
-from modelpress_plugins.huggingface.data_config import HuggingfaceOptions
+from modelpress_plugins.huggingface.data_config import HuggingfaceOptions, PreProcess
+from modelpress_plugins.huggingface.layout import make_layout
+from modelpress_plugins.huggingface.recognize import recognize
 from modelpress_plugins.huggingface.rows import Rows, holdout_part, load_rows, split_rows
 from modelpress_plugins.huggingface.samples import Piece, make_samples
-from modelpress_plugins.huggingface.text import Layout, PairLayout, TemplateLayout, Turn, make_layout
+from modelpress_plugins.huggingface.text import Layout, PairLayout, TemplateLayout, Turn
 
 
 def open_huggingface(config: HuggingfaceOptions, folder: Path) -> HuggingfaceSource:
@@ -18,16 +20,18 @@ def open_huggingface(config: HuggingfaceOptions, folder: Path) -> HuggingfaceSou
     rows = load_rows(config.load_dataset_config, folder)
     if config.holdout:
         rows = holdout_part(rows, config.holdout)
-    return HuggingfaceSource(rows, config, make_layout(config))
+    _, first = next(iter(rows))
+    pre = recognize(config.pre_process_data_config, first).pre
+    return HuggingfaceSource(rows, pre, make_layout(config, pre, first))
 
 
 class HuggingfaceSource:
     """A modelpress.api.DataSource over rows of text."""
 
-    def __init__(self, rows: Rows, config: HuggingfaceOptions, layout: Layout) -> None:
+    def __init__(self, rows: Rows, pre: PreProcess, layout: Layout) -> None:
         self.name = rows.name
+        self.pre = pre
         self._rows = rows
-        self._config = config
         self._layout = layout
 
     @property
@@ -45,7 +49,7 @@ class HuggingfaceSource:
     def exchanges(self, tokenizer: Any = None) -> Iterator[Exchange]:
         for number, row in self._rows:
             place = self._rows.place(number)
-            turns = self._layout.turns(row, place, tokenizer)
+            turns = self._layout.texts(row, place, tokenizer)[-1]
             last = max((i for i, turn in enumerate(turns) if turn.answer is not None), default=None)
             if last is None:
                 raise UserError(
@@ -61,23 +65,17 @@ class HuggingfaceSource:
 
     def texts(self, tokenizer: Any) -> Iterator[list[Piece]]:
         """Each row as pieces of text. Rows without text are passed over; without an answer, refused."""
-        pre = self._config.pre_process_data_config
-        rows = self._rows
+        rows, pre = self._rows, self.pre
         if pre.strategy_in_use.endswith("-random"):
             rows = rows.shuffled(pre.random_seed)
         for number, row in rows:
             place = rows.place(number)
-            turns = self._layout.turns(row, place, tokenizer)
-            if not any(turn.text.strip() for turn in turns):
-                continue
-            yield _masked(turns, place) if pre.masks_prompt else [Piece("".join(t.text for t in turns), True)]
+            for turns in self._layout.texts(row, place, tokenizer):
+                if any(turn.text.strip() for turn in turns):
+                    yield _masked(turns, place) if pre.masks_prompt else [_plain(turns)]
 
     def _with(self, rows: Rows) -> HuggingfaceSource:
-        return HuggingfaceSource(rows, self._config, self._layout)
-
-    @property
-    def config(self) -> HuggingfaceOptions:
-        return self._config
+        return HuggingfaceSource(rows, self.pre, self._layout)
 
 
 class _Samples:
@@ -86,8 +84,11 @@ class _Samples:
         self._tokenizer = tokenizer
 
     def __iter__(self) -> Iterator[Sample]:
-        pre = self._source.config.pre_process_data_config
-        return make_samples(self._source.texts(self._tokenizer), pre, self._tokenizer)
+        return make_samples(self._source.texts(self._tokenizer), self._source.pre, self._tokenizer)
+
+
+def _plain(turns: list[Turn]) -> Piece:
+    return Piece("".join(turn.text for turn in turns), True)
 
 
 def _masked(turns: list[Turn], place: str) -> list[Piece]:

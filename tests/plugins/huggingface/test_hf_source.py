@@ -186,13 +186,6 @@ def test_a_chat_template_may_be_given(opened: Any, rows: Any, tokenizer: Any) ->
     assert tokenizer.decode(sample.input_ids) == "<s>[user] hi\n[assistant] hello\n</s>"
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused(opened: Any, rows: Any, tokenizer: Any) -> None:
-    template = "{{ messages | length }}{% for m in messages %}[{{ m['content'] }}]{% endfor %}"
-    file = rows("chat.json", [chat("hi", "hello", "sad?", "joy")])
-    with pytest.raises(UserError, match=r"Row 1 of chat\.json: the chat template writes turn 2 differently"):
-        list(opened(file, chat_template=template, completion_only=True).samples(tokenizer))
-
-
 def test_messages_of_another_shape_are_refused(opened: Any, rows: Any, tokenizer: Any) -> None:
     file = rows("chat.json", [{"messages": "hi"}])
     with pytest.raises(UserError, match="should be a list of"):

@@ -1,0 +1,8 @@
+"""Chat templates that may be asked for by name. Light."""
+
+NAMED_TEMPLATES = {
+    "chatml": "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+}
+"""Templates that may be asked for by name."""
