@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, prepare_model_for_kbit_training
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
 from modelpress.api import Artifact, MissingDependencyError, UserError
@@ -34,7 +34,8 @@ def load_hf_adapter(artifact: Artifact, device: str) -> HfTextModel:
     """Open an adapter on its base; the base quantized in the way it was while the adapter was trained."""
     if artifact.base is None:
         raise UserError(f"The adapter {artifact.path} does not say which base it belongs to.")
-    base = load_causal_lm(artifact.base, device, artifact.meta.get("quantization"))
+    bits = artifact.meta.get("quantization")
+    base = load_causal_lm(artifact.base, device, bits, artifact.meta.get("dtype") if bits else None)
     try:
         model = PeftModel.from_pretrained(base, str(artifact.path)).eval()
     except (RuntimeError, ValueError, OSError) as error:
@@ -43,24 +44,33 @@ def load_hf_adapter(artifact: Artifact, device: str) -> HfTextModel:
 
 
 def load_causal_lm(
-    artifact: Artifact, device: str, quantization: Mapping[str, object] | None = None
+    artifact: Artifact,
+    device: str,
+    quantization: Mapping[str, object] | None = None,
+    trained_in: str | None = None,
 ) -> PreTrainedModel:
     """A transformers model, in eval mode, placed and typed as the user's load_kwargs say.
 
     quantization: arguments of BitsAndBytesConfig; None takes what the artifact's meta says, if anything.
+    trained_in: the dtype that training cast the weights to before it quantized them; what stayed a float it
+    raised to float32, and so does this.
     """
     place = torch_device(device)
     told = artifact.meta.get("load_kwargs") or {}
     bits = quantization or artifact.meta.get("quantization")
     placed = told.get("device_map") or {"": place} if place.type != "cpu" or bits else None
     try:
-        model = open_causal_lm(artifact, _dtype(told.get("torch_dtype"), place), placed, bits)
+        model = open_causal_lm(artifact, _dtype(trained_in or told.get("torch_dtype"), place), placed, bits)
     except ImportError as error:
         raise MissingDependencyError(
             str(error), 'Install it with `pip install "modelpress[qlora]"`.'
         ) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{artifact.path} cannot be opened: {error}") from error
+    if trained_in:
+        prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
+            model, use_gradient_checkpointing=False
+        )
     model.eval()  # type: ignore[no-untyped-call]
     return model
 

@@ -173,7 +173,7 @@ class _Start:
             self._whole = seen.seen(read_tensor(base, edit.source))
 
     def rows(self, start: int, stop: int, buffers: Buffers | None = None) -> Tensor:
-        """Rows of it, in the base's dtype or, as training saw them, in training's. buffers: to read into."""
+        """Rows of it, in the base's dtype or, as training saw them, in float32. buffers: to read into."""
         return self.original(start, stop, buffers) if self._whole is None else self._whole[start:stop]
 
     def original(self, start: int, stop: int, buffers: Buffers | None = None) -> Tensor:

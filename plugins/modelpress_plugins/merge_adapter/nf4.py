@@ -35,12 +35,13 @@ class FourBits:
         )
 
     def seen(self, weight: Tensor) -> Tensor:
-        """What training saw of a weight (out, in); in `dtype`."""
+        """What training saw of a weight (out, in), before it rounded that to what it computed in; float32."""
         packed, state = bnb.quantize_4bit(
             weight.to(self.dtype).contiguous(),
             blocksize=_BLOCK,
             compress_statistics=self.double_quant,
             quant_type=self.quant_type,
         )
+        state.dtype = torch.float32
         seen: Tensor = bnb.dequantize_4bit(packed, state)
         return seen.view(weight.shape)

@@ -52,7 +52,7 @@ def _merge_four_bit(job: _Job) -> Artifact:
     merged = job.merge(job.ctx.out, seen)
     job.ctx.report("merge_base", "dequantized")
     if job.config.merge_base == "dequantized":
-        job.compare(merged, job.model, "4-bit base + adapter")
+        job.compare(merged, verify.exact_reference(job.model), "4-bit base + adapter")
         return merged.artifact
     job.ctx.note(
         "Merged into the base as training saw it, quantized to 4 bits and back; weight by weight that is the "
@@ -63,7 +63,7 @@ def _merge_four_bit(job: _Job) -> Artifact:
 
 def _choose_by_logits(job: _Job, seen: Seen) -> Artifact:
     ctx = job.ctx
-    wanted = verify.logits(job.model, job.base_config, ctx)
+    wanted = verify.logits(verify.exact_reference(job.model), job.base_config, ctx)
     choices: dict[str, Seen | None] = {"original": None, "dequantized": seen}
     measured, dtype = {}, ""
     for name, base in choices.items():
@@ -75,7 +75,7 @@ def _choose_by_logits(job: _Job, seen: Seen) -> Artifact:
         measured[name] = verify.difference(found, wanted)
     best, other = sorted(measured, key=lambda name: measured[name])
     if best == "dequantized":
-        verify.check(measured[best], dtype)
+        verify.check(measured[best], verify.coarser(dtype, job.trained_in))
     for path in sorted((ctx.scratch / best).iterdir()):
         os.replace(path, ctx.out / path.name)
     shutil.rmtree(ctx.scratch / other)
@@ -174,6 +174,11 @@ class _Job:
             merge.gap,
         )
 
+    @property
+    def trained_in(self) -> str:
+        """The dtype that the base was cast to for training."""
+        return str(self.model.meta.get("dtype", "float32"))
+
     def compares(self) -> bool:
         """Whether to open models and compare logits."""
         if self.config.verify != "auto":
@@ -195,7 +200,8 @@ class _Job:
             return
         measured = verify.difference(found, wanted)
         self.ctx.report("logits_difference", measured)
-        verify.check(measured, merged.dtype)
+        in_bits = "quantization" in reference.meta
+        verify.check(measured, verify.coarser(merged.dtype, self.trained_in) if in_bits else merged.dtype)
 
 
 def _renamed_on_loading(folder: Path, names: Sequence[str], trust: bool) -> Mapping[str, str]:

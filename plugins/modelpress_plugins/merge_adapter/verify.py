@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol, cast
 
 import numpy as np
@@ -13,6 +14,8 @@ from modelpress_plugins.hf.config import ModelConfig
 LIMITS: Mapping[str, float] = {"F32": 1e-3, "F64": 1e-3, "F16": 0.02, "BF16": 0.1}
 """Largest relative difference of the logits that rounding the merged weights to a dtype explains. A weight is
 off by up to 2^-9 of itself in bfloat16, 2^-12 in float16; layers add up to a few times that."""
+
+_NAMES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 _TOKENS = 16
 
@@ -36,6 +39,17 @@ def difference(found: _Logits, wanted: _Logits) -> float:
     """|found - wanted| / |wanted|, both less their mean in each row (which changes no probability)."""
     one, two = (np.asarray(v) - np.asarray(v).mean(axis=-1, keepdims=True) for v in (found, wanted))
     return float(np.linalg.norm(one - two) / max(float(np.linalg.norm(two)), 1e-12))
+
+
+def exact_reference(adapter: Artifact) -> Artifact:
+    """The adapter, to be opened so that its 4-bit base is multiplied in float32, whatever training used."""
+    bits = {**adapter.meta["quantization"], "bnb_4bit_compute_dtype": "float32"}
+    return replace(adapter, meta={**adapter.meta, "quantization": bits})
+
+
+def coarser(dtype: str, trained: str) -> str:
+    """The one of two dtypes that rounds more, by its safetensors name. trained: by torch's name."""
+    return max(dtype, _NAMES.get(trained, "BF16"), key=lambda name: LIMITS.get(name, LIMITS["BF16"]))
 
 
 def check(measured: float, dtype: str) -> None:

@@ -246,10 +246,10 @@ def test_arguments_that_do_not_go_together_are_the_users_error(press: Press) -> 
 
 
 def test_logits_at_labels_alone_train_the_same_adapter(press: Press, monkeypatch: pytest.MonkeyPatch) -> None:
-    from modelpress_plugins.lora import fit
+    from modelpress_plugins.lora import train_adapter
 
     trimmed, _ = press("LoRA", QUICK, folder="trimmed")
-    monkeypatch.setattr(fit, "_takes_trimmed_batches", lambda *_: False)
+    monkeypatch.setattr(train_adapter, "_takes_trimmed_batches", lambda *_: False)
     whole, _ = press("LoRA", QUICK, folder="whole")
     # Adam divides by the size of the gradient, so that a rounding difference can reach one step's length
     assert difference(trimmed, whole) < 5e-4

@@ -240,6 +240,21 @@ def test_a_right_merge_of_a_four_bit_base_is_taken_on_every_processor(
         assert bench.reports["logits_difference"] < {"float32": 1e-5, "float16": 2e-3}[dtype]
 
 
+@pytest.mark.parametrize(
+    ("trained", "compute", "explained"),
+    [("float32", "bfloat16", 1e-5), ("float16", "float16", 5e-4), ("bfloat16", "bfloat16", 5e-3)],
+)
+def test_a_right_merge_of_a_float32_base_is_taken_whatever_training_computed_in(
+    trained: str, compute: str, explained: float, bench: Any, registry: Any
+) -> None:
+    """explained: what casting the embeddings and the head to `trained`, as training did, moves logits by."""
+    base = make_tiny_model(bench.folder / "base", dtype="float32")
+    adapter = bench.adapter(base, lora(target_modules=["q_proj"]), dtype=torch.float32)
+    meta = {"quantization": {**BITS, "bnb_4bit_compute_dtype": compute}, "dtype": trained}
+    bench.merge(base, adapter, verify="always", merge_base="dequantized", registry=registry, meta=meta)
+    assert bench.reports["logits_difference"] < explained
+
+
 def test_qlora_is_merged_into_what_training_saw(
     processor: str, bench: Any, registry: Any, tensors: Any
 ) -> None:
