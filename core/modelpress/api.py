@@ -78,10 +78,22 @@ if TYPE_CHECKING:
     )
     from modelpress.events import Event, Log, Progress, Report
     from modelpress.identity import content_identity, looks_like_path
+    from modelpress.markers import (
+        DataRole,
+        LocalPath,
+        Resource,
+        ResourcePath,
+        ResourceRef,
+        Searchable,
+        Secret,
+        SecretName,
+        Verbatim,
+    )
     from modelpress.nearest import did_you_mean, nearest
-    from modelpress.options import DataRole, Options, Resource, ResourcePath
+    from modelpress.options import Options
     from modelpress.provider import installed_versions
     from modelpress.registry import Registered, Registry
+    from modelpress.secrets import read_secret
 
 __all__ = [
     "API_VERSION",
@@ -101,6 +113,7 @@ __all__ = [
     "FormatSpec",
     "HostError",
     "LoadedModel",
+    "LocalPath",
     "Log",
     "MetricSpec",
     "MissingDependencyError",
@@ -122,17 +135,22 @@ __all__ = [
     "Report",
     "Resource",
     "ResourcePath",
+    "ResourceRef",
     "ResourceSpec",
     "Sample",
     "Sampler",
     "SamplerSpec",
     "SearchSpace",
+    "Searchable",
+    "Secret",
+    "SecretName",
     "System",
     "SystemSpec",
     "TensorInfo",
     "TextModel",
     "Tokenizer",
     "UserError",
+    "Verbatim",
     "WarmWorker",
     "WorkerDied",
     "WorkflowError",
@@ -162,6 +180,7 @@ __all__ = [
     "plural",
     "print_json",
     "print_table",
+    "read_secret",
     "say",
     "size",
     "takes",
@@ -235,10 +254,17 @@ _LAZY = {
     "looks_like_path": "modelpress.identity",
     "nearest": "modelpress.nearest",
     "installed_versions": "modelpress.provider",
-    "DataRole": "modelpress.options",
+    "DataRole": "modelpress.markers",
     "Options": "modelpress.options",
-    "Resource": "modelpress.options",
-    "ResourcePath": "modelpress.options",
+    "LocalPath": "modelpress.markers",
+    "Resource": "modelpress.markers",
+    "ResourcePath": "modelpress.markers",
+    "ResourceRef": "modelpress.markers",
+    "Searchable": "modelpress.markers",
+    "Secret": "modelpress.markers",
+    "SecretName": "modelpress.markers",
+    "Verbatim": "modelpress.markers",
+    "read_secret": "modelpress.secrets",
 }
 
 

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from modelpress.secrets import redact
+
 JSONValue = Any
 """What `json.dumps` takes: None, bool, int, float, str, list, dict with str keys."""
 
@@ -131,7 +133,7 @@ class EventFile:
         self._file = path.open("a", encoding="utf-8")
 
     def __call__(self, event: Event) -> None:
-        self._file.write(encode_event(event) + "\n")
+        self._file.write(redact(encode_event(event)) + "\n")
         self._file.flush()
 
     def close(self) -> None:

@@ -13,17 +13,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
+
+from modelpress.errors import UserError
+from modelpress.markers import find_fault
 
 
 class Options(BaseModel):
     """What users write. Subclass it; give each field a default where there is a sensible one, and a
     `description` with unit and range."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    # An error must not repeat the input: it may be a secret.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, protected_namespaces=(), hide_input_in_errors=True
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        if cls.__pydantic_complete__:
+            cls.require_sound()
+
+    @classmethod
+    def require_sound(cls) -> None:
+        """Refuse a class with a marker where none would be found. Called for each as it is made, but for
+        those that name types which come later.
+
+        Raises UserError.
+        """
+        cls.model_rebuild()
+        if fault := find_fault(cls):
+            raise UserError(f"{cls.__name__} is at fault: {fault}.")
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
@@ -36,26 +57,3 @@ class Options(BaseModel):
     def canonical(self) -> dict[str, Any]:
         """Every option with defaults filled in, as JSON values: what the cache key is made of."""
         return self.model_dump(mode="json")
-
-
-@dataclass(frozen=True, slots=True)
-class DataRole:
-    """Marks a field that names a data config; the pass opens it with `ctx.data(role)`."""
-
-    role: str
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """Marks a field that holds a path or a resource mapping (`{type: azureml_datastore, …}`), or a list
-    or mapping of such. It is resolved against the workflow's folder, its content is part of the cache
-    key, and the pass sees a path that is right where it runs.
-
-    optional: a value that is no existing path is left as it is (a hub id, a URL).
-    """
-
-    optional: bool = False
-
-
-ResourcePath = Annotated[str | dict[str, Any], Resource()]
-"""A file or folder; a missing one is an error of the plan."""

@@ -31,6 +31,7 @@ from modelpress.engine.job import (
     input_path,
     model_artifact,
     read_job,
+    scrub_job,
     with_paths,
     write_error,
     write_result,
@@ -38,6 +39,7 @@ from modelpress.engine.job import (
 from modelpress.errors import MissingDependencyError, ModelpressError, PassError, UserError
 from modelpress.events import EventFile, JSONValue, Log, Progress, Report
 from modelpress.memory import PeakMemory
+from modelpress.secrets import give, read_secret
 from modelpress.start import add_code
 
 if TYPE_CHECKING:
@@ -79,7 +81,9 @@ def serve(run: int) -> None:
     os.dup2(2, 1)  # what libraries print must not be taken for an answer
     threading.Thread(target=_end_with, args=(run,), daemon=True).start()
     for line in jobs:
-        folder = Path(json.loads(line))
+        order = json.loads(line)
+        folder = Path(order["folder"])
+        give(order["secrets"])
         with _output_to(folder / "log.txt"):
             unwritten = work(folder)
         answers.write(json.dumps(unwritten).encode("ascii") + b"\n" if unwritten else b"done\n")
@@ -137,6 +141,7 @@ def work(folder: Path) -> dict[str, Any] | None:
     except BaseException as error:  # noqa: BLE001
         unwritten = _answer_error(folder, error)
     finally:
+        scrub_job(folder)
         shutil.rmtree(folder / "scratch", ignore_errors=True)
     return unwritten
 
@@ -233,6 +238,14 @@ class WorkerContext:
         self.data_folder.mkdir(parents=True, exist_ok=True)
         source: DataSource = open_container(options, self.data_folder)
         return source
+
+    def secret(self, name: str) -> str:
+        if name not in self._job.secrets:
+            raise PassError(
+                f"{self._job.type} asked for a secret that no option of the step names.",
+                "Mark the option as a Secret, and read it with ctx.secret(config.THE_OPTION).",
+            )
+        return read_secret(name)
 
     def progress(self, done: int, total: int, unit: str) -> None:
         self._pending = Progress(done, total, unit)

@@ -21,8 +21,9 @@ from modelpress.cli.progress import log_level, verbosity_options
 from modelpress.cli.text import examples, fold, json_option
 from modelpress.errors import UserError, WorkflowError
 from modelpress.identity import looks_like_path
+from modelpress.markers import DataRole
 from modelpress.nearest import did_you_mean
-from modelpress.options import DataRole, Options
+from modelpress.options import Options
 from modelpress.registry import Registered, Registry
 from modelpress.specs import PassSpec
 

@@ -9,7 +9,6 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from modelpress.config.markers import data_roles
 from modelpress.config.olive import device_of
 from modelpress.config.schema import (
     AcceleratorSection,
@@ -34,8 +33,10 @@ from modelpress.config.workflow import (
     SystemChoice,
     Unfit,
 )
+from modelpress.config.written import expand, refuse_secrets
 from modelpress.context import Accelerator
 from modelpress.errors import MissingDependencyError, UserError
+from modelpress.markers import DataRole, marks
 from modelpress.nearest import did_you_mean
 from modelpress.options import Options
 from modelpress.problems import Problems
@@ -190,11 +191,20 @@ class Choices:
         common = common_keys(section)
         shared = {key for key in _SHARED_KEYS if key in model.model_fields}
         values = {k: n.plain() for k, n in node.mapping.items() if k not in common or k in shared}
-        options = self._parse(model, values, found.spec, path, step, _other_names(found.spec, common))
+
+        def tell(message: str, hint: str, option: str) -> None:
+            where = self._positions.locate(f"{path}.{option}")
+            self._problems.add(message, hint, where=where, step=step)
+
+        values = expand(model, values, tell, may_be_secret=isinstance(found.spec, SystemSpec))
+        options = None
+        if refuse_secrets(found.spec.name, model, values, tell):
+            options = self._parse(model, values, found.spec, path, step, _other_names(found.spec, common))
         data = {}
-        for option, role, name in data_roles(model, options.canonical() if options else values):
-            data[role] = name
-            self._require_data(name, f"{path}.{option}", step)
+        for mark in marks(model, options or values, DataRole):
+            if isinstance(mark.value, str):
+                data[mark.marker.role] = mark.value
+                self._require_data(mark.value, f"{path}.{mark.option}", step)
         return _Found(found, options, data)
 
     def _parse(
@@ -235,6 +245,7 @@ def _options_class(found: Registered[Any]) -> type[Options]:
         raise UserError(
             f"The plugin behind {found.spec.name} is at fault: {found.spec.config} is no class of Options."
         )
+    model.require_sound()
     return model
 
 

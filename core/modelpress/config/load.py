@@ -22,6 +22,7 @@ from modelpress.config.translations import Translations
 from modelpress.config.tree import Node
 from modelpress.config.validation import tell_faults
 from modelpress.config.workflow import LOCAL_SYSTEM, Positions, WorkflowDraft
+from modelpress.config.written import expand_text
 from modelpress.nearest import did_you_mean
 from modelpress.problems import Problems
 from modelpress.registry import Registry
@@ -67,8 +68,8 @@ def load_workflow(path: Path, registry: Registry) -> WorkflowDraft:
         host=host,
         target=root.text("target") or None,
         metrics=metrics,
-        cache_dir=_folder(root, "cache_dir", folder),
-        output_dir=_folder(root, "output_dir", folder),
+        cache_dir=_folder(root, "cache_dir", folder, positions, problems),
+        output_dir=_folder(root, "output_dir", folder, positions, problems),
         seed=_number(root, "seed") or 0,
         log_severity_level=_number(root, "log_severity_level"),
         native=plain,
@@ -178,9 +179,14 @@ def _check_names(root: Node, choices: Choices, draft: WorkflowDraft) -> None:
             check(node, key, kind, f"passes.{name}.{key}", name)
 
 
-def _folder(root: Node, name: str, folder: Path) -> Path | None:
+def _folder(root: Node, name: str, folder: Path, positions: Positions, problems: Problems) -> Path | None:
+    def tell(message: str, hint: str, path: str) -> None:
+        problems.add(message, hint, where=positions.locate(path))
+
     value = root.text(name)
-    return Path(os.path.abspath(folder / Path(value).expanduser())) if value else None
+    if not value:
+        return None
+    return Path(os.path.abspath(folder / Path(expand_text(value, name, tell)).expanduser()))
 
 
 def _number(root: Node, name: str) -> int | None:

@@ -13,8 +13,10 @@ from pydantic_core import ErrorDetails
 
 from modelpress.config.source import describe
 from modelpress.errors import Location
+from modelpress.markers import Secret, marks
 from modelpress.nearest import did_you_mean, nearest
 from modelpress.problems import Problems
+from modelpress.secrets import looks_secret
 
 _SECRET = re.compile(
     r"(^|_)(token|password|passwd|secret|credentials?|key|connection_string|environment_variables)$",
@@ -40,6 +42,7 @@ _EXPECTED = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
     "none_required": "empty (null)",
+    "secret_name": "the name of an environment variable (capital letters, digits, _)",
 }
 _LIMITS = {
     "greater_than": ("greater than {}", "gt"),
@@ -97,6 +100,7 @@ def faults(
         if found[0]["type"] == "extra_forbidden"
         and (near := nearest(str(path[-1]), _names(_model_at(model, path[:-1]))))
     }
+    secrets = {mark.path for mark in marks(model, values, Secret)}
     for path, found in by_path.items():
         dotted = ".".join(str(part) for part in path)
         kind = found[0]["type"]
@@ -108,9 +112,11 @@ def faults(
             if (path[:-1], path[-1]) not in misspelt:  # the misspelt key has been told
                 yield Fault(_parent(dotted), f"{owner} needs {dotted!r}.", _description(model, path))
         else:
-            secret = any(_SECRET.search(str(part)) for part in path)
+            secret = path in secrets or any(
+                _SECRET.search(str(part)) or looks_secret(str(part)) for part in path
+            )
             value = _value_at(values, path)
-            expected, hint = _expectation(found, value)
+            expected, hint = _expectation(found, value, secret=secret)
             found_words = describe(value, secret=secret)
             yield Fault(dotted, f"{dotted!r} has to be {expected}, not {found_words}.", hint)
 
@@ -154,8 +160,9 @@ def _real_path(error: ErrorDetails, values: Mapping[str, Any]) -> tuple[str | in
     return tuple(path)
 
 
-def _expectation(errors: Sequence[ErrorDetails], value: Any) -> tuple[str, str]:
-    """What would be right, in words that follow 'has to be', and a hint."""
+def _expectation(errors: Sequence[ErrorDetails], value: Any, *, secret: bool) -> tuple[str, str]:
+    """What would be right, in words that follow 'has to be', and a hint. secret: a validator of the plugin's
+    is not quoted, it may repeat the value."""
     words: list[str] = []
     choices: list[str] = []
     for error in errors:
@@ -170,6 +177,8 @@ def _expectation(errors: Sequence[ErrorDetails], value: Any) -> tuple[str, str]:
             expected = str(context["expected"])
             words.append(f"one of {expected}" if "," in expected or " or " in expected else expected)
             choices += re.findall(r"'([^']*)'", expected)
+        elif secret:
+            words.append("right")
         else:
             words.append(_other(error))
     near = nearest(value, choices) if isinstance(value, str) else None

@@ -1,53 +1,62 @@
 """What a step's options point to: files and folders, their identity, and their names under inputs/.
 
-Options have three faces: with absolute paths (for planning), with `{"$input": NAME}` (for the job, which may
-run elsewhere), and with content identities (for the cache key, so that moving changes nothing).
+Options have three faces: with absolute paths and resources by identity (for planning), with
+`{"$input": NAME}` (for the job, which may run elsewhere), and with content identities (for the cache key, so
+that moving changes nothing).
 """
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any, TypeVar
 
-import xxhash
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from modelpress.engine.job import INPUT_MARK
-from modelpress.errors import ModelpressError
+from modelpress.config.validation import faults
+from modelpress.engine.cache import Cache
+from modelpress.engine.job import INPUT_MARK, replace_inputs
+from modelpress.engine.resources import RemoteResource, Remotes, ResourceFault
+from modelpress.errors import ModelpressError, UserError
+from modelpress.events import Event, JSONValue
 from modelpress.identity import DigestMemo, content_identity
+from modelpress.markers import IDENTITY, DataRole, Mark, Resource, Secret, is_remote, marks
 from modelpress.nearest import nearest
-from modelpress.options import DataRole, Options, Resource
-from modelpress.registry import Registered, Registry
-from modelpress.specs import ResourceSpec
+from modelpress.options import Options
+from modelpress.paths import put_at, value_at, with_local_paths
+from modelpress.secrets import is_set
+
+O = TypeVar("O", bound=Options)  # noqa: E741 - the letter that stands for options
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedOptions:
-    """The three faces of a step's options, and the inputs that they name (name -> path on this machine)."""
+    """The three faces of a step's options, the inputs that they name (name -> path on this machine), and
+    the environment variables whose secrets they name."""
 
-    here: dict[str, Any]
+    here: Options
     job: dict[str, Any]
     key: dict[str, Any]
     inputs: Mapping[str, Path | RemoteResource] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+
+    def local(self, cache: Cache, tell: Callable[[Event], None]) -> dict[str, Any]:
+        """The options with every path as it is on this machine; what is elsewhere is fetched."""
+        paths = bring(self.inputs, cache, tell)
+        values: dict[str, Any] = replace_inputs(self.job, lambda name: str(paths[name]))
+        return values
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteResource:
-    """A file or folder that has to be fetched before the step that needs it. identity: what it is."""
-
-    registered: Registered[ResourceSpec]
-    options: Options
-    identity: str
-
-    def bring(self, folder: Path) -> Path:
-        """Fetch it below the folder, once."""
-        target = folder / content_name(self.identity)
-        target.mkdir(parents=True, exist_ok=True)
-        path: Path = self.registered.resolve(self.registered.spec.fetch)(self.options, target)
-        return path
+def bring(
+    inputs: Mapping[str, Path | RemoteResource], cache: Cache, tell: Callable[[Event], None]
+) -> dict[str, Path]:
+    """Each input as a path on this machine, fetched if need be."""
+    return {
+        name: given.bring(cache, tell) if isinstance(given, RemoteResource) else given
+        for name, given in inputs.items()
+    }
 
 
 Tell = Callable[[str, str, str], None]
@@ -56,11 +65,11 @@ Tell = Callable[[str, str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What resolving needs to know: the workflow's folder, the digests seen, the kinds of resources."""
+    """What resolving needs to know: the workflow's folder, the digests and the resources seen."""
 
     folder: Path
     digests: DigestMemo
-    registry: Registry
+    remotes: Remotes
 
 
 def resolve_options(options: Options, prefix: str, place: Place, tell: Tell) -> ResolvedOptions:
@@ -69,46 +78,78 @@ def resolve_options(options: Options, prefix: str, place: Place, tell: Tell) -> 
     prefix: begins the names of the inputs found, so that those of two data configs differ.
     """
     resolver = _Resolver(prefix, place, tell)
+    cls, local = type(options), with_local_paths(options, place.folder)
     # Only what the user wrote, so that a plan function can tell it from a default.
-    here = options.model_dump(mode="json", exclude_unset=True)
-    job, key = options.canonical(), options.canonical()
-    for path, marker in marked_fields(type(options), options):
-        value = _get(job, path)
-        if value is None:
-            continue
-        faces = resolver.resolve(value, marker, ".".join(path))
+    here = local.model_dump(mode="json", exclude_unset=True)
+    whole, job, key = local.canonical(), local.canonical(), options.canonical()
+    found: list[tuple[Mark[Resource], bool, tuple[JSONValue, ...]]] = []
+    for mark in marks(cls, local, Resource):
+        value = _serialized(whole, mark)
+        faces = resolver.resolve(value, mark.marker, mark.option)
+        found.append((mark, isinstance(value, str) and isinstance(faces[0], list), faces))
+    for mark, is_glob, faces in reversed(found):  # a glob in a list takes the place of its matches
         for face, resolved in zip((here, job, key), faces, strict=True):
-            _set(face, path, resolved)
-    for path, _ in marked_fields(type(options), options, DataRole):
-        if _get(key, path) is not None:
-            _set(key, path, "$data")  # the data's fingerprint counts, not what the workflow calls it
-    return ResolvedOptions(here, job, key, resolver.inputs)
+            put_at(face, mark.path, resolved, whole, spread=is_glob)
+    for data in marks(cls, options, DataRole):
+        put_at(key, data.path, "$data", whole)  # the data's fingerprint counts, not what it is called
+    secrets = _secrets(options, key, tell)
+    return ResolvedOptions(_parsed(options, here, tell), job, key, resolver.inputs, secrets)
 
 
-def marked_fields(
-    cls: type[BaseModel], value: BaseModel, marker: type[Any] = Resource, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """(path, marker) of each field that carries the marker, in nested models too."""
-    for name, info in cls.model_fields.items():
-        child = getattr(value, name)
-        found = next((m for m in info.metadata if isinstance(m, marker)), None)
-        found = found or _inside(info.annotation, marker)
-        if found:
-            yield (*path, name), found
-        elif isinstance(child, BaseModel):
-            yield from marked_fields(type(child), child, marker, (*path, name))
+def _parsed(options: Options, values: dict[str, Any], tell: Tell) -> Options:
+    """The resolved options; as they were where they no longer fit (a glob with many matches for one path)."""
+    cls = type(options)
+    try:
+        return cls.parse(values)
+    except ValidationError as error:
+        for fault in faults(error, cls, values, cls.__name__):
+            tell(fault.message, fault.hint, fault.path)
+        return options
 
 
-def _inside(annotation: Any, marker: type[Any]) -> Any:
-    if get_origin(annotation) is Annotated:
-        for item in annotation.__metadata__:
-            if isinstance(item, marker):
-                return item
-    for argument in get_args(annotation):
-        found = _inside(argument, marker)
-        if found:
-            return found
-    return None
+def place_remotes(options: O, place: Place, tell: Tell) -> tuple[O, list[RemoteResource]]:
+    """The options with each resource as a path where it was fetched, else as a ResourceRef with its identity;
+    and those resources. Paths stay as they were written."""
+    resolver = _Resolver("", place, tell)
+    whole = options.canonical()
+    values = options.model_dump(mode="json", exclude_unset=True)
+    for mark in marks(type(options), options, Resource):
+        put_at(values, mark.path, resolver.remotes(_serialized(whole, mark), mark.option), whole)
+    found = [given for given in resolver.inputs.values() if isinstance(given, RemoteResource)]
+    return (type(options).parse(values) if found else options), found
+
+
+def _serialized(values: dict[str, Any], mark: Mark[Resource]) -> JSONValue:
+    try:
+        return value_at(values, mark.path)
+    except LookupError:
+        raise UserError(
+            f"The plugin is at fault: the option {mark.option} is a Resource, and is not there when the "
+            "options are serialized."
+        ) from None
+
+
+def _secrets(options: Options, key: dict[str, Any], tell: Tell) -> tuple[str, ...]:
+    """The variables that secrets are in; those that are not set are told. What they are called is no part of
+    the key."""
+    found: dict[str, None] = {}
+    for mark in marks(type(options), options, Secret):
+        for name in _texts(mark.value):
+            found[name] = None
+            if not is_set(name):  # not repeated: it may be a secret that was written here by mistake
+                message = f"{mark.option!r} names an environment variable that is not set."
+                hint = "Set the variable that it names; the secret itself is written nowhere."
+                tell(message, hint, mark.option)
+        put_at(key, mark.path, "$secret", key)
+    return tuple(found)
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return _texts(list(value.values()))
+    return [text for child in value for text in _texts(child)] if isinstance(value, list | tuple) else []
 
 
 class _Resolver:
@@ -125,12 +166,22 @@ class _Resolver:
         if isinstance(value, list):
             faces = [self.resolve(child, marker, option) for child in value]
             return [f[0] for f in faces], [f[1] for f in faces], [f[2] for f in faces]
-        if isinstance(value, Mapping) and isinstance(value.get("type"), str):
-            return self._remote(dict(value), option)
+        if isinstance(value, Mapping) and is_remote(value):
+            return self._remote(value, option)
         if isinstance(value, Mapping):
             named = {name: self.resolve(child, marker, f"{option}.{name}") for name, child in value.items()}
             return tuple({name: faces[i] for name, faces in named.items()} for i in range(3))  # type: ignore[return-value]
         return value, value, value
+
+    def remotes(self, value: JSONValue, option: str) -> JSONValue:
+        """The value with its resources resolved as in `here`, and nothing else."""
+        if is_remote(value):
+            return self._remote(value, option)[0]
+        if isinstance(value, list):
+            return [self.remotes(child, option) for child in value]
+        if isinstance(value, dict):
+            return {name: self.remotes(child, f"{option}.{name}") for name, child in value.items()}
+        return value
 
     def _text(self, value: str, marker: Resource, option: str) -> tuple[Any, Any, Any]:
         if "://" in value:
@@ -150,42 +201,24 @@ class _Resolver:
         self.inputs[name] = path
         return str(path), {INPUT_MARK: name}, content_identity(path, self._place.digests)
 
-    def _remote(self, value: dict[str, Any], option: str) -> tuple[Any, Any, Any]:
-        type_name = value.pop("type")
+    def _remote(self, value: Mapping[str, Any], option: str) -> tuple[Any, Any, Any]:
         try:
-            found = self._place.registry.find(ResourceSpec, type_name)
-            options = found.resolve(found.spec.config).parse(value)
-            resource = RemoteResource(found, options, found.resolve(found.spec.identity)(options))
-        except (ModelpressError, ValidationError) as error:
-            self._tell(str(error), getattr(error, "hint", ""), option)
-            return None, None, None
+            resource = self._place.remotes.look_up(value)
+        except ResourceFault as error:
+            for fault in error.faults:
+                self._tell(fault.message, fault.hint, f"{option}.{fault.path}" if fault.path else option)
+            return value, value, value
+        except ModelpressError as error:
+            self._tell(error.message, error.hint, option)
+            return value, value, value
+        # A loader may go by the suffix, which is known once it was fetched; until then by the plugin alone.
         name = f"{self._prefix}-{len(self.inputs)}"
         self.inputs[name] = resource
-        return None, {INPUT_MARK: name}, resource.identity
+        here = str(resource.path) if resource.path else {**value, IDENTITY: resource.identity}
+        return here, {INPUT_MARK: name}, resource.identity
 
     def _missing(self, value: str, path: Path, option: str) -> None:
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         near = nearest(path.name, siblings)
         hint = f"Did you mean {near!r}?" if near else "Relative paths count from the workflow's folder."
         self._tell(f"{value!r} does not exist (looked for {path}).", hint, option)
-
-
-def content_name(identity: str) -> str:
-    """A folder name for an identity."""
-    return xxhash.xxh3_128_hexdigest(identity.encode())
-
-
-def _get(values: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    current: Any = values
-    for name in path:
-        if not isinstance(current, Mapping):
-            return None
-        current = current.get(name)
-    return current
-
-
-def _set(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    current = values
-    for name in path[:-1]:
-        current = current.setdefault(name, {})
-    current[path[-1]] = value

@@ -15,13 +15,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modelpress.artifact import Artifact
 from modelpress.errors import HostError
+from modelpress.secrets import redact, scrub
 
 INPUT_MARK = "$input"
 """In the options of job.json, {"$input": "train-0"} stands for the path of that input."""
@@ -78,6 +79,9 @@ class Job:
     execution_provider: str = "CPUExecutionProvider"
     seed: int = 0
     offline: bool = False
+    secrets: tuple[str, ...] = ()
+    """Environment variables whose secrets the job may read: names alone. Who runs the worker gives it the
+    secrets on a way of its own, never in this folder."""
     load_once: bool = False
     """Whether the output is to be opened in its runtime before the job counts as done."""
 
@@ -102,6 +106,7 @@ def read_job(folder: Path) -> Job:
         record["model"] = _model_input(record["model"])
         record["data"] = {role: DataInput(**data) for role, data in record["data"].items()}
         record["formats"] = {name: FormatCode(**code) for name, code in record["formats"].items()}
+        record["secrets"] = tuple(record["secrets"])
         return Job(**record)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise HostError(
@@ -153,12 +158,17 @@ def _marked(value: Any) -> Iterator[str]:
 
 def with_paths(value: Any, folder: Path) -> Any:
     """The options with each {"$input": NAME} replaced by that input's path, as text."""
+    return replace_inputs(value, lambda name: str(input_path(folder, name)))
+
+
+def replace_inputs(value: Any, path_of: Callable[[str], str]) -> Any:
+    """The options with each {"$input": NAME} replaced by what the function gives for the name."""
     if isinstance(value, Mapping):
         if set(value) == {INPUT_MARK}:
-            return str(input_path(folder, value[INPUT_MARK]))
-        return {key: with_paths(child, folder) for key, child in value.items()}
+            return path_of(value[INPUT_MARK])
+        return {key: replace_inputs(child, path_of) for key, child in value.items()}
     if isinstance(value, list | tuple):
-        return [with_paths(child, folder) for child in value]
+        return [replace_inputs(child, path_of) for child in value]
     return value
 
 
@@ -202,7 +212,13 @@ def write_error(folder: Path, error: Mapping[str, Any]) -> None:
     _write_whole(folder / "error.json", error)
 
 
+def scrub_job(folder: Path) -> None:
+    """Take known secrets out of what a job has told: a pass may print them, a library may quote them."""
+    names = ("result.json", "error.json", "events.jsonl", "log.txt")
+    scrub(folder / name for name in names)
+
+
 def _write_whole(path: Path, record: Mapping[str, Any]) -> None:
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
+    temporary.write_text(redact(json.dumps(record, indent=1, default=str)) + "\n", encoding="utf-8")
     os.replace(temporary, path)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelpress.context import DataSource, Tokenizer
-from modelpress.engine.cache import Cache, default_cache_folder
-from modelpress.engine.inputs import Place, resolve_options
+from modelpress.engine.inputs import resolve_options
 from modelpress.engine.load import load_tokenizer
 from modelpress.engine.plan import PlanDraft
 from modelpress.engine.prepare import prepare
@@ -34,12 +33,11 @@ def open_data(
         path = f"{choice.path}.{option}" if option else choice.path
         found.append(Problem(message, hint, plan.workflow.locate(path), name))
 
-    cache = Cache(plan.workflow.cache_dir or default_cache_folder())
-    place = Place(plan.workflow.folder, cache.digests, registry)
-    resolved = resolve_options(choice.options, name, place, tell)
+    cache = prepared.cache
+    resolved = resolve_options(choice.options, name, prepared.systems.place, tell)
     if found:
         raise WorkflowError(found)
-    options = type(choice.options).parse(resolved.here)
+    options = type(choice.options).parse(resolved.local(cache, registry.emit))
     cache.data_folder.mkdir(parents=True, exist_ok=True)
     source = choice.registered.resolve(choice.registered.spec.open)(options, cache.data_folder)
     return source, load_tokenizer(model or _model_folder(plan), registry)

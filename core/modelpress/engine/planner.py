@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,15 +23,17 @@ from modelpress.config.workflow import (
 from modelpress.context import Accelerator, DataFacts, ModelFacts
 from modelpress.disk import check_disk
 from modelpress.engine.cache import Cache
-from modelpress.engine.inputs import Place, resolve_options
+from modelpress.engine.inputs import resolve_options
 from modelpress.engine.job import path_keys
 from modelpress.engine.keys import step_key
 from modelpress.engine.libraries import Libraries
 from modelpress.engine.plan import DataPlan, Measurement, PlanDraft, Step
 from modelpress.engine.plan_context import Findings, StepContext
+from modelpress.engine.resources import fetched_identity
 from modelpress.engine.systems import OpenSystems
 from modelpress.errors import UserError
 from modelpress.identity import DigestMemo, content_identity
+from modelpress.markers import NotFetched, resource_refs
 from modelpress.memory import available_memory
 from modelpress.options import Options
 from modelpress.problems import Problems
@@ -73,11 +76,14 @@ class _Planner:
         self._libraries = Libraries(draft, registry, systems, self._findings)
         self._cache = cache
         self._offline = offline
-        self._place = Place(draft.folder, cache.digests, registry)
+        self._place = systems.place
+        model = draft.input_model
+        self._is_elsewhere = isinstance(model, ModelChoice) and bool(resource_refs(model.options))
         self._data: dict[str, DataPlan] = {}
 
     def plan(self, output_dir: Path | None) -> PlanDraft:
         model = self._input_model()
+        self._check_systems()
         self._data = {name: self._data_plan(choice) for name, choice in self._draft.data.items()}
         steps = self._steps(model)
         measurements = self._measurements(model, steps)
@@ -102,7 +108,15 @@ class _Planner:
         if isinstance(choice, Unfit):
             return None
         context = self._context("input_model", "input_model", _accelerator(self._draft, self._draft.host))
+        if self._is_elsewhere:
+            context.note("It is fetched before the first step; what its files decide is checked then.")
         return _open_model(choice, context, self._cache.digests)
+
+    def _check_systems(self) -> None:
+        """Files that the options of systems name have to be there, like those of passes."""
+        for choice in self._draft.systems.values():
+            context = self._context(choice.path, choice.name, Accelerator())
+            resolve_options(choice.options, choice.name, self._place, context.tell)
 
     def _data_plan(self, choice: DataChoice) -> DataPlan:
         spec = choice.registered.spec
@@ -112,8 +126,8 @@ class _Planner:
         resolved = resolve_options(choice.options, prefix, self._place, context.tell)
         facts = DataFacts()
         if spec.peek and len(self._problems) == before:
-            here = type(choice.options).parse(resolved.here)
-            facts = choice.registered.resolve(spec.peek)(here, context) or facts
+            with suppress(NotFetched):
+                facts = choice.registered.resolve(spec.peek)(resolved.here, context) or facts
         fingerprint = {
             "container": spec.name,
             "version": spec.version,
@@ -166,8 +180,7 @@ class _Planner:
         self._check_device(spec, context)
         if facts is None or len(self._problems) > before or not self._libraries.usable(system):
             return None
-        here = type(choice.options).parse(resolved.here)
-        facts_out = _facts_out(registered, facts, here, context)
+        facts_out = _facts_out(registered, facts, resolved.here, context, ask=not self._is_elsewhere)
         key = step_key(
             registered, resolved.key, input_key, _fingerprints(data), context.accelerator, self._draft.seed,
             libraries,
@@ -253,7 +266,12 @@ class _Planner:
 def _open_model(choice: ModelChoice, context: StepContext, digests: DigestMemo) -> ModelFacts | None:
     """What is known of the input model; None after a problem."""
     before = len(context.findings.problems)
-    facts: ModelFacts | None = choice.registered.resolve(choice.registered.spec.open)(choice.options, context)
+    facts: ModelFacts | None
+    try:
+        facts = choice.registered.resolve(choice.registered.spec.open)(choice.options, context)
+    except NotFetched:  # a plugin that reads its files at once, as most do
+        identities = [ref.identity for ref in resource_refs(choice.options)]
+        facts = ModelFacts(choice.produces, identity=" ".join(identities))
     if facts is None and len(context.findings.problems) == before:
         context.problem(f"{choice.registered.spec.name} does not say what model this is.")
     return _identified(facts, digests) if facts else None
@@ -263,18 +281,22 @@ def _identified(facts: ModelFacts, digests: DigestMemo) -> ModelFacts:
     base = _identified(facts.base, digests) if facts.base else None
     identity = facts.identity
     if not identity and facts.path is not None and facts.path.exists():
-        identity = content_identity(facts.path, digests)
+        identity = fetched_identity(facts.path) or content_identity(facts.path, digests)
     return replace(facts, identity=identity, base=base)
 
 
 def _facts_out(
-    registered: Registered[PassSpec], facts: ModelFacts, options: Options, context: StepContext
+    registered: Registered[PassSpec], facts: ModelFacts, options: Options, context: StepContext, *, ask: bool
 ) -> ModelFacts:
+    """ask: whether the pass can say more: it cannot of a model that is not here."""
     produces = _produces(registered.spec, facts)
     plain = replace(facts, format=produces, path=None, identity="")
-    if not registered.spec.plan:
+    if not registered.spec.plan or not ask:
         return plain
-    answer: ModelFacts | None = registered.resolve(registered.spec.plan)(facts, options, context)
+    try:
+        answer: ModelFacts | None = registered.resolve(registered.spec.plan)(facts, options, context)
+    except NotFetched:
+        return plain
     return replace(answer, format=produces, path=None, identity="") if answer else plain
 
 

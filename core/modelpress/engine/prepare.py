@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelpress.config.load import load_workflow
+from modelpress.config.workflow import Unfit, WorkflowDraft
 from modelpress.engine.cache import Cache, default_cache_folder
 from modelpress.engine.export import check_output_dir
-from modelpress.engine.plan import PlanDraft
+from modelpress.engine.inputs import Place, place_remotes
+from modelpress.engine.plan import Plan, PlanDraft
 from modelpress.engine.planner import make_plan
+from modelpress.engine.resources import Remotes
 from modelpress.engine.systems import OpenSystems
+from modelpress.events import Event
+from modelpress.markers import resource_refs
+from modelpress.problems import Problems
 from modelpress.registry import Registry
 
 
@@ -45,10 +51,52 @@ def prepare(
     workflow = load_workflow(file, registry)
     cache = Cache(cache_dir.absolute() if cache_dir else workflow.cache_dir or default_cache_folder())
     target = output_dir.absolute() if output_dir else workflow.output_dir
-    systems = OpenSystems(workflow, registry, in_process=in_process)
+    place = Place(workflow.folder, cache.digests, Remotes(registry, cache, workflow.folder, offline=offline))
+    workflow = _with_model_here(workflow, place)
+    systems = OpenSystems(workflow, registry, place, in_process=in_process)
     try:
         plan = make_plan(workflow, registry, cache, systems, offline=offline, output_dir=target)
         check_output_dir(target, plan.problems)
         yield Prepared(plan, cache, systems, target, offline)
     finally:
         systems.close()
+
+
+def fetch_model(prepared: Prepared, registry: Registry, tell: Callable[[Event], None]) -> Plan:
+    """The whole plan. Where the input model is a resource it is fetched, and the plan is made again: what its
+    files decide is known only now.
+
+    Raises WorkflowError with every problem.
+    """
+    plan = prepared.plan.whole()
+    elsewhere = resource_refs(plan.workflow.input_model.options)
+    if not elsewhere:
+        return plan
+    place = prepared.systems.place
+    for reference in elsewhere:
+        place.remotes.look_up(reference.model_dump()).bring(prepared.cache, tell)
+    draft = _with_model_here(replace(prepared.plan.workflow, problems=Problems()), place)
+    again = make_plan(
+        draft,
+        registry,
+        prepared.cache,
+        prepared.systems,
+        offline=prepared.offline,
+        output_dir=prepared.output_dir,
+    )
+    return again.whole()
+
+
+def _with_model_here(draft: WorkflowDraft, place: Place) -> WorkflowDraft:
+    """The workflow with each resource that the input model names as a path, or by its identity before it was
+    fetched."""
+    choice = draft.input_model
+    if isinstance(choice, Unfit):
+        return draft
+
+    def tell(message: str, hint: str, option: str) -> None:
+        where = draft.locate(f"input_model.{option}")
+        draft.problems.add(message, hint, where=where, step="input_model")
+
+    options, _ = place_remotes(choice.options, place, tell)
+    return replace(draft, input_model=replace(choice, options=options))

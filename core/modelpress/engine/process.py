@@ -23,9 +23,11 @@ import psutil
 
 from modelpress import start
 from modelpress.disk import disk_full, has_no_room
+from modelpress.engine.job import read_job, scrub_job
 from modelpress.errors import HostError, ModelpressError, WorkerDied, error_from_record
 from modelpress.events import Event, decode_event
 from modelpress.memory import available_memory, out_of_memory_kills, tree_memory
+from modelpress.secrets import collect
 
 START = Path(start.__file__)
 OLDEST = start.OLDEST
@@ -77,15 +79,18 @@ class WarmWorker:
         try:
             if process.stdin is not None:
                 # ASCII, whatever the path is made of: no locale has a part in what reaches the worker.
-                process.stdin.write(json.dumps(str(folder.resolve())).encode("ascii") + b"\n")
+                order = {"folder": str(folder.resolve()), "secrets": collect(read_job(folder).secrets)}
+                process.stdin.write(json.dumps(order).encode("ascii") + b"\n")
                 process.stdin.flush()
             answer = self._wait(reader, watch)
         except BrokenPipeError:
             answer = None
         except BaseException:
             self._end()
+            scrub_job(folder)
             raise
         reader.read()
+        scrub_job(folder)
         if answer is None:
             code = process.wait()
             self._process = None

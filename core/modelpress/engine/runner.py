@@ -12,7 +12,7 @@ from typing import Any
 from modelpress.artifact import Artifact
 from modelpress.engine.export import export_model
 from modelpress.engine.plan import Measurement, Plan, Step
-from modelpress.engine.prepare import Prepared, prepare
+from modelpress.engine.prepare import Prepared, fetch_model, prepare
 from modelpress.engine.record import RunRecord, StepRecord
 from modelpress.engine.step import JobOutcome, StepRunner
 from modelpress.errors import Interrupted, UserError
@@ -69,7 +69,7 @@ def run(
         offline=offline,
         in_process=in_process,
     ) as prepared:
-        plan = prepared.plan.whole()
+        plan = fetch_model(prepared, registry, tell)
         prepared.cache.digests.keep()
         for text in (*map(str, plan.workflow.translations), *plan.notes):
             tell(Log("note", text))

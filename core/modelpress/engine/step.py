@@ -12,8 +12,7 @@ from modelpress import errors
 from modelpress.artifact import Artifact
 from modelpress.context import ModelFacts
 from modelpress.disk import megabytes
-from modelpress.engine.cache import Cache
-from modelpress.engine.inputs import RemoteResource
+from modelpress.engine.inputs import ResolvedOptions, bring
 from modelpress.engine.job import (
     INPUT_MARK,
     DataInput,
@@ -100,7 +99,7 @@ class StepRunner:
                 step.data,
                 produces=step.format_out,
             )
-            inputs = {**_paths(step.resolved.inputs, self._cache), **self._inputs(model, step.data)}
+            inputs = {**self._bring(step.resolved), **self._inputs(model, step.data)}
             folder, result = self._work(
                 step, job, inputs, on_start, load_once=is_last, packages=self._packages(step.registered, job)
             )
@@ -129,7 +128,7 @@ class StepRunner:
             job = self._job(
                 "metric", wanted.name, registered, wanted.resolved.job, model, wanted.data, produces=""
             )
-            inputs = {**_paths(wanted.resolved.inputs, self._cache), **self._inputs(model, wanted.data)}
+            inputs = {**self._bring(wanted.resolved), **self._inputs(model, wanted.data)}
             _, result = self._work(
                 wanted, job, inputs, on_start, load_once=False, packages=self._packages(registered, job)
             )
@@ -174,8 +173,11 @@ class StepRunner:
             inputs.update({f"{name}-{key}": Path(current.meta[key]) for key in path_keys(current.meta)})
             current, name = current.base, f"{name}-base"
         for plan in data.values():
-            inputs.update(_paths(plan.resolved.inputs, self._cache))
+            inputs.update(self._bring(plan.resolved))
         return inputs
+
+    def _bring(self, resolved: ResolvedOptions) -> dict[str, Path]:
+        return bring(resolved.inputs, self._cache, self._tell)
 
     def _packages(self, registered: Registered[Any], job: Mapping[str, Any]) -> dict[str, Path]:
         """Import name -> folder, of modelpress and of every distribution whose code the job names."""
@@ -197,7 +199,7 @@ class StepRunner:
         packages: Mapping[str, Path],
     ) -> tuple[Path, dict[str, Any]]:
         """Run the job on its system. Returns its folder and what the worker answered."""
-        system = self._systems.get(step.system)
+        system = self._systems.ready(step.system, self._cache, self._tell)
         folder = self._cache.job_folder(step.key)
         checkpoint = folder / "checkpoint"
         resumed = checkpoint.is_dir() and any(checkpoint.iterdir())
@@ -206,6 +208,7 @@ class StepRunner:
             device=step.accelerator.device,
             execution_provider=step.accelerator.execution_provider,
             load_once=load_once,
+            secrets=_secrets(step),
         )
         folder.mkdir(parents=True, exist_ok=True)
         write_job(folder, job, inputs)
@@ -267,11 +270,10 @@ def _data_input(plan: DataPlan) -> DataInput:
     return DataInput(plan.choice.name, spec.name, spec.open, spec.config, plan.resolved.job)
 
 
-def _paths(inputs: Mapping[str, Path | RemoteResource], cache: Cache) -> dict[str, Path]:
-    return {
-        name: path.bring(cache.folder / "resources") if isinstance(path, RemoteResource) else path
-        for name, path in inputs.items()
-    }
+def _secrets(step: Step | Measurement) -> tuple[str, ...]:
+    """The variables whose secrets its options name, and those of its data."""
+    resolved = (step.resolved, *(plan.resolved for plan in step.data.values()))
+    return tuple(dict.fromkeys(name for each in resolved for name in each.secrets))
 
 
 def _with_base(artifact: Artifact, model: Artifact) -> Artifact:

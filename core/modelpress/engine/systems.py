@@ -8,7 +8,10 @@ from pathlib import Path
 from modelpress import worker
 from modelpress.config.workflow import LOCAL_SYSTEM, WorkflowParts
 from modelpress.context import System
+from modelpress.engine.cache import Cache
+from modelpress.engine.inputs import Place, resolve_options
 from modelpress.engine.process import EventReader
+from modelpress.engine.resources import RemoteResource
 from modelpress.events import Event
 from modelpress.provider import installed_versions
 from modelpress.registry import Registry
@@ -18,7 +21,10 @@ from modelpress.specs import SystemSpec
 class OpenSystems:
     """Opens each system of a workflow once; `local` is always there."""
 
-    def __init__(self, workflow: WorkflowParts, registry: Registry, *, in_process: bool = False) -> None:
+    def __init__(
+        self, workflow: WorkflowParts, registry: Registry, place: Place, *, in_process: bool = False
+    ) -> None:
+        self.place = place
         self._workflow = workflow
         self._registry = registry
         self._in_process = in_process
@@ -33,12 +39,25 @@ class OpenSystems:
             self._open[name] = self._make(name)
         return self._open[name]
 
+    def ready(self, name: str, cache: Cache, tell: Callable[[Event], None]) -> System:
+        """The same, to be worked on: files that its options name are fetched first."""
+        if name in self._workflow.systems:
+            options = self._workflow.systems[name].options
+            inputs = resolve_options(options, name, self.place, _untold).inputs.values()
+            elsewhere = [each for each in inputs if isinstance(each, RemoteResource) and not each.path]
+            for resource in elsewhere:
+                resource.bring(cache, tell)
+            if elsewhere and name in self._open:
+                self._open.pop(name).close()  # it was opened for the plan, without them
+        return self.get(name)
+
     def _make(self, name: str) -> System:
         if self._in_process:
             return InProcessSystem(name)
         if name in self._workflow.systems:
             choice = self._workflow.systems[name]
-            registered, options = choice.registered, choice.options
+            registered = choice.registered
+            options = resolve_options(choice.options, name, self.place, _untold).here
         else:
             registered = self._registry.find(SystemSpec, "LocalSystem")
             options = registered.resolve(registered.spec.config).parse({})
@@ -50,6 +69,10 @@ class OpenSystems:
         for system in self._open.values():
             system.close()
         self._open.clear()
+
+
+def _untold(message: str, hint: str, option: str) -> None:
+    """The plan has told it already."""
 
 
 class InProcessSystem:

@@ -38,11 +38,11 @@ class LoadKwargs(Options):
 class HfModelOptions(Options):
     """A transformers model for text generation."""
 
-    model_path: Annotated[str | dict[str, Any], Resource(optional=True)] = Field(
+    model_path: Annotated[str, Resource(optional=True)] = Field(
         description="A folder, the id of a model on the hub (`org/name`), or a resource (`{type: …}`)."
     )
     task: str = Field(default="text-generation", description="What the model is for.")
     load_kwargs: LoadKwargs = Field(default_factory=LoadKwargs)
-    adapter_path: Annotated[str | dict[str, Any] | None, Resource(optional=True)] = Field(
+    adapter_path: Annotated[str | None, Resource(optional=True)] = Field(
         default=None, description="A PEFT adapter for the model: the input is then adapter and base."
     )

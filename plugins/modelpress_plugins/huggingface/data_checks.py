@@ -21,9 +21,9 @@ from modelpress_plugins.huggingface.data_config import (
 from modelpress_plugins.huggingface.data_files import (
     FILE_KINDS,
     FileFacts,
+    any_elsewhere,
     data_name,
     files_of_split,
-    is_resource,
     look_into,
     split_name,
 )
@@ -79,7 +79,7 @@ def _facts(load: LoadDataset, ctx: PlanContext) -> FileFacts:
         return unknown
     kind = data_name(load)
     if kind is None:
-        if load.data_dir is None:
+        if load.data_dir is None and not any_elsewhere(load.data_files):
             ctx.problem(
                 "Neither data_name nor the data files tell what to load.",
                 "Give data_name: json, csv, text, parquet, or the id of a data set on the hub.",
@@ -117,7 +117,7 @@ def _look_into_files(kind: str, load: LoadDataset, ctx: PlanContext) -> FileFact
         if load.data_dir is None:
             ctx.problem(f"{kind!r} data needs data_files.", "Name the file.", option=option)
         return unknown
-    if is_resource(load.data_files):
+    if any_elsewhere(load.data_files):
         return unknown  # it is fetched later
     files = files_of_split(load)
     if not files or (not isinstance(load.data_files, Mapping) and split_name(load) != "train"):

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from modelpress.api import Options, Resource
+from modelpress.api import Options, Resource, Verbatim
 
 Strategy = Literal["line-by-line", "line-by-line-random", "join", "join-random", "join-sliding-window"]
+DataPath = Annotated[str, Resource(optional=True)]
 PairFormat = Literal["default", "custom", "alpaca", "chip2", "self_instruct", "hh_rlhf"]
 
 
@@ -28,10 +29,10 @@ class LoadDataset(Options):
         default=None, description="The data set's configuration, where it has several."
     )
     split: str = Field(default="train", description="A split, or a slice of it: `train[:80%]`.")
-    data_files: Annotated[str | list[Any] | dict[str, Any] | None, Resource(optional=True)] = Field(
+    data_files: DataPath | list[DataPath] | dict[str, DataPath | list[DataPath]] | None = Field(
         default=None, description="A file, a glob, a list of them, a mapping split -> files, or a resource."
     )
-    data_dir: Annotated[str | dict[str, Any] | None, Resource(optional=True)] = Field(
+    data_dir: DataPath | None = Field(
         default=None, description="A folder of files; for a hub data set, a folder inside it."
     )
     revision: str | None = Field(default=None, description="Branch, tag or commit of a hub data set.")
@@ -57,7 +58,7 @@ class PreProcess(Options):
         description="The column with the text (default: `text`). Several without a template: put together "
         "with a blank between them.",
     )
-    text_template: str | None = Field(
+    text_template: Annotated[str | None, Verbatim()] = Field(
         default=None,
         description="Text with columns in braces, `{Best Answer}`; a brace itself is written twice.",
     )
@@ -66,7 +67,7 @@ class PreProcess(Options):
         description="`module:function`, or a function in user_script: takes a row, gives its text, "
         "or (prompt, answer).",
     )
-    chat_template: bool | str | None = Field(
+    chat_template: Annotated[bool | str | None, Verbatim()] = Field(
         default=None,
         description="true: the tokenizer's own chat template; or a template in Jinja, or `chatml`.",
     )
@@ -80,8 +81,12 @@ class PreProcess(Options):
     )
     input_col: str | None = Field(default=None, description="With custom pairs: the column of the input.")
     output_col: str | None = Field(default=None, description="With custom pairs: the column of the output.")
-    input_template: str | None = Field(default=None, description="With custom pairs: the input's template.")
-    output_template: str | None = Field(default=None, description="With custom pairs: the output's template.")
+    input_template: Annotated[str | None, Verbatim()] = Field(
+        default=None, description="With custom pairs: the input's template."
+    )
+    output_template: Annotated[str | None, Verbatim()] = Field(
+        default=None, description="With custom pairs: the output's template."
+    )
     ignore_source_in_labels: bool = Field(
         default=True, description="With pairs: take the loss on the output alone."
     )

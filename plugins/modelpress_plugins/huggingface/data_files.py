@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from modelpress.api import UserError
+from modelpress.api import ResourceRef, UserError
 from modelpress_plugins.huggingface.data_config import LoadDataset
 from modelpress_plugins.huggingface.file_records import records
 
@@ -53,7 +53,7 @@ def all_files(files: Any) -> Iterator[str]:
     """Every file in a value of data_files. A resource that has not been fetched has none."""
     if isinstance(files, str):
         yield files
-    elif is_resource(files):
+    elif isinstance(files, ResourceRef):
         return
     elif isinstance(files, Mapping):
         for value in files.values():
@@ -63,9 +63,13 @@ def all_files(files: Any) -> Iterator[str]:
             yield from all_files(value)
 
 
-def is_resource(value: Any) -> bool:
-    """Whether a value is `{type: …}`: something that a plugin has to fetch."""
-    return isinstance(value, Mapping) and isinstance(value.get("type"), str)
+def any_elsewhere(files: Any) -> bool:
+    """Whether any of the files is a resource that was not fetched yet."""
+    if isinstance(files, Mapping):
+        files = list(files.values())
+    if isinstance(files, list):
+        return any(any_elsewhere(each) for each in files)
+    return isinstance(files, ResourceRef)
 
 
 def split_name(load: LoadDataset) -> str:

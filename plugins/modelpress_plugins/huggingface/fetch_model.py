@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from modelpress.api import FetchContext, UserError, looks_like_path
 from modelpress_plugins.huggingface.config import HfModelOptions
@@ -22,14 +21,7 @@ def fetch_model(config: HfModelOptions, ctx: FetchContext) -> Path:
     return _fetch(config.adapter_path, None, ctx) if config.adapter_path else model
 
 
-def _fetch(
-    value: str | dict[str, Any], revision: str | None, ctx: FetchContext, *, code: bool = False
-) -> Path:
-    if isinstance(value, dict):
-        raise UserError(
-            f"No installed plugin fetches models of the type {value.get('type')!r}.",
-            "See `modelpress plugins list`.",
-        )
+def _fetch(value: str, revision: str | None, ctx: FetchContext, *, code: bool = False) -> Path:
     if looks_like_path(value, Path.cwd()) or "/" not in value:
         return Path(value).expanduser().resolve()
     if hub_is_offline(ctx.offline):

@@ -13,7 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from modelpress.api import Checkpoint, ModelFacts, PlanContext, UserError, content_identity, looks_like_path
+from modelpress.api import (
+    Checkpoint,
+    ModelFacts,
+    PlanContext,
+    ResourceRef,
+    UserError,
+    content_identity,
+    looks_like_path,
+)
 from modelpress_plugins.hf.config import (
     ADAPTER_CONFIG,
     CONFIG,
@@ -53,8 +61,9 @@ def open_model(config: HfModelOptions, ctx: PlanContext) -> ModelFacts | None:
 
 
 def _open_base(config: HfModelOptions, ctx: PlanContext) -> ModelFacts | None:
-    if isinstance(config.model_path, dict):
-        return ModelFacts("hf-model", meta=_meta(config, trust=config.load_kwargs.trust_remote_code))
+    if isinstance(config.model_path, ResourceRef):
+        trust = config.load_kwargs.trust_remote_code
+        return ModelFacts("hf-model", identity=config.model_path.identity, meta=_meta(config, trust=trust))
     try:
         found = _find_model(config.model_path, config.load_kwargs.revision, ctx)
     except UserError as error:
@@ -73,9 +82,11 @@ def _open_base(config: HfModelOptions, ctx: PlanContext) -> ModelFacts | None:
     return ModelFacts("hf-model", found.path, found.identity, found.config, found.size, meta)
 
 
-def _open_adapter(value: str | dict[str, Any], base: ModelFacts, ctx: PlanContext) -> ModelFacts | None:
-    if isinstance(value, dict):
-        return ModelFacts("hf-adapter", config=base.config, meta=base.meta, base=base)
+def _open_adapter(value: str, base: ModelFacts, ctx: PlanContext) -> ModelFacts | None:
+    if isinstance(value, ResourceRef):
+        return ModelFacts(
+            "hf-adapter", identity=value.identity, config=base.config, meta=base.meta, base=base
+        )
     try:
         found = _find_adapter(value, ctx)
         reason = misfit(found.path, found.config, base.path) if found.path and base.path else ""

@@ -20,7 +20,7 @@ from pyarrow.dataset import dataset  # type: ignore[import-untyped]
 
 from modelpress.api import UserError, content_identity
 from modelpress_plugins.huggingface.data_config import Holdout, LoadDataset
-from modelpress_plugins.huggingface.data_files import FILE_KINDS, all_files, data_name, is_resource
+from modelpress_plugins.huggingface.data_files import FILE_KINDS, all_files, data_name
 from modelpress_plugins.huggingface.file_records import records
 from modelpress_plugins.huggingface.row_store import RowStore, store_batches, store_records
 
@@ -108,8 +108,6 @@ class HubTable:
 
 def load_rows(load: LoadDataset, folder: Path) -> Rows:
     """Load a data set, converted once into `folder`. Raises UserError when it cannot be loaded."""
-    if is_resource(load.data_files):
-        raise UserError(f"The data files are a resource that was not fetched: {load.data_files}.")
     # It counts downloads with a request to a server, even for a file on this machine.
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     datasets.disable_progress_bars()

@@ -13,7 +13,8 @@ from pydantic import Field
 from modelpress.cli import quantize
 from modelpress.cli.option_facts import option_facts, takes
 from modelpress.errors import Location, Problem, UserError, WorkflowError
-from modelpress.options import DataRole, Options
+from modelpress.markers import DataRole
+from modelpress.options import Options
 
 
 class Demo(Options):

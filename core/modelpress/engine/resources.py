@@ -1,0 +1,200 @@
+"""Remote resources: files and folders that have to be fetched (`{type: azureml_datastore, …}`).
+
+A resource is known by its identity while planning, and fetched once, whole or not at all, before the step
+that needs it. What was fetched lies in the cache, `resources/NAME/{content/, record.json}`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+from pydantic import ValidationError
+
+from modelpress.artifact import flush_to_disk
+from modelpress.config.validation import Fault, faults
+from modelpress.engine.cache import Cache
+from modelpress.errors import HostError, MissingDependencyError, ModelpressError, UserError
+from modelpress.events import Event, Log
+from modelpress.markers import IDENTITY, Secret, marks
+from modelpress.options import Options
+from modelpress.paths import put_at, with_local_paths
+from modelpress.registry import Registered, Registry
+from modelpress.specs import ResourceSpec
+
+_RECORD = "record.json"
+_FOLDER = "resources"
+
+
+class ResourceFault(UserError):
+    """A resource that is wrongly written: each fault with its path inside the mapping."""
+
+    def __init__(self, found: list[Fault]) -> None:
+        super().__init__(" ".join(fault.message for fault in found))
+        self.faults = found
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteResource:
+    """A file or folder that has to be fetched before the step that needs it.
+
+    identity: what its content is, the place that it comes from included
+    folder:   where it lies in the cache once it was fetched
+    """
+
+    registered: Registered[ResourceSpec]
+    options: Options
+    identity: str
+    folder: Path
+
+    @property
+    def path(self) -> Path | None:
+        """The file or folder on this machine; None before it was fetched."""
+        record = _read_record(self.folder)
+        return self.folder / "content" / record["path"] if record else None
+
+    def bring(self, cache: Cache, tell: Callable[[Event], None]) -> Path:
+        """Fetch it, unless this or another run has done so.
+
+        Raises HostError when it cannot be fetched, or changed since the plan was made.
+        """
+        waiting = Log("note", f"Another run is fetching the {self._words}; waiting for it.")
+        with cache.lock(f"resource-{self.folder.name}", lambda: tell(waiting)):
+            if found := self.path:
+                return found
+            tell(Log("note", f"Fetching the {self._words}."))
+            part = self.folder.with_name(f"{self.folder.name}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            try:
+                self._fetch(part)
+                flush_to_disk(part)
+                shutil.rmtree(self.folder, ignore_errors=True)  # one without a record
+                os.replace(part, self.folder)
+            except BaseException:
+                shutil.rmtree(part, ignore_errors=True)
+                raise
+        return self.path or self.folder
+
+    @property
+    def _words(self) -> str:
+        return f"resource {self.registered.spec.name!r}"
+
+    def _fetch(self, part: Path) -> None:
+        content = part / "content"
+        content.mkdir(parents=True)
+        fetch = self.registered.spec.fetch
+        answer = _ask(self.registered, lambda: self.registered.resolve(fetch)(self.options, content))
+        path = Path(answer).resolve() if isinstance(answer, str | Path) else None
+        if path is None or not path.exists() or not path.is_relative_to(content.resolve()):
+            raise HostError(
+                f"The plugin behind the {self._words} is at fault: fetch gave {answer!r}, expected the path "
+                "of what it put into the folder that it was given."
+            )
+        if _identity(self.registered, self.options) != self.identity:
+            raise HostError(f"The {self._words} changed while it was fetched.", "Run the same command again.")
+        record = {
+            "type": self.registered.spec.name,
+            "path": path.relative_to(content.resolve()).as_posix(),
+            "identity": self.identity,
+            "source": _source(self.registered, self.options),
+        }
+        (part / _RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+class Remotes:
+    """The resources that a workflow names, each asked for its identity once.
+
+    folder: the workflow's. offline: nothing is asked; what was fetched before is taken as it is.
+    """
+
+    def __init__(self, registry: Registry, cache: Cache, folder: Path, *, offline: bool = False) -> None:
+        self._registry = registry
+        self._root = cache.folder / _FOLDER
+        self._folder = folder
+        self._offline = offline
+        self._known: dict[str, RemoteResource] = {}
+
+    def look_up(self, value: Mapping[str, Any]) -> RemoteResource:
+        """The resource that a mapping names. Raises ResourceFault when it is wrongly written, or another
+        ModelpressError when it cannot be asked."""
+        written = {name: child for name, child in value.items() if name not in ("type", IDENTITY)}
+        found = self._registry.find(ResourceSpec, value["type"])
+        options = self._options(found, written)
+        source = _source(found, options)
+        if source not in self._known:
+            identity = self._fetched_before(found, source) if self._offline else _identity(found, options)
+            folder = self._root / xxhash.xxh3_128_hexdigest(identity.encode())
+            self._known[source] = RemoteResource(found, options, identity, folder)
+        return self._known[source]
+
+    def _options(self, found: Registered[ResourceSpec], written: dict[str, Any]) -> Options:
+        cls: type[Options] = found.resolve(found.spec.config)
+        try:
+            return with_local_paths(cls.parse(written), self._folder)
+        except ValidationError as error:
+            owner = f"The resource {found.spec.name!r}"
+            raise ResourceFault(list(faults(error, cls, written, owner))) from None
+
+    def _fetched_before(self, found: Registered[ResourceSpec], source: str) -> str:
+        records = (_read_record(folder) for folder in sorted(self._root.glob("*")))
+        for record in records:
+            if record and record["source"] == source:
+                return str(record["identity"])
+        raise UserError(
+            f"The resource {found.spec.name!r} was not fetched before, and the run is offline.",
+            "Run it once without --offline, or give the path of a file or folder.",
+        )
+
+
+def fetched_identity(path: Path) -> str:
+    """The identity of the resource that this path is (in); empty when it is no fetched resource."""
+    for parent in path.resolve().parents:
+        record = _read_record(parent) if (parent / _RECORD).is_file() else None
+        if record and parent.parent.name == _FOLDER:
+            return str(record["identity"])
+    return ""
+
+
+def _identity(found: Registered[ResourceSpec], options: Options) -> str:
+    """What the content is. An etag says that only together with the place that gave it."""
+    answer = _ask(found, lambda: found.resolve(found.spec.identity)(options))
+    if not isinstance(answer, str) or not answer:
+        raise HostError(
+            f"The plugin behind the resource {found.spec.name!r} is at fault: identity gave {answer!r}, "
+            "expected text that changes with the content."
+        )
+    return f"resource:{_source(found, options)}@{answer}"
+
+
+def _source(found: Registered[ResourceSpec], options: Options) -> str:
+    """The place that a resource names, whoever asks: secrets do not count."""
+    values = options.canonical()
+    for mark in marks(type(options), options, Secret):
+        put_at(values, mark.path, "$secret", values)
+    text = json.dumps(values, sort_keys=True)
+    return f"{found.spec.name}:{xxhash.xxh3_128_hexdigest(text.encode())}"
+
+
+def _ask(found: Registered[ResourceSpec], call: Callable[[], object]) -> object:
+    try:
+        return call()
+    except (ModelpressError, MissingDependencyError):
+        raise
+    except Exception as error:
+        # Whatever a library of a cloud raises: the resource is not to be had.
+        told = f"{type(error).__name__}: {error}"
+        raise HostError(f"The resource {found.spec.name!r} cannot be reached: {told}") from error
+
+
+def _read_record(folder: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        return record if (folder / "content" / record["path"]).exists() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

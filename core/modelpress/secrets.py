@@ -1,0 +1,83 @@
+"""Secrets: read by the name of an environment variable, and taken out of whatever is written or said.
+
+A worker gets those that its job names through its standard input, never in a file or its environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from modelpress.errors import UserError
+
+_LOOKS_SECRET = re.compile(
+    r"(^|_)(password|passwd|passphrase|pwd|secrets?|credentials?|connection_string|sas|apikey"
+    r"|(api|access|account|secret|private|shared|storage|subscription|signing|encryption)_keys?"
+    r"|(access|auth|api|bearer|hf|hub|id|refresh|secret|sas|session|security|personal|github|service)_token"
+    r"|(?<!\w)tokens?)$",
+    re.IGNORECASE,
+)
+_SHORTEST = 4  # a shorter one is not looked for: it would be found in every other word
+
+_given: dict[str, str] = {}
+_values: dict[str, str] = {}
+"""Secret -> the name of its variable, of all that were read or named in this process."""
+
+
+def looks_secret(name: str) -> bool:
+    """Whether an option of that name holds a secret (`password`, `api_key`, but not `pad_token`)."""
+    return bool(_LOOKS_SECRET.search(name))
+
+
+def give(secrets: Mapping[str, str]) -> None:
+    """Let this process read these, whatever is in its environment."""
+    _given.update(secrets)
+    _values.update({value: name for name, value in secrets.items() if len(value) >= _SHORTEST})
+
+
+def is_set(name: str) -> bool:
+    """Whether there is a secret of that name here."""
+    return bool(_find(name))
+
+
+def read_secret(name: str) -> str:
+    """The secret in an environment variable. Raises UserError when it is not set."""
+    value = _find(name)
+    if not value:
+        raise UserError(f"The environment variable {name} is not set, and a secret is expected in it.")
+    return value
+
+
+def collect(names: Iterable[str]) -> dict[str, str]:
+    """Those secrets that there are here, by name."""
+    return {name: value for name in names if (value := _find(name))}
+
+
+def redact(text: str) -> str:
+    """The text with every known secret replaced by the name of its variable."""
+    for value in sorted(_values, key=len, reverse=True):
+        text = text.replace(value, f"<{_values[value]}>")
+    return text
+
+
+def scrub(paths: Iterable[Path]) -> None:
+    """Take every known secret out of those files that are there."""
+    for path in paths if _values else ():
+        try:
+            before = path.read_bytes()
+            after = before
+            for value, name in sorted(_values.items(), key=lambda pair: -len(pair[0])):
+                after = after.replace(value.encode(), f"<{name}>".encode())
+            if after != before:
+                path.write_bytes(after)
+        except OSError:
+            continue
+
+
+def _find(name: str) -> str:
+    value = _given.get(name) or os.environ.get(name, "")
+    if len(value) >= _SHORTEST:
+        _values[value] = name
+    return value
