@@ -23,7 +23,7 @@ from modelpress.specs import (
 )
 
 if TYPE_CHECKING:
-    from modelpress.artifact import Artifact
+    from modelpress.artifact import Artifact, Meta
     from modelpress.checkpoint import Checkpoint, TensorInfo
     from modelpress.checkpoint_writer import CheckpointWriter, parse_size
     from modelpress.cli.execute import execute
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         TextModel,
         Tokenizer,
     )
+    from modelpress.engine.job import Job, Result, read_answer, read_job
     from modelpress.engine.load import find_artifact, load_model, load_tokenizer
     from modelpress.engine.open_data import open_data
     from modelpress.engine.process import WarmWorker, import_path
@@ -112,9 +113,11 @@ __all__ = [
     "FetchContext",
     "FormatSpec",
     "HostError",
+    "Job",
     "LoadedModel",
     "LocalPath",
     "Log",
+    "Meta",
     "MetricSpec",
     "MissingDependencyError",
     "ModelFacts",
@@ -137,6 +140,7 @@ __all__ = [
     "ResourcePath",
     "ResourceRef",
     "ResourceSpec",
+    "Result",
     "Sample",
     "Sampler",
     "SamplerSpec",
@@ -180,6 +184,8 @@ __all__ = [
     "plural",
     "print_json",
     "print_table",
+    "read_answer",
+    "read_job",
     "read_secret",
     "say",
     "size",
@@ -219,6 +225,7 @@ _LAZY = {
     "WorkflowError": "modelpress.errors",
     "Tokenizer": "modelpress.context",
     "Artifact": "modelpress.artifact",
+    "Meta": "modelpress.artifact",
     "Checkpoint": "modelpress.checkpoint",
     "CheckpointWriter": "modelpress.checkpoint_writer",
     "parse_size": "modelpress.checkpoint_writer",
@@ -238,6 +245,10 @@ _LAZY = {
     "SearchSpace": "modelpress.context",
     "System": "modelpress.context",
     "TextModel": "modelpress.context",
+    "Job": "modelpress.engine.job",
+    "Result": "modelpress.engine.job",
+    "read_answer": "modelpress.engine.job",
+    "read_job": "modelpress.engine.job",
     "WarmWorker": "modelpress.engine.process",
     "import_path": "modelpress.engine.process",
     "HostError": "modelpress.errors",

@@ -9,16 +9,50 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
 from modelpress.errors import UserError
+from modelpress.events import JSONValue
+from modelpress.records import from_json, to_json
 
 MANIFEST = "modelpress.json"
+MANIFEST_VERSION = 2
 _CHUNK = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """Small facts that travel with a model, as JSON values.
+
+    task:            `text-generation`; empty when nothing says so
+    prompt_template: the text that a fine-tuned model expects around a phrase (one `{column}` stands for it)
+    trust_remote_code: whether the user lets the model's own Python files run
+    load_kwargs:     what the user wants from_pretrained to be given
+    tokenizer_path:  the folder of the tokenizer where that lies apart (MLflow); absolute
+    extra:           more that a pass tells those after it (`quantization`, `precision`)
+    """
+
+    task: str = ""
+    prompt_template: str = ""
+    trust_remote_code: bool = False
+    load_kwargs: Mapping[str, JSONValue] = field(default_factory=dict)
+    tokenizer_path: str = ""
+    extra: Mapping[str, JSONValue] = field(default_factory=dict)
+
+    def after(self, before: Meta) -> Meta:
+        """With what holds for whatever is made from a model, where this does not say otherwise."""
+        return replace(
+            self,
+            task=self.task or before.task,
+            prompt_template=self.prompt_template or before.prompt_template,
+        )
+
+
+NO_META = Meta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +63,13 @@ class Artifact:
     format: e.g. `hf-model`
     key:    the cache key of the step that made it, or `content:…`/`hub:…` for an input
     base:   the model that an adapter belongs to; None otherwise
-    meta:   small facts that travel with it, JSON values: `task`, `trust_remote_code`; `prompt_template`, the
-            text that a fine-tuned model expects around a phrase (one `{column}` stands for the phrase)
     """
 
     path: Path
     format: str
     key: str
     base: Artifact | None = None
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Meta = NO_META
 
     def to_record(self) -> dict[str, Any]:
         """As JSON, path absolute."""
@@ -46,7 +78,7 @@ class Artifact:
             "format": self.format,
             "key": self.key,
             "base": self.base.to_record() if self.base else None,
-            "meta": dict(self.meta),
+            "meta": to_json(self.meta),
         }
 
     @staticmethod
@@ -58,7 +90,7 @@ class Artifact:
             format=record["format"],
             key=record["key"],
             base=Artifact.from_record(base) if base else None,
-            meta=dict(record.get("meta", {})),
+            meta=from_json(Meta, record["meta"]),
         )
 
     @property
@@ -105,7 +137,7 @@ def write_manifest(artifact: Artifact, made_by: Mapping[str, Any] | None = None)
         flush_to_disk(path)
     record = artifact.to_record()
     del record["path"]
-    document = {"modelpress": 1, **record, "made_by": dict(made_by or {}), "files": files}
+    document = {"modelpress": MANIFEST_VERSION, **record, "made_by": dict(made_by or {}), "files": files}
     target = artifact.path / MANIFEST
     target.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     flush_to_disk(target)
@@ -115,6 +147,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest as JSON. Raises UserError when the folder has none or it is damaged."""
     try:
         document: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if document.get("modelpress") != MANIFEST_VERSION:
+            raise ValueError(
+                f"it is of version {document.get('modelpress')}, and this modelpress reads {MANIFEST_VERSION}"
+            )
         if not isinstance(document.get("files"), dict):
             raise ValueError("no list of files")
     except FileNotFoundError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from modelpress.artifact import Artifact
+from modelpress.artifact import NO_META, Artifact, Meta
 from modelpress.events import Event, JSONValue
 
 
@@ -38,7 +38,7 @@ class ModelFacts:
     identity: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     size: int = 0
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Meta = NO_META
     base: ModelFacts | None = None
 
 
@@ -133,9 +133,7 @@ class PassContext(Protocol):
     def note(self, message: str) -> None:
         """Say something that the user should read."""
 
-    def artifact(
-        self, format: str, *, base: Artifact | None = None, meta: Mapping[str, Any] | None = None
-    ) -> Artifact:
+    def artifact(self, format: str, *, base: Artifact | None = None, meta: Meta | None = None) -> Artifact:
         """The artifact in `out`, to be returned."""
 
     def load(self, model: Artifact) -> LoadedModel:

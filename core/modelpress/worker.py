@@ -18,16 +18,19 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from modelpress.artifact import Artifact
+from modelpress.artifact import Artifact, Meta
 from modelpress.context import Accelerator, DataSource, LoadedModel
 from modelpress.disk import disk_full, is_disk_full
 from modelpress.engine.job import (
+    ErrorRecord,
     Job,
+    Result,
     input_path,
     model_artifact,
     read_job,
@@ -39,6 +42,7 @@ from modelpress.engine.job import (
 from modelpress.errors import MissingDependencyError, ModelpressError, PassError, UserError
 from modelpress.events import EventFile, JSONValue, Log, Progress, Report
 from modelpress.memory import PeakMemory
+from modelpress.records import to_json
 from modelpress.secrets import give, read_secret
 from modelpress.start import add_code
 
@@ -51,8 +55,6 @@ _LOAD_LIMIT = 10**8
 """Bytes up to which a result is opened in its runtime at the end of a run, where its pass has not done so.
 Opened in float32, 4-bit weights take up to sixteen times as much."""
 DATA_FOLDER_INPUT = "data-folder"
-TRAVELLING_META = ("task", "prompt_template")
-"""Facts of a model that hold for whatever is made from it, unless a pass says otherwise."""
 
 
 def main(arguments: list[str]) -> int:
@@ -86,7 +88,7 @@ def serve(run: int) -> None:
         give(order["secrets"])
         with _output_to(folder / "log.txt"):
             unwritten = work(folder)
-        answers.write(json.dumps(unwritten).encode("ascii") + b"\n" if unwritten else b"done\n")
+        answers.write(json.dumps(to_json(unwritten)).encode("ascii") + b"\n" if unwritten else b"done\n")
         answers.flush()
     os._exit(0)  # nothing is left to be done in order, and libraries take their time
 
@@ -125,7 +127,7 @@ class _output_to:
             os.close(saved)
 
 
-def work(folder: Path) -> dict[str, Any] | None:
+def work(folder: Path) -> ErrorRecord | None:
     """Run the job in the folder. Writes result.json or error.json; raises only KeyboardInterrupt.
 
     Returns None, or the error where not even that could be written down.
@@ -146,7 +148,7 @@ def work(folder: Path) -> dict[str, Any] | None:
     return unwritten
 
 
-def _answer_error(folder: Path, error: BaseException) -> dict[str, Any] | None:
+def _answer_error(folder: Path, error: BaseException) -> ErrorRecord | None:
     record = _error_record(error, folder)
     try:
         traceback.print_exception(error)
@@ -156,7 +158,7 @@ def _answer_error(folder: Path, error: BaseException) -> dict[str, Any] | None:
     return None
 
 
-def _execute(folder: Path, events: EventFile) -> dict[str, Any]:
+def _execute(folder: Path, events: EventFile) -> Result:
     started = time.monotonic()
     code = folder / "code"
     if code.is_dir():
@@ -173,13 +175,13 @@ def _execute(folder: Path, events: EventFile) -> dict[str, Any]:
         answer = run(model, options, context)
         result = context.finish_metric(answer) if job.kind == "metric" else context.finish_pass(answer)
     context.flush()
-    return {
-        **result,
-        "reports": context.reports,
-        "seconds": round(time.monotonic() - started, 3),
-        "peak_memory": peak.bytes,
-        "python": sys.version.split()[0],
-    }
+    return replace(
+        result,
+        reports=context.reports,
+        seconds=round(time.monotonic() - started, 3),
+        peak_memory=peak.bytes,
+        python=sys.version.split()[0],
+    )
 
 
 def _import(target: str, job: Job) -> Callable[..., Any]:
@@ -267,10 +269,8 @@ class WorkerContext:
     def note(self, message: str) -> None:
         self._events(Log("note", message))
 
-    def artifact(
-        self, format: str, *, base: Artifact | None = None, meta: Mapping[str, Any] | None = None
-    ) -> Artifact:
-        return Artifact(self.out, format, key="", base=base, meta=dict(meta or {}))
+    def artifact(self, format: str, *, base: Artifact | None = None, meta: Meta | None = None) -> Artifact:
+        return Artifact(self.out, format, key="", base=base, meta=meta or Meta())
 
     def load(self, model: Artifact) -> LoadedModel:
         code = self._job.formats.get(model.format)
@@ -281,10 +281,12 @@ class WorkerContext:
             self._loaded_out = True
         return loaded
 
-    def finish_pass(self, answer: object) -> dict[str, Any]:
+    def finish_pass(self, answer: object) -> Result:
         """Check what a pass returned; open it once in its runtime when the job asks for it."""
         if not isinstance(answer, Artifact):
             raise PassError(f"{self._job.type} returned {type(answer).__name__}, expected an Artifact.")
+        if not isinstance(answer.meta, Meta):
+            raise PassError(f"{self._job.type} gave a meta of {type(answer.meta).__name__}, expected a Meta.")
         expected = self._job.produces
         if answer.format != expected:
             raise PassError(f"{self._job.type} promises {expected!r} but returned {answer.format!r}.")
@@ -295,9 +297,8 @@ class WorkerContext:
             self._check(code.check, answer)
             if self._job.load_once and code.load and not self._loaded_out:
                 self._load_once(answer)
-        base = answer.base.key if answer.base else None
-        told = {key: value for key, value in self._job.model.meta.items() if key in TRAVELLING_META}
-        return {"format": answer.format, "meta": {**told, **answer.meta}, "base": base}
+        meta = answer.meta.after(self._job.model.meta)
+        return Result(format=answer.format, meta=meta, base=answer.base.key if answer.base else "")
 
     def _load_once(self, answer: Artifact) -> None:
         """Open the output in its runtime, unless that would hold a large model where the work did not."""
@@ -316,14 +317,14 @@ class WorkerContext:
         except UserError as error:
             raise PassError(f"{self._job.type} left a broken {answer.format}: {error.message}") from error
 
-    def finish_metric(self, answer: object) -> dict[str, Any]:
+    def finish_metric(self, answer: object) -> Result:
         """Check what a metric returned."""
         if not isinstance(answer, Mapping) or not answer:
             raise PassError(f"{self._job.type} returned {answer!r}, expected a mapping of numbers.")
-        return {"metrics": {str(name): float(value) for name, value in answer.items()}}
+        return Result(metrics={str(name): float(value) for name, value in answer.items()})
 
 
-def _error_record(error: BaseException, folder: Path) -> dict[str, Any]:
+def _error_record(error: BaseException, folder: Path) -> ErrorRecord:
     if isinstance(error, ModelpressError):
         name, message, hint = type(error).__name__, error.message, error.hint
     elif _is_out_of_memory(error):
@@ -337,7 +338,7 @@ def _error_record(error: BaseException, folder: Path) -> dict[str, Any]:
         name, message, hint = "PassError", f"The pass called sys.exit({error.code}).", ""
     else:
         name, message, hint = type(error).__name__, str(error) or repr(error), ""
-    return {"type": name, "message": message, "hint": hint, "traceback": traceback.format_exc()}
+    return ErrorRecord(name, message, hint, traceback.format_exc())
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -9,7 +9,6 @@ digests/ data/          memory of file digests; converted data sets
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -32,8 +31,10 @@ from modelpress.artifact import (
     read_manifest,
     write_manifest,
 )
+from modelpress.engine.job import Result
 from modelpress.errors import UserError
 from modelpress.identity import DigestMemo
+from modelpress.records import from_json, read_record, write_record
 
 
 def default_cache_folder() -> Path:
@@ -122,22 +123,26 @@ class Cache:
         flush_to_disk(target.parent)
         return Artifact(target, artifact.format, artifact.key, artifact.base, artifact.meta)
 
-    def find_numbers(self, key: str) -> dict[str, Any] | None:
+    def result_of(self, key: str) -> Result:
+        """What the worker said when it made the artifact with this key."""
+        try:
+            return from_json(Result, read_manifest(self.artifact_folder(key))["made_by"])
+        except (UserError, ValueError, KeyError):
+            return Result()
+
+    def find_numbers(self, key: str) -> Result | None:
         """The finished evaluation with this key, or None; a damaged one counts as none."""
         try:
-            record = json.loads((self.folder / "evaluations" / f"{key}.json").read_text(encoding="utf-8"))
+            result = read_record(Result, self.folder / "evaluations" / f"{key}.json")
         except (OSError, ValueError):
             return None
-        return record if isinstance(record, dict) and isinstance(record.get("metrics"), dict) else None
+        return result if result.metrics else None
 
-    def commit_numbers(self, key: str, record: Mapping[str, Any]) -> None:
+    def commit_numbers(self, key: str, result: Result) -> None:
         """Keep a finished evaluation."""
         target = self.folder / "evaluations" / f"{key}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_suffix(f".{uuid4().hex}.tmp")
-        temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        flush_to_disk(temporary)
-        os.replace(temporary, target)
+        write_record(target, result)
 
     def finish_job(self, key: str) -> None:
         """Remove the job folder of a step that is in the cache now."""

@@ -12,17 +12,25 @@ result.json | error.json      written last, whole or not at all
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from modelpress.artifact import Artifact
-from modelpress.errors import HostError
-from modelpress.secrets import redact, scrub
+from modelpress.artifact import NO_META, Artifact, Meta
+from modelpress.errors import (
+    HostError,
+    MissingDependencyError,
+    ModelpressError,
+    UserError,
+    error_from_record,
+)
+from modelpress.events import JSONValue
+from modelpress.records import read_record, write_record
+from modelpress.secrets import scrub
+
+R = TypeVar("R")
 
 INPUT_MARK = "$input"
 """In the options of job.json, {"$input": "train-0"} stands for the path of that input."""
@@ -30,12 +38,12 @@ INPUT_MARK = "$input"
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """A model as a job sees it: `input` is its name under inputs/."""
+    """A model as a job sees it: `input` is its name under inputs/; so is the tokenizer_path of its meta."""
 
     input: str
     format: str
     key: str
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Meta = NO_META
     base: ModelInput | None = None
 
 
@@ -86,6 +94,40 @@ class Job:
     """Whether the output is to be opened in its runtime before the job counts as done."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What result.json says.
+
+    format, meta, base: of the model that a pass made; base: the key of an adapter's, else empty
+    metrics:  the numbers of a metric
+    reports:  what it said of each name last
+    seconds:  of the work; peak_memory: bytes; python: its version there
+    """
+
+    format: str = ""
+    meta: Meta = NO_META
+    base: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reports: Mapping[str, JSONValue] = field(default_factory=dict)
+    seconds: float = 0.0
+    peak_memory: int = 0
+    python: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """What error.json says. type: the name of the exception's class."""
+
+    type: str
+    message: str
+    hint: str = ""
+    traceback: str = ""
+
+    def error(self) -> ModelpressError:
+        """The error as if it had happened here."""
+        return error_from_record(self.type, self.message, self.hint)
+
+
 def write_job(folder: Path, job: Job, inputs: Mapping[str, Path]) -> None:
     """Lay out the folder for a fresh try. What the last try left is removed, but for its checkpoint."""
     for name in ("out", "scratch", "inputs", "code"):
@@ -96,28 +138,34 @@ def write_job(folder: Path, job: Job, inputs: Mapping[str, Path]) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
     for name, path in inputs.items():
         (folder / "inputs" / f"{name}.ref").write_text(str(path.resolve()), encoding="utf-8")
-    _write_whole(folder / "job.json", asdict(job))
+    write_record(folder / "job.json", job)
 
 
 def read_job(folder: Path) -> Job:
     """The job in a folder. Raises HostError when it is damaged or of another version of modelpress."""
+    return _read(Job, folder / "job.json")
+
+
+def read_answer(folder: Path) -> Result:
+    """What the worker wrote. Raises the error that it met, as if it had happened here."""
+    if (folder / "result.json").exists():
+        return _read(Result, folder / "result.json")
+    if not (folder / "error.json").exists():
+        raise HostError(f"The system brought back no answer in {folder}.")
+    error = _read(ErrorRecord, folder / "error.json").error()
+    if not isinstance(error, UserError | MissingDependencyError):
+        error.hint = f"{error.hint} The folder of the step is kept: {folder}".strip()
+    raise error
+
+
+def _read(cls: type[R], path: Path) -> R:
     try:
-        record = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-        record["model"] = _model_input(record["model"])
-        record["data"] = {role: DataInput(**data) for role, data in record["data"].items()}
-        record["formats"] = {name: FormatCode(**code) for name, code in record["formats"].items()}
-        record["secrets"] = tuple(record["secrets"])
-        return Job(**record)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return read_record(cls, path)
+    except (OSError, ValueError) as error:
         raise HostError(
-            f"{folder / 'job.json'} cannot be read: {error}.",
+            f"{path} cannot be read: {error}.",
             "The modelpress that runs the job must be of the version that wrote it.",
         ) from None
-
-
-def _model_input(record: dict[str, Any]) -> ModelInput:
-    base = record.pop("base")
-    return ModelInput(**record, base=_model_input(base) if base else None)
 
 
 def input_path(folder: Path, name: str) -> Path:
@@ -137,7 +185,8 @@ def input_names(job: Job) -> Iterator[str]:
     model: ModelInput | None = job.model
     while model:
         yield model.input
-        yield from _marked(model.meta)
+        if model.meta.tokenizer_path:
+            yield model.meta.tokenizer_path
         model = model.base
     yield from _marked(job.options)
     for data in job.data.values():
@@ -173,19 +222,17 @@ def replace_inputs(value: Any, path_of: Callable[[str], str]) -> Any:
 
 
 def model_artifact(model: ModelInput, folder: Path) -> Artifact:
-    """The input model, with its path where the job runs."""
+    """The input model, with its paths where the job runs."""
+    meta = model.meta
+    if meta.tokenizer_path:
+        meta = replace(meta, tokenizer_path=str(input_path(folder, meta.tokenizer_path)))
     return Artifact(
         path=input_path(folder, model.input),
         format=model.format,
         key=model.key,
         base=model_artifact(model.base, folder) if model.base else None,
-        meta=with_paths(model.meta, folder),
+        meta=meta,
     )
-
-
-def path_keys(meta: Mapping[str, Any]) -> list[str]:
-    """Keys of a model's meta that hold paths (`tokenizer_path`): inputs of a job too."""
-    return [key for key, value in meta.items() if key.endswith("_path") and isinstance(value, str)]
 
 
 def ship_code(folder: Path, packages: Mapping[str, Path]) -> Path:
@@ -202,23 +249,17 @@ def ship_code(folder: Path, packages: Mapping[str, Path]) -> Path:
     return code
 
 
-def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+def write_result(folder: Path, result: Result) -> None:
     """The job is done: its last word."""
-    _write_whole(folder / "result.json", result)
+    write_record(folder / "result.json", result)
 
 
-def write_error(folder: Path, error: Mapping[str, Any]) -> None:
+def write_error(folder: Path, error: ErrorRecord) -> None:
     """The job failed: its last word."""
-    _write_whole(folder / "error.json", error)
+    write_record(folder / "error.json", error)
 
 
 def scrub_job(folder: Path) -> None:
     """Take known secrets out of what a job has told: a pass may print them, a library may quote them."""
     names = ("result.json", "error.json", "events.jsonl", "log.txt")
     scrub(folder / name for name in names)
-
-
-def _write_whole(path: Path, record: Mapping[str, Any]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(redact(json.dumps(record, indent=1, default=str)) + "\n", encoding="utf-8")
-    os.replace(temporary, path)

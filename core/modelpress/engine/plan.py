@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar
 
 from modelpress.config.workflow import DataChoice, MetricChoice, Translation, Workflow, WorkflowDraft
 from modelpress.context import Accelerator, DataFacts, ModelFacts
 from modelpress.engine.inputs import ResolvedOptions
+from modelpress.engine.job import Result
 from modelpress.problems import Problems
 from modelpress.registry import Registered
 from modelpress.specs import MetricSpec, PassSpec
@@ -82,12 +83,13 @@ class Measurement(Task[MetricSpec]):
     after: int
     choice: MetricChoice
 
-    def select(self, numbers: Mapping[str, float]) -> Mapping[str, float]:
-        """Those numbers that the workflow asks for by their short names (`p50` of `latency_p50_ms`); all when
-        it names none, and a metric's only number under whatever name."""
+    def select(self, result: Result) -> Result:
+        """With those numbers that the workflow asks for by their short names (`p50` of `latency_p50_ms`); all
+        when it names none, and a metric's only number under whatever name."""
+        numbers = result.metrics
         names = [sub.name for sub in self.choice.sub_metrics]
         chosen = {full: numbers[full] for name in names for full in numbers if _means(name, full)}
-        return chosen or numbers
+        return replace(result, metrics=chosen or numbers)
 
 
 def _means(name: str, full: str) -> bool:

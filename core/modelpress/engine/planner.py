@@ -24,7 +24,6 @@ from modelpress.context import Accelerator, DataFacts, ModelFacts
 from modelpress.disk import check_disk
 from modelpress.engine.cache import Cache
 from modelpress.engine.inputs import resolve_options
-from modelpress.engine.job import path_keys
 from modelpress.engine.keys import step_key
 from modelpress.engine.libraries import Libraries
 from modelpress.engine.plan import DataPlan, Measurement, PlanDraft, Step
@@ -37,6 +36,7 @@ from modelpress.markers import NotFetched, resource_refs
 from modelpress.memory import available_memory
 from modelpress.options import Options
 from modelpress.problems import Problems
+from modelpress.records import to_json
 from modelpress.registry import Registered, Registry
 from modelpress.specs import PassSpec
 
@@ -315,8 +315,6 @@ def _accelerator(workflow: WorkflowDraft | Workflow, system: str) -> Accelerator
 
 def _input_key(model: ModelFacts) -> str:
     """Identity, and what else is told of the model (`load_kwargs`), wherever its files lie."""
-    paths = path_keys(model.meta)
-    meta = {key: value for key, value in model.meta.items() if key not in paths}
-    told = f" {json.dumps(meta, sort_keys=True)}" if meta else ""
+    meta = json.dumps(to_json(replace(model.meta, tokenizer_path="")), sort_keys=True)
     base = f" on {_input_key(model.base)}" if model.base else ""
-    return f"{model.identity}{told}{base}"
+    return f"{model.identity} {meta}{base}"

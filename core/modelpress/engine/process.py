@@ -23,10 +23,11 @@ import psutil
 
 from modelpress import start
 from modelpress.disk import disk_full, has_no_room
-from modelpress.engine.job import read_job, scrub_job
-from modelpress.errors import HostError, ModelpressError, WorkerDied, error_from_record
+from modelpress.engine.job import ErrorRecord, read_job, scrub_job
+from modelpress.errors import HostError, ModelpressError, WorkerDied
 from modelpress.events import Event, decode_event
 from modelpress.memory import available_memory, out_of_memory_kills, tree_memory
+from modelpress.records import from_json
 from modelpress.secrets import collect
 
 START = Path(start.__file__)
@@ -97,8 +98,7 @@ class WarmWorker:
             if not any((folder / name).exists() for name in ("result.json", "error.json")):
                 raise self._death(code, watch, folder)
         elif answer.strip() != b"done":
-            record = json.loads(answer)  # the answer could not be written to the folder
-            raise error_from_record(record["type"], record["message"], record["hint"])
+            raise from_json(ErrorRecord, json.loads(answer)).error()  # it could not be written to the folder
 
     def close(self) -> None:
         """End the process, gently when it is idle."""

@@ -15,12 +15,12 @@ from modelpress import __version__
 from modelpress.artifact import Artifact
 from modelpress.engine.export import RECORD
 from modelpress.engine.plan import Measurement, Plan, Step
-from modelpress.engine.step import JobOutcome
+from modelpress.engine.step import Done
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One pass or metric. seconds and peak_memory (bytes) are of the work itself; None when cached."""
+    """One pass or metric. seconds and peak_memory (bytes) are of the work itself, whenever it was done."""
 
     name: str
     type: str
@@ -33,48 +33,30 @@ class StepRecord:
     libraries: Mapping[str, str]
     data: Mapping[str, Any]
     size: int = 0
-    seconds: float | None = None
-    peak_memory: int | None = None
+    seconds: float = 0.0
+    peak_memory: int = 0
     reports: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     @staticmethod
-    def of_step(step: Step, done: JobOutcome) -> StepRecord:
-        """The record of a pass."""
+    def of(task: Step | Measurement, done: Done) -> StepRecord:
+        """The record of a finished task."""
         return StepRecord(
-            name=step.name,
-            type=step.type_name,
-            kind="pass",
-            key=step.key,
-            system=step.system,
+            name=task.name,
+            type=task.type_name,
+            kind=task.registered.spec.kind,
+            key=task.key,
+            system=task.system,
             cached=done.cached,
-            provider=step.registered.identity,
-            options=step.resolved.key,
-            libraries=step.libraries,
-            data={role: plan.fingerprint for role, plan in step.data.items()},
+            provider=task.registered.identity,
+            options=task.resolved.key,
+            libraries=task.libraries,
+            data={role: plan.fingerprint for role, plan in task.data.items()},
             size=done.size,
-            seconds=done.result.get("seconds"),
-            peak_memory=done.result.get("peak_memory"),
-            reports=done.result.get("reports", {}),
-        )
-
-    @staticmethod
-    def of_measurement(wanted: Measurement, done: JobOutcome) -> StepRecord:
-        """The record of a metric."""
-        return StepRecord(
-            name=wanted.name,
-            type=wanted.type_name,
-            kind="metric",
-            key=wanted.key,
-            system=wanted.system,
-            cached=done.cached,
-            provider=wanted.registered.identity,
-            options=wanted.resolved.key,
-            libraries=wanted.libraries,
-            data={role: plan.fingerprint for role, plan in wanted.data.items()},
-            seconds=done.result.get("seconds"),
-            peak_memory=done.result.get("peak_memory"),
-            metrics=done.numbers,
+            seconds=done.result.seconds,
+            peak_memory=done.result.peak_memory,
+            reports=done.result.reports,
+            metrics=done.result.metrics,
         )
 
 

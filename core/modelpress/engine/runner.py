@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from modelpress.engine.export import export_model
 from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.prepare import Prepared, fetch_model, prepare
 from modelpress.engine.record import RunRecord, StepRecord
-from modelpress.engine.step import JobOutcome, StepRunner
-from modelpress.errors import Interrupted, UserError
+from modelpress.engine.step import TaskRunner
+from modelpress.errors import Interrupted
 from modelpress.events import Event, Log, RunFinished, StepFailed, StepFinished, StepStarted
 from modelpress.registry import Registry
 
@@ -82,21 +82,18 @@ class _Run:
         self._cache = prepared.cache
         self._output_dir = prepared.output_dir
         self._tell = tell
-        self._runner = StepRunner(plan, prepared, registry, tell)
+        self._runner = TaskRunner(plan, prepared, registry, tell)
         self._record = RunRecord.start(plan)
         self._started = time.monotonic()
-        self._number = 0
-        self._total = len(plan.steps) + len(plan.measurements)
 
     def go(self) -> RunResult:
         output_dir = self._output_dir
         artifact = self._runner.input_model()
-        self._measure(0, artifact)
-        for step in self._plan.steps:
-            artifact = self._do_step(step, artifact)
-            self._measure(step.index, artifact)
-            if output_dir and step.output_name:
-                export_model(artifact, output_dir / step.output_name)
+        tasks = list(self._plan.tasks)
+        for number, task in enumerate(tasks, start=1):
+            artifact = self._do(task, artifact, number, len(tasks))
+            if output_dir and isinstance(task, Step) and task.output_name:
+                export_model(artifact, output_dir / task.output_name)
         if output_dir:
             artifact = export_model(artifact, output_dir / "model")
         record = self._record.finish(artifact, time.monotonic() - self._started)
@@ -104,65 +101,25 @@ class _Run:
         self._tell(RunFinished(str(output_dir or artifact.path), str(path or ""), record["seconds"]))
         return RunResult(artifact, record["metrics"], record)
 
-    def _do_step(self, step: Step, model: Artifact) -> Artifact:
-        done = self._watched(
-            step.name, step.type_name, step.system, step.key,
-            lambda on_start: self._runner.run_step(step, model, on_start),
-        )  # fmt: skip
-        if done.artifact is None:
-            raise UserError(f"{step.name} gave no artifact.")
-        self._record.add_step(StepRecord.of_step(step, done))
-        return done.artifact
-
-    def _measure(self, after: int, model: Artifact) -> None:
-        for wanted in self._plan.measurements:
-            if wanted.after != after:
-                continue
-            done = self._watched(
-                wanted.name, wanted.type_name, wanted.system, wanted.key,
-                self._measuring(wanted, model),
-            )  # fmt: skip
-            self._record.add_step(StepRecord.of_measurement(wanted, done))
-
-    def _measuring(
-        self, wanted: Measurement, model: Artifact
-    ) -> Callable[[Callable[[bool], None]], JobOutcome]:
-        def measure(on_start: Callable[[bool], None]) -> JobOutcome:
-            done = self._runner.run_measurement(wanted, model, on_start)
-            return replace(done, numbers=wanted.select(done.numbers))
-
-        return measure
-
-    def _watched(
-        self,
-        name: str,
-        type_name: str,
-        system: str,
-        key: str,
-        work: Callable[[Callable[[bool], None]], JobOutcome],
-    ) -> JobOutcome:
-        """Do one step with its events around it. work calls back with (resumed) when it starts."""
+    def _do(self, task: Step | Measurement, model: Artifact, number: int, total: int) -> Artifact:
+        """One task with its events around it. Returns the model that the next one is given."""
         started = time.monotonic()
-        self._number += 1
-        index = self._number
-
-        def on_start(resumed: bool) -> None:
-            self._tell(StepStarted(index, self._total, name, type_name, system, resumed))
-
+        title = (number, total, task.name, task.type_name)
         try:
-            done = work(on_start)
+            done = self._runner.do(
+                task, model, lambda resumed: self._tell(StepStarted(*title, task.system, resumed))
+            )
         except KeyboardInterrupt:
             raise Interrupted(
-                f"Interrupted in step {index} of {self._total} ({type_name}).",
+                f"Interrupted in step {number} of {total} ({task.type_name}).",
                 "Run the same command again to go on from there.",
             ) from None
         except Exception as error:
-            folder = self._cache.job_folder(key)
+            folder = self._cache.job_folder(task.key)
             with suppress(OSError):
-                self._tell(StepFailed(index, self._total, name, type_name, str(error), str(folder)))
+                self._tell(StepFailed(*title, str(error), str(folder)))
             raise
         seconds = round(time.monotonic() - started, 3)
-        self._tell(
-            StepFinished(index, self._total, name, type_name, done.cached, seconds, done.size, done.summary)
-        )
-        return done
+        self._tell(StepFinished(*title, done.cached, seconds, done.size, done.summary))
+        self._record.add_step(StepRecord.of(task, done))
+        return done.model

@@ -124,10 +124,7 @@ def run_metric(
     spec = registered.spec
     context = pass_context(folder, seed=seed, registry=registry, name=spec.name, data=data, watch=watch)
     parsed = options_class(registered).parse(options)
-    numbers: Mapping[str, float] = context.finish_metric(
-        registered.resolve(spec.run)(model, parsed, context)
-    )["metrics"]
-    return numbers
+    return context.finish_metric(registered.resolve(spec.run)(model, parsed, context)).metrics
 
 
 def options_class(registered: Registered[Spec]) -> type[Options]:

@@ -17,14 +17,16 @@ import inspect
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from pydantic import JsonValue
 
-from modelpress.artifact import Artifact, artifact_files
+from modelpress.artifact import Artifact, Meta, artifact_files
 from modelpress.context import DataSource
+from modelpress.records import from_json
 from modelpress.registry import Registered, Registry
 from modelpress.requirements import required_names
 from modelpress.specs import FormatSpec, PassSpec
@@ -41,7 +43,6 @@ from modelpress.testing.trial import (
     relocated,
     run_trial,
 )
-from modelpress.worker import TRAVELLING_META
 
 _TEXT = {".json", ".yaml", ".yml", ".txt", ".md", ".toml", ".jinja"}
 
@@ -150,9 +151,8 @@ class PassContract(Contract[PassSpec]):
         if said.size:
             low, high = came.size / self.size_within, came.size * self.size_within
             assert low <= said.size <= high, f"planned {said.size} bytes, and {came.size} came"
-        travelling = {key: value for key, value in source.meta.items() if key in TRAVELLING_META}
-        meta = {**travelling, **came.meta}
-        assert {key: meta.get(key) for key in said.meta} == said.meta, "the plan's meta, and the result's"
+        meta = from_json(Meta, came.meta).after(source.meta)
+        assert _untrue(from_json(Meta, said.meta), meta) == [], "the plan's meta, and the result's"
         if came.config is not None:
             assert not (_differing(said.config, came.config) - self.config_beyond_plan), (
                 "these keys of config.json are not as planned"
@@ -255,6 +255,13 @@ def _folders(source: Artifact) -> list[Path]:
 
 def _bytes(trial: Trial) -> dict[str, str]:
     return content([trial.out])
+
+
+def _untrue(said: Meta, came: Meta) -> list[str]:
+    """What the plan said of the meta that is not so."""
+    names = [f.name for f in fields(Meta) if f.name != "extra" and getattr(said, f.name)]
+    wrong = [name for name in names if getattr(said, name) != getattr(came, name)]
+    return wrong + [name for name, value in said.extra.items() if came.extra.get(name) != value]
 
 
 def _differing(said: Mapping[str, JsonValue], came: Mapping[str, JsonValue]) -> set[str]:

@@ -16,14 +16,14 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from modelpress.artifact import Artifact
+from modelpress.artifact import Artifact, Meta
 from modelpress.context import DataSource, ModelFacts
 from modelpress.registry import Registered, Registry
 from modelpress.specs import MetricSpec, PassSpec
@@ -283,9 +283,9 @@ def _plan(registered: Registered[PassSpec], source: Artifact, values: Mapping[st
     )
 
 
-def _written_meta(meta: Mapping[str, object]) -> tuple[dict[str, JsonValue], str]:
+def _written_meta(meta: Meta) -> tuple[dict[str, JsonValue], str]:
     """(meta as it comes back from JSON, what is wrong with it)."""
-    plain = dict(meta)
+    plain = asdict(meta)
     try:
         back: dict[str, JsonValue] = json.loads(json.dumps(plain, allow_nan=False))
     except (TypeError, ValueError) as error:

@@ -7,11 +7,12 @@ only where the user trusts them. config.json is not among them: whoever writes w
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from modelpress.api import Artifact, UserError
+from modelpress.api import Artifact, Meta, UserError
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -41,8 +42,6 @@ _WRITTEN_ANEW = (
 
 WITH_WEIGHTS = (*_OF_TOKENIZER, *_LEGAL, *_OTHER)
 """Patterns of the names, in lower case, of everything that travels but code. `hub.py` fetches by them."""
-
-_TOKENIZER_META = ("tokenizer_path", "tokenizer_identity")
 
 
 def copy_companions(model: Artifact | Path, out: Path) -> None:
@@ -92,7 +91,7 @@ def is_code(name: str) -> bool:
 
 def trusts_code(model: Artifact) -> bool:
     """Whether the user lets the model's own Python files run."""
-    return bool(model.meta.get("trust_remote_code", False))
+    return model.meta.trust_remote_code
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -105,7 +104,7 @@ def find_tokenizer(model: Artifact) -> Path | None:
     None when there is none."""
     current: Artifact | None = model
     while current is not None:
-        apart = current.meta.get("tokenizer_path")
+        apart = current.meta.tokenizer_path
         for folder in (current.path, Path(str(apart)) if apart else None):
             if folder is not None and has_tokenizer(folder):
                 return folder
@@ -121,9 +120,10 @@ def tokenizer_folder(model: Artifact) -> Path:
     return folder
 
 
-def meta_beside_tokenizer(meta: Mapping[str, object]) -> dict[str, object]:
+def meta_beside_tokenizer(meta: Meta) -> Meta:
     """The meta of a model that was made from one with this meta, and has its tokenizer beside it now."""
-    return {key: value for key, value in meta.items() if key not in _TOKENIZER_META}
+    extra = {name: value for name, value in meta.extra.items() if name != "tokenizer_identity"}
+    return replace(meta, tokenizer_path="", extra=extra)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

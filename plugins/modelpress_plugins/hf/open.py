@@ -34,8 +34,8 @@ def load_hf_adapter(artifact: Artifact, device: str) -> HfTextModel:
     """Open an adapter on its base; the base quantized in the way it was while the adapter was trained."""
     if artifact.base is None:
         raise UserError(f"The adapter {artifact.path} does not say which base it belongs to.")
-    bits = artifact.meta.get("quantization")
-    base = load_causal_lm(artifact.base, device, bits, artifact.meta.get("dtype") if bits else None)
+    bits = artifact.meta.extra.get("quantization")
+    base = load_causal_lm(artifact.base, device, bits, artifact.meta.extra.get("dtype") if bits else None)
     try:
         model = PeftModel.from_pretrained(base, str(artifact.path)).eval()
     except (RuntimeError, ValueError, OSError) as error:
@@ -56,8 +56,8 @@ def load_causal_lm(
     raised to float32, and so does this.
     """
     place = torch_device(device)
-    told = artifact.meta.get("load_kwargs") or {}
-    bits = quantization or artifact.meta.get("quantization")
+    told = artifact.meta.load_kwargs
+    bits = quantization or artifact.meta.extra.get("quantization")
     placed = told.get("device_map") or {"": place} if place.type != "cpu" or bits else None
     try:
         model = open_causal_lm(artifact, _dtype(trained_in or told.get("torch_dtype"), place), placed, bits)
@@ -89,7 +89,7 @@ def open_causal_lm(
     dtype: a torch dtype, or `auto`: as stored. device_map: as accelerate takes it; None: the CPU.
     quantization: arguments of BitsAndBytesConfig. without: keys of the user's load_kwargs to leave out.
     """
-    told = artifact.meta.get("load_kwargs") or {}
+    told = artifact.meta.load_kwargs
     options: dict[str, Any] = {k: v for k, v in told.items() if k not in (*_SAID_OTHERWISE, *without)}
     options["dtype"] = dtype
     if device_map is not None:

@@ -73,7 +73,7 @@ def command(
         if chat:
             prompt = _chat(opened.tokenizer, text, system_message)
         else:
-            template = None if raw else prompt_template or meta.get("prompt_template")
+            template = None if raw else prompt_template or meta.prompt_template
             prompt = fill(template, text) if template else text
         _answer(opened, encode_prompt(opened.tokenizer, prompt), max_new_tokens)
     finally:

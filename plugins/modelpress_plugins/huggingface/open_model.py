@@ -7,7 +7,7 @@ and only when the run may use a network; its weights are left to fetch_model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from modelpress.api import (
     Checkpoint,
+    Meta,
     ModelFacts,
     PlanContext,
     ResourceRef,
@@ -74,11 +75,8 @@ def _open_base(config: HfModelOptions, ctx: PlanContext) -> ModelFacts | None:
         hint = "Put tokenizer.json and tokenizer_config.json beside config.json."
         ctx.problem(f"{found.path} has no tokenizer.", hint, option="model_path")
     elif found.tokenizer is not None and found.tokenizer != found.path:
-        apart = {
-            "tokenizer_path": str(found.tokenizer),
-            "tokenizer_identity": content_identity(found.tokenizer),
-        }
-        meta |= apart
+        told = {**meta.extra, "tokenizer_identity": content_identity(found.tokenizer)}
+        meta = replace(meta, tokenizer_path=str(found.tokenizer), extra=told)
     return ModelFacts("hf-model", found.path, found.identity, found.config, found.size, meta)
 
 
@@ -188,13 +186,13 @@ def _check_code(config: HfModelOptions, found: Found, ctx: PlanContext) -> bool:
     return bool(needed) and trusted
 
 
-def _meta(config: HfModelOptions, *, trust: bool) -> dict[str, Any]:
+def _meta(config: HfModelOptions, *, trust: bool) -> Meta:
     consumed = {"trust_remote_code", "revision"}
     load = config.load_kwargs.model_dump(mode="json", exclude_none=True, exclude=consumed)
     method = load.pop("quantization_method", None)
     bits = load.pop("quantization_config", None)
-    meta: dict[str, Any] = {"task": config.task, "trust_remote_code": trust, "load_kwargs": load}
-    return meta | ({"quantization": bits or {"load_in_4bit": True}} if method == "bitsandbytes" else {})
+    extra = {"quantization": bits or {"load_in_4bit": True}} if method == "bitsandbytes" else {}
+    return Meta(task=config.task, trust_remote_code=trust, load_kwargs=load, extra=extra)
 
 
 def _is_whole(snapshot: Path, stem: str) -> bool:

@@ -31,7 +31,7 @@ def plan(model: ModelFacts, config: AdapterConfig, ctx: PlanContext) -> ModelFac
     trained = _trained_parameters(config, shapes, model)
     ctx.needs(memory=_RUNTIME + _base_bytes(config, model, ctx) + trained * _TRAINING_BYTES)
     return ModelFacts(
-        format="hf-adapter", config=model.config, size=trained * 4, meta=dict(model.meta), base=replace(model)
+        format="hf-adapter", config=model.config, size=trained * 4, meta=model.meta, base=replace(model)
     )
 
 
@@ -74,7 +74,7 @@ def _check_pattern(config: AdapterConfig, ctx: PlanContext) -> None:
 
 
 def _check_model(model: ModelFacts, ctx: PlanContext) -> None:
-    task = model.meta.get("task", "text-generation")
+    task = model.meta.task or "text-generation"
     if task not in ("text-generation", "text-generation-with-past"):
         ctx.problem(f"The model's task is {task}; adapters are trained for text-generation only.")
     if method := ModelConfig(model.config).quant_method:

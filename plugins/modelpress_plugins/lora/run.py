@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from transformers import PreTrainedModel, set_seed
 from modelpress.api import (
     Artifact,
     DataSource,
+    Meta,
     MissingDependencyError,
     PassContext,
     PassError,
@@ -132,7 +134,7 @@ def _train_here(
     save_config(adapted.active_peft_config, model, ctx.out)
     copy_tokenizer(model, ctx.out)
     facts = {"dtype": str(dtype).removeprefix("torch."), **({"quantization": bits} if bits else {})}
-    return ctx.artifact("hf-adapter", base=model, meta={**_carried(model, source), **facts})
+    return ctx.artifact("hf-adapter", base=model, meta=_meta(model, source, facts))
 
 
 def _samples(
@@ -177,7 +179,11 @@ def _check_fit(base: PreTrainedModel, train: TrainingSamples, ctx: PassContext) 
         ctx.note(f"The longest sample has {longest} tokens; the model was made for {positions}.")
 
 
-def _carried(model: Artifact, source: DataSource) -> dict[str, Any]:
+def _meta(model: Artifact, source: DataSource, facts: Mapping[str, object]) -> Meta:
     """What of the base's meta holds for the adapter, too; and how a prompt looked in training."""
-    carried = {name: model.meta[name] for name in ("task", "trust_remote_code") if name in model.meta}
-    return carried | ({"prompt_template": source.prompt_template} if source.prompt_template else {})
+    return Meta(
+        task=model.meta.task,
+        prompt_template=source.prompt_template or "",
+        trust_remote_code=model.meta.trust_remote_code,
+        extra=facts,
+    )

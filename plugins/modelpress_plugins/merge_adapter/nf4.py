@@ -5,13 +5,13 @@ QLoRA trains an adapter against dequant(NF4(W)), not against W (https://arxiv.or
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import bitsandbytes.functional as bnb
 import torch
 from torch import Tensor
+
+from modelpress.api import Meta
 
 _BLOCK = 64  # bitsandbytes' own default, which transformers does not change
 
@@ -25,13 +25,13 @@ class FourBits:
     dtype: torch.dtype
 
     @staticmethod
-    def from_meta(meta: Mapping[str, Any]) -> FourBits:
+    def from_meta(meta: Meta) -> FourBits:
         """From an adapter's meta: `quantization` holds the arguments of transformers' BitsAndBytesConfig."""
-        bits = meta["quantization"]
+        bits = meta.extra["quantization"]
         return FourBits(
             quant_type=bits.get("bnb_4bit_quant_type", "fp4"),
             double_quant=bool(bits.get("bnb_4bit_use_double_quant", False)),
-            dtype=getattr(torch, str(meta.get("dtype", "float32"))),
+            dtype=getattr(torch, str(meta.extra.get("dtype", "float32"))),
         )
 
     def seen(self, weight: Tensor) -> Tensor:

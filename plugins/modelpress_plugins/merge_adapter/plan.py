@@ -33,7 +33,7 @@ def plan(model: ModelFacts, config: MergeAdapterOptions, ctx: PlanContext) -> Mo
         )
     elif model.path is not None:
         _check_adapter(model.path, base.path, base.config, ctx)
-    if config.merge_base != "auto" and "quantization" not in model.meta:
+    if config.merge_base != "auto" and "quantization" not in model.meta.extra:
         ctx.note("merge_base has no effect: the adapter was not trained on a 4-bit base.")
     meta = meta_beside_tokenizer(base.meta)
     return replace(base, format="hf-model", path=None, identity="", meta=meta)

@@ -10,9 +10,16 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from modelpress.api import Artifact, Checkpoint, MissingDependencyError, PassContext, PassError, UserError
+from modelpress.api import (
+    Artifact,
+    Checkpoint,
+    Meta,
+    MissingDependencyError,
+    PassContext,
+    PassError,
+    UserError,
+)
 from modelpress_plugins.hf.config import CONFIG, ModelConfig, read_config, untied_document, write_json
 from modelpress_plugins.hf.files import (
     copy_companions,
@@ -37,7 +44,7 @@ def merge_adapter(model: Artifact, config: MergeAdapterOptions, ctx: PassContext
     if model.base is None:
         raise UserError(f"The adapter in {model.path} does not say which base model it belongs to.")
     job = _Job(model, model.base, _float_config(model.base.path), config, ctx)
-    if "quantization" in model.meta and config.merge_base != "original":
+    if "quantization" in model.meta.extra and config.merge_base != "original":
         return _merge_four_bit(job)
     merged = job.merge(ctx.out, None)
     job.compare(merged, replace(model, meta=_without_bits(model.meta)), "base + adapter")
@@ -88,7 +95,7 @@ def _choose_by_logits(job: _Job, seen: Seen) -> Artifact:
     return ctx.artifact("hf-model", meta=meta_beside_tokenizer(job.base.meta))
 
 
-def _four_bits(meta: Mapping[str, Any]) -> Seen:
+def _four_bits(meta: Meta) -> Seen:
     try:
         # Here, not at the top: only adapters that were trained on a 4-bit base need bitsandbytes.
         from .nf4 import FourBits  # noqa: PLC0415
@@ -100,8 +107,8 @@ def _four_bits(meta: Mapping[str, Any]) -> Seen:
     return FourBits.from_meta(meta)
 
 
-def _without_bits(meta: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in meta.items() if name != "quantization"}
+def _without_bits(meta: Meta) -> Meta:
+    return replace(meta, extra={k: v for k, v in meta.extra.items() if k != "quantization"})
 
 
 def _float_config(base: Path) -> ModelConfig:
@@ -177,7 +184,7 @@ class _Job:
     @property
     def trained_in(self) -> str:
         """The dtype that the base was cast to for training."""
-        return str(self.model.meta.get("dtype", "float32"))
+        return str(self.model.meta.extra.get("dtype", "float32"))
 
     def compares(self) -> bool:
         """Whether to open models and compare logits."""
@@ -200,7 +207,7 @@ class _Job:
             return
         measured = verify.difference(found, wanted)
         self.ctx.report("logits_difference", measured)
-        in_bits = "quantization" in reference.meta
+        in_bits = "quantization" in reference.meta.extra
         verify.check(measured, verify.coarser(merged.dtype, self.trained_in) if in_bits else merged.dtype)
 
 

@@ -43,8 +43,9 @@ def difference(found: _Logits, wanted: _Logits) -> float:
 
 def exact_reference(adapter: Artifact) -> Artifact:
     """The adapter, to be opened so that its 4-bit base is multiplied in float32, whatever training used."""
-    bits = {**adapter.meta["quantization"], "bnb_4bit_compute_dtype": "float32"}
-    return replace(adapter, meta={**adapter.meta, "quantization": bits})
+    extra = adapter.meta.extra
+    bits = {**extra["quantization"], "bnb_4bit_compute_dtype": "float32"}
+    return replace(adapter, meta=replace(adapter.meta, extra={**extra, "quantization": bits}))
 
 
 def coarser(dtype: str, trained: str) -> str:

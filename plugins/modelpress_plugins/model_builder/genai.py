@@ -34,7 +34,7 @@ if hasattr(og, "disable_telemetry_events"):
 def load(artifact: Artifact, device: str) -> GenAIModel:
     """Open an ort-genai artifact. Raises UserError for missing files, PassError when the runtime refuses."""
     check(artifact.path)
-    return GenAIModel(artifact.path, device, trust_remote_code=bool(artifact.meta.get("trust_remote_code")))
+    return GenAIModel(artifact.path, device, trust_remote_code=artifact.meta.trust_remote_code)
 
 
 class GenAIModel:

@@ -51,9 +51,7 @@ def plan(model: ModelFacts, config: ModelBuilderOptions, ctx: PlanContext) -> Mo
     size = estimate_size(model, facts, config)
     memory = size * _STREAMING_FACTOR if streams else max(model.size * _OWN_PATH_FACTOR, size * 1.5)
     ctx.needs(memory=int(memory) + _LIBRARIES)
-    return replace(
-        model, format="ort-genai", path=None, identity="", size=size, base=None, meta=dict(model.meta)
-    )
+    return replace(model, format="ort-genai", path=None, identity="", size=size, base=None, meta=model.meta)
 
 
 def text_facts(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -214,7 +212,7 @@ _CUDA_ONLY = {"PhiMoEForCausalLM"}
 
 
 def _check_remote_code(model: ModelFacts, ctx: PlanContext) -> None:
-    if model.config.get("auto_map") and not model.meta.get("trust_remote_code"):
+    if model.config.get("auto_map") and not model.meta.trust_remote_code:
         known = str(model.config.get("model_type", ""))
         if architecture_of(model.config) in QUANTIZED and known:
             return  # transformers has the architecture itself

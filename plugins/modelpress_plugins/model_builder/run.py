@@ -11,7 +11,15 @@ from typing import Any
 
 import onnxruntime_genai as og  # type: ignore[import-untyped]
 
-from modelpress.api import Artifact, Checkpoint, MissingDependencyError, PassContext, PassError, UserError
+from modelpress.api import (
+    Artifact,
+    Checkpoint,
+    Meta,
+    MissingDependencyError,
+    PassContext,
+    PassError,
+    UserError,
+)
 from modelpress_plugins.grids.stream import quantize_checkpoint
 from modelpress_plugins.model_builder.architectures import PROVIDERS
 from modelpress_plugins.model_builder.check import CONFIG
@@ -49,7 +57,7 @@ class Source:
 def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Artifact:
     """Build an onnxruntime-genai folder in ctx.out, load it, and compare it with its source."""
     provider = _provider(ctx)
-    remote = bool(model.meta.get("trust_remote_code"))
+    remote = model.meta.trust_remote_code
     source = _source(model.path, config, ctx)
     build_folder(
         source.folder,
@@ -63,8 +71,12 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
     _write_search_defaults(ctx.out / CONFIG, config.search)
     graph = ctx.out / str(_decoder(ctx.out)["filename"])
     shape_shared_scales(graph)
-    meta = {key: model.meta[key] for key in ("task", "trust_remote_code") if key in model.meta}
-    artifact = ctx.artifact("ort-genai", meta={**meta, "precision": config.precision})
+    told = Meta(
+        task=model.meta.task,
+        trust_remote_code=model.meta.trust_remote_code,
+        extra={"precision": config.precision},
+    )
+    artifact = ctx.artifact("ort-genai", meta=told)
     _prove(artifact, graph, source, config, ctx, trust_remote_code=remote)
     return artifact
 

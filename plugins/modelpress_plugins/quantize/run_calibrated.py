@@ -35,7 +35,7 @@ def selective_mixed_precision(
             config.bits_per_weight,
             config.ratio,
         )
-        decoder = LayeredDecoder(checkpoint, bool(model.meta.get("trust_remote_code")), _device(ctx))
+        decoder = LayeredDecoder(checkpoint, model.meta.trust_remote_code, _device(ctx))
         calibration = _calibration(model, config, ctx)
         choice = choose_grids(
             checkpoint, float_config, decoder, choice_of(config), budget, config.algorithm, calibration
@@ -62,7 +62,7 @@ def _quantize(
     float_config = read_float_config(model.path)
     with Checkpoint(model.path) as checkpoint:
         targets = find_targets(checkpoint, float_config, choice or choice_of(config))
-        decoder = LayeredDecoder(checkpoint, bool(model.meta.get("trust_remote_code")), _device(ctx))
+        decoder = LayeredDecoder(checkpoint, model.meta.trust_remote_code, _device(ctx))
         calibration = _calibration(model, config, ctx)
         report = quantize_layerwise(
             checkpoint, decoder, float_config, ctx.out, targets, algorithm, name, calibration
@@ -81,9 +81,7 @@ def _finish(model: Artifact, ctx: PassContext, report: Report) -> Artifact:
 
 
 def _calibration(model: Artifact, config: CalibratedConfig, ctx: PassContext) -> Calibration:
-    tokenizer = AutoTokenizer.from_pretrained(
-        model.path, trust_remote_code=bool(model.meta.get("trust_remote_code"))
-    )
+    tokenizer = AutoTokenizer.from_pretrained(model.path, trust_remote_code=model.meta.trust_remote_code)
     text = read_float_config(model.path)
     context = int((text.get("text_config") or text).get("max_position_embeddings") or 2048)
     samples = ctx.data("calibration").samples(tokenizer)

@@ -18,7 +18,7 @@ from modelpress.engine.job import Job, ModelInput, write_job
 PASSES = '''
 """Small passes: some behave, some do not."""
 import json, os, signal, sys, time
-from modelpress.api import Options, PassError, UserError
+from modelpress.api import Meta, Options, PassError, UserError
 
 
 class Empty(Options):
@@ -35,7 +35,7 @@ def write(model, options, ctx):
     ctx.progress(2, 2, "steps")
     ctx.report("loss", 0.5)
     ctx.note("read this")
-    return ctx.artifact("text", meta={"pid": os.getpid()})
+    return ctx.artifact("text", meta=Meta(extra={"pid": os.getpid()}))
 
 
 def empty(model, options, ctx):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from modelpress.artifact import MANIFEST, Artifact, damaged_files
+from modelpress.artifact import MANIFEST, Artifact, Meta, damaged_files
 from modelpress.engine.cache import Cache
+from modelpress.engine.job import Result
 
 KEY = "k" * 64
 
@@ -25,7 +26,7 @@ def commit(cache: Cache, key: str = KEY, text: str = "weights") -> Artifact:
     (out / "sub").mkdir(parents=True)
     (out / "model.bin").write_text(text)
     (out / "sub" / "config.json").write_text("{}")
-    return cache.commit(out, Artifact(out, "text", key, meta={"task": "x"}), {"pass": "Test"})
+    return cache.commit(out, Artifact(out, "text", key, meta=Meta(task="x")), {"pass": "Test"})
 
 
 def test_a_committed_artifact_is_found_again(cache: Cache) -> None:
@@ -116,7 +117,7 @@ def test_collect_by_age(cache: Cache) -> None:
 def test_clear_empties_but_leaves_what_is_in_work(cache: Cache) -> None:
     commit(cache, "a" * 64)
     commit(cache, "b" * 64)
-    cache.commit_numbers("n", {"metrics": {"x": 1}})
+    cache.commit_numbers("n", Result(metrics={"x": 1}))
     with cache.lock("b" * 64, lambda: None):
         cache.clear()
     assert [entry.key[0] for entry in cache.entries()] == ["b"]
@@ -124,7 +125,7 @@ def test_clear_empties_but_leaves_what_is_in_work(cache: Cache) -> None:
 
 
 def test_numbers_are_kept_and_damage_counts_as_none(cache: Cache) -> None:
-    cache.commit_numbers("n", {"metrics": {"accuracy": 0.5}})
-    assert cache.find_numbers("n") == {"metrics": {"accuracy": 0.5}}
+    cache.commit_numbers("n", Result(metrics={"accuracy": 0.5}))
+    assert cache.find_numbers("n") == Result(metrics={"accuracy": 0.5})
     (cache.folder / "evaluations" / "n.json").write_text("{")
     assert cache.find_numbers("n") is None

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from modelpress.artifact import Meta
 from modelpress.testing import input_artifact, make_tiny_model
 from modelpress_plugins.hf.open import load_hf_model
 
@@ -21,7 +22,7 @@ def opened(folder: Path, **bits: Any) -> Any:
     from dataclasses import replace
 
     artifact = input_artifact(folder, "hf-model")
-    return load_hf_model(replace(artifact, meta={"quantization": {**BITS, **bits}}), "cpu")
+    return load_hf_model(replace(artifact, meta=Meta(extra={"quantization": {**BITS, **bits}})), "cpu")
 
 
 def dequantized_by_hand(model: Any) -> Any:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from modelpress.api import Artifact, UserError
+from modelpress.artifact import Meta
 from modelpress_plugins.hf.ids import encode_prompt
 from modelpress_plugins.hf.open import load_hf_adapter, load_hf_model
 from modelpress_plugins.hf.tokenizer import load_tokenizer
@@ -38,7 +39,7 @@ def adapter(artifact: Artifact, tmp_path: Path) -> Artifact:
 def test_weights_are_float32_on_a_cpu_unless_told_otherwise(artifact: Artifact, model_folder: Path) -> None:
     assert load_hf_model(artifact, "cpu").model.dtype == torch.float32
     for name, dtype in (("float16", torch.float16), ("auto", torch.bfloat16)):
-        told = Artifact(model_folder, "hf-model", "x", meta={"load_kwargs": {"torch_dtype": name}})
+        told = Artifact(model_folder, "hf-model", "x", meta=Meta(load_kwargs={"torch_dtype": name}))
         assert load_hf_model(told, "cpu").model.dtype == dtype
 
 
@@ -110,7 +111,9 @@ def test_an_adapter_on_a_quantized_base_is_measured_as_it_was_trained(
     adapter: Artifact, artifact: Artifact
 ) -> None:
     bits = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "float32"}
-    trained = Artifact(adapter.path, "hf-adapter", "k", base=artifact, meta={"quantization": bits})
+    trained = Artifact(
+        adapter.path, "hf-adapter", "k", base=artifact, meta=Meta(extra={"quantization": bits})
+    )
     model = load_hf_adapter(trained, "cpu")
     kinds = {type(module).__name__ for module in model.model.modules()}
     assert "Linear4bit" in kinds
@@ -149,7 +152,7 @@ def test_a_tokenizer_lies_beside_the_model_apart_or_with_the_base(
     assert load_tokenizer(adapter).eos_token == "</s>"
     bare = tmp_path / "bare"
     bare.mkdir()
-    apart = Artifact(bare, "hf-model", "x", meta={"tokenizer_path": str(artifact.path)})
+    apart = Artifact(bare, "hf-model", "x", meta=Meta(tokenizer_path=str(artifact.path)))
     assert load_tokenizer(apart).eos_token == "</s>"
     with pytest.raises(UserError, match="has no tokenizer"):
         load_tokenizer(Artifact(bare, "hf-model", "x"))

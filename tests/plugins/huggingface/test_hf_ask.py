@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelpress.artifact import Artifact
+from modelpress.artifact import Artifact, Meta
 from modelpress.errors import UserError
 from modelpress_plugins.huggingface import ask
 
@@ -62,7 +62,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Echo:
     """The model in every folder; one that was trained with a prompt template."""
     echo = Echo()
     artifact = Artifact(
-        Path("m"), "hf-model", "", meta={"prompt_template": "### Text: {phrase}\n### Tone:\n"}
+        Path("m"), "hf-model", "", meta=Meta(prompt_template="### Text: {phrase}\n### Tone:\n")
     )
     monkeypatch.setattr(ask, "find_artifact", lambda folder, registry: artifact)
     monkeypatch.setattr(ask, "load_model", lambda folder, registry, device: echo)

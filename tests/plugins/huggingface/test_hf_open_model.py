@@ -67,7 +67,7 @@ def test_a_folder_gives_its_config_and_size(told: Any, model: Path) -> None:
     assert (facts.format, facts.path, facts.identity) == ("hf-model", model, "")
     assert facts.config["model_type"] == "phi3"
     assert facts.size == sum(p.stat().st_size for p in model.glob("*.safetensors")) - header(model)
-    assert facts.meta["task"] == "text-generation"
+    assert facts.meta.task == "text-generation"
     assert told.problems == told.notes == []
 
 
@@ -132,7 +132,7 @@ def test_code_that_is_needed_is_told_unless_trusted(told: Any, model: Path) -> N
     assert option == "load_kwargs.trust_remote_code"
     told.problems.clear()
     facts = opened(told, model, load_kwargs={"trust_remote_code": True})
-    assert facts.meta["trust_remote_code"] is True
+    assert facts.meta.trust_remote_code is True
     assert told.problems == []
 
 
@@ -142,7 +142,7 @@ def test_code_of_an_architecture_that_transformers_carries_is_not_run(
 ) -> None:
     change_config(model, auto_map={"AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM"})
     facts = opened(told, model, load_kwargs={"trust_remote_code": trust})
-    assert facts.meta["trust_remote_code"] is False
+    assert facts.meta.trust_remote_code is False
     assert "modeling_phi3.py" in told.notes[0]
     assert told.problems == []
 
@@ -160,8 +160,8 @@ def test_options_of_from_pretrained_travel_in_meta(told: Any, model: Path) -> No
         "quantization_config": {"load_in_4bit": True},
     }
     meta = opened(told, model, load_kwargs=kwargs).meta
-    assert meta["load_kwargs"] == {"torch_dtype": "float32", "attn_implementation": "eager"}
-    assert meta["quantization"] == {"load_in_4bit": True}
+    assert meta.load_kwargs == {"torch_dtype": "float32", "attn_implementation": "eager"}
+    assert meta.extra["quantization"] == {"load_in_4bit": True}
 
 
 def test_a_cached_hub_model_is_found_by_its_commit(told: Any, model: Path, hub: Path) -> None:
@@ -200,7 +200,7 @@ def test_an_mlflow_folder_is_opened_with_its_tokenizer_apart(told: Any, model: P
     (mlflow / "MLmodel").write_text("flavors:\n  hftransformersv2: {}\n")
     facts = opened(told, mlflow)
     assert facts.path == mlflow / "data" / "model"
-    assert facts.meta["tokenizer_path"] == str(tokenizer)
+    assert facts.meta.tokenizer_path == str(tokenizer)
     assert told.problems == []
 
 

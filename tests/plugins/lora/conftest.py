@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from modelpress.api import Artifact, Exchange, Sample
+from modelpress.artifact import Meta
 from modelpress.testing.context import pass_context
 
 WORDS = ["<pad>", "<s>", "</s>", "yes", "no", *(f"word{i}" for i in range(59))]
@@ -54,7 +55,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """A random Phi-3 of 0.1 M parameters, with a tokenizer of whole words."""
     folder = tmp_path_factory.mktemp("small") / "model"
     make_small_model(folder)
-    return Artifact(folder, "hf-model", "content:small", meta={"task": "text-generation"})
+    return Artifact(folder, "hf-model", "content:small", meta=Meta(task="text-generation"))
 
 
 def make_small_model(folder: Path, dtype: str = "float16") -> None:

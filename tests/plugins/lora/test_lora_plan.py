@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from modelpress.api import Accelerator, Artifact, DataFacts, ModelFacts
+from modelpress.artifact import Meta
 from modelpress_plugins.lora.config import LoRAConfig, QLoRAConfig
 from modelpress_plugins.lora.plan import plan
 
@@ -105,7 +106,7 @@ def test_a_model_that_is_quantized_is_told() -> None:
 
 
 def test_a_model_for_another_task_is_told() -> None:
-    model = ModelFacts("hf-model", meta={"task": "text-classification"})
+    model = ModelFacts("hf-model", meta=Meta(task="text-classification"))
     assert "text-classification" in planned({}, model).problems[0][0]
 
 

@@ -32,7 +32,7 @@ def test_each_pass_writes_an_adapter_that_changes_the_model(press: Press, name: 
 def test_qlora_trains_on_a_base_in_four_bits_and_says_which(press: Press) -> None:
     pytest.importorskip("bitsandbytes")
     made, told = press("QLoRA", {**QUICK, "quant_type": "fp4", "double_quant": True})
-    assert made.meta["quantization"] == {
+    assert made.meta.extra["quantization"] == {
         "load_in_4bit": True,
         "bnb_4bit_quant_type": "fp4",
         "bnb_4bit_use_double_quant": True,
@@ -94,7 +94,7 @@ def test_the_adapter_is_float32_whatever_the_base_is(press: Press) -> None:
 
     made, _ = press("LoRA", {**QUICK, "torch_dtype": "bfloat16"})
     assert {str(t.dtype) for t in load_file(made.path / WEIGHTS).values()} == {"torch.float32"}
-    assert made.meta["dtype"] == "bfloat16"
+    assert made.meta.extra["dtype"] == "bfloat16"
 
 
 def test_the_base_is_named_by_what_it_is_and_no_path_leaks(press: Press, small_model: Artifact) -> None:

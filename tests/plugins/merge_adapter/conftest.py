@@ -13,7 +13,7 @@ from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from modelpress.artifact import Artifact
+from modelpress.artifact import NO_META, Artifact, Meta
 from modelpress.registry import Registry
 from modelpress.testing import input_artifact, pass_context
 from modelpress_plugins.merge_adapter.config import MergeAdapterOptions
@@ -63,7 +63,7 @@ class Workbench:
         adapter: Path,
         *,
         registry: Registry | None = None,
-        meta: dict[str, Any] | None = None,
+        meta: Meta = NO_META,
         job: str = "job",
         **options: Any,
     ) -> Path:
@@ -72,7 +72,7 @@ class Workbench:
         context.note = self.notes.append  # type: ignore[method-assign]
         model: Artifact = input_artifact(adapter, "hf-adapter", input_artifact(base, "hf-model"))
         parsed = MergeAdapterOptions.parse({"verify": "never", **options})
-        result = merge_adapter(replace(model, meta=meta or {}), parsed, context)
+        result = merge_adapter(replace(model, meta=meta), parsed, context)
         self.reports = context.reports
         return result.path
 

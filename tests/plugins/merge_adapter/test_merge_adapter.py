@@ -12,6 +12,7 @@ from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from modelpress.artifact import Meta
 from modelpress.errors import PassError, UserError
 from modelpress.testing import make_tiny_model
 
@@ -231,7 +232,7 @@ def test_a_right_merge_of_a_four_bit_base_is_taken_on_every_processor(
 ) -> None:
     base = make_tiny_model(bench.folder / "base", dtype=dtype, intermediate_size=width)
     adapter = bench.adapter(base, lora(target_modules=["q_proj"]), dtype=torch.float32)
-    meta = {"quantization": BITS, "dtype": "float32"}
+    meta = Meta(extra={"quantization": BITS, "dtype": "float32"})
     for choice in ("auto", "dequantized"):
         bench.merge(
             base, adapter, verify="always", merge_base=choice, registry=registry, meta=meta, job=choice
@@ -250,7 +251,8 @@ def test_a_right_merge_of_a_float32_base_is_taken_whatever_training_computed_in(
     """explained: what casting the embeddings and the head to `trained`, as training did, moves logits by."""
     base = make_tiny_model(bench.folder / "base", dtype="float32")
     adapter = bench.adapter(base, lora(target_modules=["q_proj"]), dtype=torch.float32)
-    meta = {"quantization": {**BITS, "bnb_4bit_compute_dtype": compute}, "dtype": trained}
+    bits = {**BITS, "bnb_4bit_compute_dtype": compute}
+    meta = Meta(extra={"quantization": bits, "dtype": trained})
     bench.merge(base, adapter, verify="always", merge_base="dequantized", registry=registry, meta=meta)
     assert bench.reports["logits_difference"] < explained
 
@@ -261,7 +263,7 @@ def test_qlora_is_merged_into_what_training_saw(
     """auto opens both merges and takes the nearer one, without a lasting trace of the other."""
     base = make_tiny_model(bench.folder / "base", dtype="float16")
     adapter = bench.adapter(base, lora(target_modules=["q_proj"]), dtype=torch.float32)
-    meta = {"quantization": BITS, "dtype": "float32"}
+    meta = Meta(extra={"quantization": BITS, "dtype": "float32"})
     chosen = bench.merge(base, adapter, verify="auto", registry=registry, meta=meta, job="auto")
     assert bench.reports["merge_base"] == "dequantized"
     assert bench.reports["logits_difference"] < 0.01

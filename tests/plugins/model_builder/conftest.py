@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast
 
 from modelpress.api import Accelerator, Artifact, LoadedModel
+from modelpress.artifact import NO_META, Meta
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.genai import load
 from modelpress_plugins.model_builder.run import build
@@ -56,10 +57,8 @@ class Context:
     def note(self, message: str) -> None:
         self.notes.append(message)
 
-    def artifact(
-        self, format: str, *, base: Artifact | None = None, meta: Mapping[str, Any] | None = None
-    ) -> Artifact:
-        return Artifact(self.out, format, "", base, dict(meta or {}))
+    def artifact(self, format: str, *, base: Artifact | None = None, meta: Meta = NO_META) -> Artifact:
+        return Artifact(self.out, format, "", base, meta)
 
     def load(self, model: Artifact) -> LoadedModel:
         return load(model, self.accelerator.device)

@@ -1,0 +1,102 @@
+"""The job of a task: what to do as data, the inputs that it needs, and the code that a place may lack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from modelpress import errors
+from modelpress.artifact import Artifact
+from modelpress.engine.cache import Cache
+from modelpress.engine.inputs import ResolvedOptions, bring
+from modelpress.engine.job import DataInput, FormatCode, Job, ModelInput
+from modelpress.engine.plan import DataPlan, Measurement, Plan, Step
+from modelpress.events import Event
+from modelpress.registry import Registry
+from modelpress.specs import FormatSpec
+from modelpress.worker import DATA_FOLDER_INPUT
+
+
+class JobMaker:
+    """Makes the jobs of a plan."""
+
+    def __init__(
+        self, plan: Plan, cache: Cache, registry: Registry, tell: Callable[[Event], None], *, offline: bool
+    ) -> None:
+        self._plan = plan
+        self._tell = tell
+        self._cache = cache
+        self._offline = offline
+        self._formats = registry.all(FormatSpec)
+
+    def job(self, task: Step | Measurement, model: Artifact) -> Job:
+        """What job.json of the task says."""
+        spec = task.registered.spec
+        step = task if isinstance(task, Step) else None
+        return Job(
+            kind=spec.kind,
+            name=task.name,
+            type=spec.name,
+            run=spec.run,
+            config=spec.config,
+            options=task.resolved.job,
+            model=_model_input(model),
+            produces=step.format_out if step else "",
+            data={role: _data_input(plan) for role, plan in task.data.items()},
+            formats={e.spec.name: FormatCode(e.spec.check, e.spec.load) for e in self._formats},
+            install_hint=task.registered.install_hint,
+            device=task.accelerator.device,
+            execution_provider=task.accelerator.execution_provider,
+            seed=self._plan.workflow.seed,
+            offline=self._offline,
+            load_once=step is not None and step.index == len(self._plan.steps),
+            secrets=_secrets(task),
+        )
+
+    def inputs(self, task: Step | Measurement, model: Artifact) -> dict[str, Path]:
+        """Name under inputs/ -> path on this machine; what is elsewhere is fetched."""
+        inputs = {DATA_FOLDER_INPUT: self._cache.data_folder, **self._bring(task.resolved)}
+        current: Artifact | None = model
+        name = "model"
+        while current:
+            inputs[name] = current.path
+            if current.meta.tokenizer_path:
+                inputs[_tokenizer(name)] = Path(current.meta.tokenizer_path)
+            current, name = current.base, f"{name}-base"
+        for plan in task.data.values():
+            inputs.update(self._bring(plan.resolved))
+        return inputs
+
+    def packages(self, task: Step | Measurement) -> dict[str, Path]:
+        """Import name -> folder, of modelpress and of every distribution whose code the job names."""
+        containers = [plan.choice.registered.provider for plan in task.data.values()]
+        formats = [entry.provider for entry in self._formats]
+        packages = {"modelpress": Path(errors.__file__).parent}
+        for provider in (task.registered.provider, *containers, *formats):
+            packages.update({folder.stem: folder for folder in provider.folders})
+        return packages
+
+    def _bring(self, resolved: ResolvedOptions) -> dict[str, Path]:
+        return bring(resolved.inputs, self._cache, self._tell)
+
+
+def _model_input(model: Artifact, name: str = "model") -> ModelInput:
+    base = _model_input(model.base, f"{name}-base") if model.base else None
+    meta = replace(model.meta, tokenizer_path=_tokenizer(name)) if model.meta.tokenizer_path else model.meta
+    return ModelInput(name, model.format, model.key, meta, base)
+
+
+def _secrets(task: Step | Measurement) -> tuple[str, ...]:
+    """The variables whose secrets its options name, and those of its data."""
+    resolved = (task.resolved, *(plan.resolved for plan in task.data.values()))
+    return tuple(dict.fromkeys(name for each in resolved for name in each.secrets))
+
+
+def _tokenizer(model: str) -> str:
+    return f"{model}-tokenizer"
+
+
+def _data_input(plan: DataPlan) -> DataInput:
+    spec = plan.choice.registered.spec
+    return DataInput(plan.choice.name, spec.name, spec.open, spec.config, plan.resolved.job)
