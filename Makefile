@@ -47,5 +47,5 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable ".[cpu,qlora]" --group dev
-	$(PIP) --no-deps --editable plugins_contrib/modelpress-hello
+	$(PIP) --no-deps $(addprefix --editable ,$(wildcard plugins_contrib/*))
 	@touch $@
