@@ -49,3 +49,23 @@ def test_the_workflow_of_the_example_runs(install, tmp_path: Path) -> None:
     asked = installed.run("modelpress", "bigram", "output", "T", "-n", "3", cwd=tmp_path)
     assert asked.stdout.startswith("T"), asked.stderr
     assert len(asked.stdout.strip()) > 1
+
+
+def test_a_resource_of_a_third_party_is_fetched_for_a_run(install, tmp_path: Path) -> None:
+    """And a change of what it stands for is seen: the numbers are measured anew."""
+    installed = install("modelpress-example")
+    shutil.copytree(installed.folder / "model", tmp_path / "model")
+    store = tmp_path / "store"
+    store.mkdir()
+    shutil.copy(installed.folder / "poem.txt", store)
+    text = (installed.folder / "example.yaml").read_text(encoding="utf-8")
+    value = f"{{type: example_store, store: {store}, name: poem.txt}}"
+    (tmp_path / "example.yaml").write_text(text.replace("data_files: poem.txt", f"data_files: {value}"))
+    numbers = []
+    for change in ("", "zzz qqq xxx\n"):
+        with (store / "poem.txt").open("a") as file:
+            file.write(change)
+        done = installed.run("modelpress", "run", "example.yaml", "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        numbers.append(json.dumps(json.loads(done.stdout)["metrics"], sort_keys=True))
+    assert numbers[0] != numbers[1]

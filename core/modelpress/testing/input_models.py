@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from pydantic import JsonValue
 
+from modelpress.artifact import NO_META
 from modelpress.context import ModelFacts
 from modelpress.identity import content_identity
 from modelpress.registry import Registered, Registry
@@ -75,7 +76,8 @@ class ModelContract(Contract[ModelSpec]):
         assert facts.size == 0 or size / 2 <= facts.size <= size * 2
 
     def test_its_facts_can_be_written(self, facts: ModelFacts) -> None:
-        assert json.loads(json.dumps(dict(facts.meta))) == dict(facts.meta)
+        meta = asdict(facts.meta)
+        assert json.loads(json.dumps(meta)) == meta
         json.dumps(dict(facts.config))
 
     def test_it_is_the_same_model_every_time(
@@ -110,4 +112,4 @@ def _identity(facts: ModelFacts) -> ModelFacts:
     if not identity and facts.path is not None:
         identity = content_identity(facts.path)
     base = _identity(facts.base) if facts.base else None
-    return replace(facts, identity=identity, path=None, base=base, meta={})
+    return replace(facts, identity=identity, path=None, base=base, meta=NO_META)

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from modelpress.api import DataFacts, Exchange, PlanContext, Sample, UserError
+from modelpress.api import DataFacts, Exchange, PlanContext, ResourcePath, Sample, UserError
 
 from .options import LinesOptions
 
@@ -45,9 +45,9 @@ class Lines:
         return Lines(self.name, train), Lines(self.name, [line for line in self._lines if line in apart])
 
 
-def _read(path: str | dict[str, object]) -> list[str]:
-    """The lines with something in them. By now a resource is the path of the file that was fetched."""
-    return [line for line in Path(str(path)).read_text(encoding="utf-8").splitlines() if line]
+def _read(file: ResourcePath) -> list[str]:
+    """The lines with something in them. A resource that is not here yet says so by itself."""
+    return [line for line in Path(file).read_text(encoding="utf-8").splitlines() if line]
 
 
 def open_lines(options: LinesOptions, folder: Path) -> Lines:
@@ -55,8 +55,6 @@ def open_lines(options: LinesOptions, folder: Path) -> Lines:
 
 
 def peek_lines(options: LinesOptions, ctx: PlanContext) -> DataFacts:
-    if isinstance(options.data_files, dict):
-        return DataFacts(columns=("line",))  # a resource: it is read where the work runs
     lines = _read(options.data_files)
     if not lines:
         ctx.problem(f"{options.data_files} has no text.", "Name another file.", option="data_files")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from modelpress.api import DataRole, Options, Resource
+from modelpress.api import DataRole, LocalPath, Options, ResourcePath
 
 
 class BigramModelOptions(Options):
@@ -24,9 +24,7 @@ class PruneOptions(Options):
 class LinesOptions(Options):
     """Where the text is."""
 
-    data_files: Annotated[str | dict[str, Any], Resource()] = Field(
-        description="A text file in UTF-8, or a resource."
-    )
+    data_files: ResourcePath = Field(description="A text file in UTF-8, or a resource.")
 
 
 class BitsOptions(Options):
@@ -40,7 +38,7 @@ class BitsOptions(Options):
 class StoreOptions(Options):
     """A file in the store."""
 
-    store: str = Field(description="The folder that stands for the store.")
+    store: Annotated[str, LocalPath()] = Field(description="The folder that stands for the store.")
     name: str = Field(description="The file's name in it.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from modelpress.api import Artifact, ModelFacts, PassContext, PassError, PlanContext
+from modelpress.api import Artifact, Meta, ModelFacts, PassContext, PassError, PlanContext
 
 from .files import read_counts, write_counts
 from .options import PruneOptions
@@ -13,7 +13,7 @@ from .options import PruneOptions
 def plan(model: ModelFacts, options: PruneOptions, ctx: PlanContext) -> ModelFacts:
     if options.min_count == 1:
         ctx.note("min_count is 1: nothing will be dropped.")
-    return replace(model, meta={**model.meta, "min_count": options.min_count}, size=0)
+    return replace(model, meta=_meta(model.meta, options), size=0)
 
 
 def prune(model: Artifact, options: PruneOptions, ctx: PassContext) -> Artifact:
@@ -30,4 +30,9 @@ def prune(model: Artifact, options: PruneOptions, ctx: PassContext) -> Artifact:
         )
     ctx.report("pairs", sum(map(len, kept.values())))
     write_counts(ctx.out, kept)
-    return ctx.artifact("bigram", meta={**model.meta, "min_count": options.min_count})
+    return ctx.artifact("bigram", meta=_meta(model.meta, options))
+
+
+def _meta(before: Meta, options: PruneOptions) -> Meta:
+    """What those after it may want to know."""
+    return replace(before, extra={**before.extra, "min_count": options.min_count})
