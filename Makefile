@@ -30,7 +30,7 @@ bench: $(VENV)/.installed-dev  ## measure against the competitors; results go to
 	$(BIN)/python benchmarks/run.py
 
 schema: $(VENV)/.installed-dev  ## the committed JSON Schema of workflow files, made anew
-	$(BIN)/modelpress schema > docs/workflow.schema.json
+	MODELPRESS_BLOCK_PLUGINS=hello,example $(BIN)/modelpress schema > docs/workflow.schema.json
 
 clean:
 	rm -rf $(VENV) build dist examples/emotions/output examples/emotions/output-olive examples/emotions/cache
