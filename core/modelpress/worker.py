@@ -1,8 +1,8 @@
 """The worker: `python -m modelpress.worker FOLDER` runs the job in a folder and writes its answer there.
 
-Every system runs this same command. `--serve RUN` keeps the process warm: it reads one folder a line (as
+Every system runs this same command. `--serve` keeps the process warm: it reads one folder a line (as
 JSON) from standard input and answers `done` a line on standard output, so that torch is imported once for
-many jobs. It ends with its standard input, and with the process RUN that started it, however that ends.
+many jobs. It ends when its standard input ends: with the run that started it, however that ends.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import faulthandler
 import importlib
 import json
 import os
+import queue
 import shutil
 import sys
 import threading
@@ -20,9 +21,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import psutil
+from typing import IO, TYPE_CHECKING, Any
 
 from modelpress.artifact import Artifact, Meta
 from modelpress.context import Accelerator, DataSource, LoadedModel
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
     from modelpress.options import Options
 
 _PROGRESS_INTERVAL = 0.05
-_PARENT_INTERVAL = 0.2
 _LOAD_LIMIT = 10**8
 """Bytes up to which a result is opened in its runtime at the end of a run, where its pass has not done so.
 Opened in float32, 4-bit weights take up to sixteen times as much."""
@@ -58,51 +56,42 @@ DATA_FOLDER_INPUT = "data-folder"
 
 
 def main(arguments: list[str]) -> int:
-    """`FOLDER`, or `--serve RUN`. Returns the exit code: 0 whenever an answer was written."""
+    """`FOLDER`, or `--serve`. Returns the exit code: 0 whenever an answer was written."""
     faulthandler.enable()
-    if len(arguments) == 2 and arguments[0] == "--serve":
-        serve(int(arguments[1]))
-        return 0
+    if arguments == ["--serve"]:
+        serve()
     if len(arguments) != 1:
-        print("usage: python -m modelpress.worker FOLDER | --serve RUN", file=sys.stderr)
+        print("usage: python -m modelpress.worker FOLDER | --serve", file=sys.stderr)
         return 2
     return 1 if work(Path(arguments[0])) else 0
 
 
-def serve(run: int) -> None:
-    """Run one job after another until standard input ends, or the process `run` does.
-
-    Jobs are read between jobs only: on Windows `import numpy` hangs while another thread waits for a pipe on
-    standard input (numpy#24290).
-    """
+def serve() -> None:
+    """Run one job after another until standard input ends."""
     answers = os.fdopen(os.dup(1), "wb")
     jobs = os.fdopen(os.dup(0), "rb")
+    # On Windows `import numpy` looks at standard input, and hangs while a thread waits for a pipe there
+    # (numpy#24290): the pipe is read by a name of its own.
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)  # what libraries print must not be taken for an answer
-    threading.Thread(target=_end_with, args=(run,), daemon=True).start()
-    for line in jobs:
-        order = json.loads(line)
+    orders: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_read_orders, args=(jobs, orders), daemon=True).start()
+    while True:
+        order = orders.get()
         folder = Path(order["folder"])
         give(order["secrets"])
         with _output_to(folder / "log.txt"):
             unwritten = work(folder)
         answers.write(json.dumps(to_json(unwritten)).encode("ascii") + b"\n" if unwritten else b"done\n")
         answers.flush()
-    os._exit(0)  # nothing is left to be done in order, and libraries take their time
 
 
-def _end_with(run: int) -> None:
-    """End this process when the run has ended, perhaps by SIGKILL in the middle of a job: nobody waits for
-    the answer."""
-    parent = os.getppid()
-    try:
-        watched = psutil.Process(run)
-        while os.getppid() == parent and watched.is_running():
-            time.sleep(_PARENT_INTERVAL)
-    except psutil.Error:
-        pass
+def _read_orders(jobs: IO[bytes], orders: queue.Queue[dict[str, Any]]) -> None:
+    for line in jobs:
+        orders.put(json.loads(line))
+    # The run has ended, perhaps by SIGKILL in the middle of a job: nobody waits for the answer.
     os._exit(0)
 
 

@@ -116,7 +116,7 @@ class WarmWorker:
             return self._process
         # A file of its own: on Windows a job's folder cannot be removed while its log is open.
         self._startup_log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
-        command = [*self._python, "worker", self._code, "--serve", str(os.getpid())]
+        command = [*self._python, "worker", self._code, "--serve"]
         try:
             process = subprocess.Popen(
                 command,
