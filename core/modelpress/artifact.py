@@ -1,15 +1,14 @@
 """An artifact: a model on disk, a folder with a manifest; made once and never changed in place.
 
 The manifest (`modelpress.json`, beside the model's own files) says what the folder is and lists every
-file with size, time and digest, so that a file that was cut or edited later is noticed.
+file with size and digest, so that a file that was cut or edited later is noticed; a seal notices damage to
+the manifest itself.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,11 @@ import xxhash
 
 from modelpress.errors import UserError
 from modelpress.events import JSONValue
+from modelpress.files import flush_to_disk, sealed, unsealed, write_whole
 from modelpress.records import from_json, to_json
 
 MANIFEST = "modelpress.json"
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 _CHUNK = 8 * 2**20
 
 
@@ -104,7 +104,6 @@ class FileFacts:
     """What the manifest keeps of one file. digest is XXH3-128, 32 hex digits."""
 
     size: int
-    mtime_ns: int
     digest: str
 
 
@@ -124,78 +123,81 @@ def digest_file(path: Path) -> str:
     return state.hexdigest()
 
 
-def write_manifest(artifact: Artifact, made_by: Mapping[str, Any] | None = None) -> None:
-    """Write the manifest of a finished folder. Every file is hashed and flushed to disk before it."""
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What the manifest of an artifact says. base: as in Artifact.to_record; files: by path, with slashes."""
+
+    format: str
+    key: str
+    base: Mapping[str, Any] | None
+    meta: Meta
+    made_by: Mapping[str, Any]
+    files: Mapping[str, FileFacts]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(facts.size for facts in self.files.values())
+
+
+def write_manifest(
+    artifact: Artifact,
+    made_by: Mapping[str, Any] | None = None,
+    digest: Callable[[Path], str] = digest_file,
+) -> None:
+    """Write the manifest of a finished folder. Every file is flushed to disk and hashed before it."""
     files = {}
     for path in artifact_files(artifact.path):
-        stat = path.stat()
-        files[path.relative_to(artifact.path).as_posix()] = {
-            "size": stat.st_size,
-            "mtime_ns": stat.st_mtime_ns,
-            "digest": digest_file(path),
-        }
         flush_to_disk(path)
+        facts = FileFacts(path.stat().st_size, digest(path))
+        files[path.relative_to(artifact.path).as_posix()] = asdict(facts)
     record = artifact.to_record()
     del record["path"]
     document = {"modelpress": MANIFEST_VERSION, **record, "made_by": dict(made_by or {}), "files": files}
-    target = artifact.path / MANIFEST
-    target.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    flush_to_disk(target)
+    write_whole(artifact.path / MANIFEST, sealed(document))
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest as JSON. Raises UserError when the folder has none or it is damaged."""
+def read_manifest(folder: Path) -> Manifest:
+    """Raises UserError when the folder has none, or one that is damaged or of another version."""
     try:
-        document: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if document.get("modelpress") != MANIFEST_VERSION:
-            raise ValueError(
-                f"it is of version {document.get('modelpress')}, and this modelpress reads {MANIFEST_VERSION}"
-            )
-        if not isinstance(document.get("files"), dict):
-            raise ValueError("no list of files")
-    except FileNotFoundError:
+        document = unsealed((folder / MANIFEST).read_bytes())
+        if document.pop("modelpress") != MANIFEST_VERSION:
+            raise ValueError(f"this modelpress reads version {MANIFEST_VERSION} of it")
+        return from_json(Manifest, document)
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{folder} is not an artifact: it has no {MANIFEST}.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{folder / MANIFEST} cannot be read: {error}.") from None
-    return document
 
 
 def open_artifact(folder: Path) -> Artifact:
     """The artifact in a folder, by its manifest."""
-    return Artifact.from_record({**read_manifest(folder), "path": str(folder)})
+    manifest = read_manifest(folder)
+    base = Artifact.from_record(manifest.base) if manifest.base else None
+    return Artifact(folder, manifest.format, manifest.key, base, manifest.meta)
 
 
-def damaged_files(folder: Path, *, full: bool = False) -> list[str]:
+def damaged_files(folder: Path, digest: Callable[[Path], str] = digest_file) -> list[str]:
     """What differs from the manifest, a line each; empty when all is well.
 
-    Size and time are compared; the digest where the time differs, or of every file when full.
+    digest: how the digest of a file is had: a DigestMemo reads only what may have changed.
     """
-    found = []
-    files = read_manifest(folder)["files"]
-    for name, facts in files.items():
-        path = folder / name
-        try:
-            stat = path.stat()
-        except OSError:
-            found.append(f"{name}: missing")
-            continue
-        if stat.st_size != facts["size"]:
-            found.append(f"{name}: {stat.st_size} bytes, expected {facts['size']}")
-        elif (full or stat.st_mtime_ns != facts["mtime_ns"]) and digest_file(path) != facts["digest"]:
-            found.append(f"{name}: its content has changed")
+    files = read_manifest(folder).files
+    found = [
+        f"{name}: {told}" for name, facts in files.items() if (told := _damage(folder / name, facts, digest))
+    ]
     present = {p.relative_to(folder).as_posix() for p in artifact_files(folder)}
     found += [f"{name}: not in the manifest" for name in sorted(present - set(files))]
     return found
 
 
-def flush_to_disk(path: Path) -> None:
-    """fsync a file, or a folder where the platform can."""
-    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR
+def _damage(path: Path, facts: FileFacts, digest: Callable[[Path], str]) -> str:
     try:
-        descriptor = os.open(path, flags)
-    except OSError:
-        return  # a folder on Windows, or a file that is read-only: nothing to flush
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        size = path.stat().st_size
+        if size != facts.size:
+            return f"{size} bytes, expected {facts.size}"
+        return "" if digest(path) == facts.digest else "its content has changed"
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"

@@ -6,12 +6,17 @@ A folder's identity is made of the names and contents of its files, so that movi
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 import xxhash
 
 from modelpress.artifact import MANIFEST, digest_file
+from modelpress.files import write_whole
 
+_CLOCK_NS = 50_000_000
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
 
 
@@ -24,51 +29,66 @@ def looks_like_path(value: str, folder: Path) -> bool:
     return not _HUB_ID.match(value) or (folder / value).exists() or Path(value).is_absolute()
 
 
-def content_identity(path: Path, memo: DigestMemo | None = None) -> str:
-    """`content:` + XXH3-128 over the names and digests of all files (or the digest of the one file)."""
-    digest = memo or _no_memo
+def content_identity(path: Path, memo: DigestMemo | None = None, without: Collection[Path] = ()) -> str:
+    """`content:` + XXH3-128 over the names and digests of all files (or the digest of the one file).
+
+    without: folders below it that are no part of it, e.g. one that the result is written to.
+    """
+    digest = memo or digest_file
     if path.is_file():
         return f"content:{digest(path)}"
     state = xxhash.xxh3_128()
     for file in sorted(p for p in path.rglob("*") if p.is_file() and p != path / MANIFEST):
+        if any(file.is_relative_to(folder) for folder in without):
+            continue
         state.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
     return f"content:{state.hexdigest()}"
 
 
 class DigestMemo:
-    """Digests remembered by (path, size, mtime, inode), so that an unchanged gigabyte is read once.
+    """Digests remembered by what the file system says of a file, so that an unchanged gigabyte is read once.
 
-    folder: where the memory is kept, one small file per path. A damaged entry is computed again. Nothing is
+    That is size, time of the last write, inode, and the time of the last change to the inode (ctime), which
+    no program can set back: content changed behind a kept size and time is seen. (On Windows that time does
+    not exist, and a kept time hides a change.) A file written a moment ago is not remembered: the clock of
+    the file system may be too coarse to tell a second write from the first.
+
+    folder: where the memory is kept, one small file per digest. A damaged entry is computed again. Nothing is
     written before `keep`: a plan leaves no trace.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._new: dict[Path, str] = {}
+        self._new: dict[str, str] = {}
 
     def __call__(self, path: Path) -> str:
+        now = time.time_ns()
         stat = path.stat()
-        stamp = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}"
-        entry = self._folder / xxhash.xxh3_128_hexdigest(stamp.encode())
-        if entry in self._new:
-            return self._new[entry]
-        try:
-            digest = entry.read_text(encoding="ascii")
-            if len(digest) == 32:
-                return digest
-        except (OSError, UnicodeDecodeError):
-            pass
-        self._new[entry] = digest_file(path)
-        return self._new[entry]
+        stamp = f"{stat.st_dev} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+        name = xxhash.xxh3_128_hexdigest(stamp.encode())
+        known = self._new.get(name) or self._read(name)
+        if known is None:
+            known = digest_file(path)
+            if now - max(stat.st_mtime_ns, stat.st_ctime_ns) > _CLOCK_NS:
+                self._new[name] = known
+        return known
 
     def keep(self) -> None:
-        """Write what was computed since the last time."""
-        if self._new:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        for entry, digest in self._new.items():
-            entry.write_text(digest, encoding="ascii")
-        self._new.clear()
+        """Write what was computed since the last time. Where that fails it is computed again another time."""
+        with suppress(OSError):
+            if self._new:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            for name, digest in self._new.items():
+                write_whole(self._folder / name, f"{digest} {_check(name, digest)}".encode(), durable=False)
+            self._new.clear()
+
+    def _read(self, name: str) -> str | None:
+        try:
+            digest, check = (self._folder / name).read_text(encoding="ascii").split(" ")
+        except (OSError, ValueError):
+            return None
+        return digest if check == _check(name, digest) else None
 
 
-def _no_memo(path: Path) -> str:
-    return digest_file(path)
+def _check(name: str, digest: str) -> str:
+    return xxhash.xxh3_64_hexdigest(f"{name} {digest}".encode())

@@ -7,13 +7,12 @@ that it cannot, and never half of it.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
+from modelpress.files import sealed, unsealed, write_whole
 from modelpress.secrets import redact
 
 T = TypeVar("T")
@@ -40,20 +39,12 @@ def from_json(cls: type[T], values: object) -> T:
 
 def write_record(path: Path, record: object) -> None:
     """Write a file of one record; whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    text = redact(json.dumps({"version": VERSION, **to_json(record)}, indent=1))
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_whole(path, sealed(json.loads(redact(json.dumps({"version": VERSION, **to_json(record)})))))
 
 
 def read_record(cls: type[T], path: Path) -> T:
     """Read a file of one record. Raises OSError, or ValueError when it is damaged or of another version."""
-    values = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(values, dict):
-        raise ValueError("a mapping is expected")
+    values = unsealed(path.read_bytes())
     version = values.pop("version", None)
     if version != VERSION:
         raise ValueError(f"it is of version {version}, this modelpress reads version {VERSION}")

@@ -24,6 +24,7 @@ from modelpress.engine.job import (
     write_result,
 )
 from modelpress.errors import HostError, PassError, UserError
+from modelpress.files import sealed
 from modelpress.records import from_json, read_record, to_json, write_record
 
 META = Meta(
@@ -96,9 +97,11 @@ def test_no_answer_is_an_error_of_the_system(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("{", "cannot be read"),
-        ("[]", "a mapping is expected"),
-        ('{"version": 99}', "it is of version 99, this modelpress reads version 1"),
-        ('{"version": 1, "kind": "pass"}', "name: Field required"),
+        ("[]", "it has no seal"),
+        ('{"version": 1}', "it has no seal"),
+        (sealed({"version": 1}).decode().replace("1", "2", 1), "it is not as it was written"),
+        (sealed({"version": 99}).decode(), "it is of version 99, this modelpress reads version 1"),
+        (sealed({"version": 1, "kind": "pass"}).decode(), "name: Field required"),
     ],
 )
 def test_what_is_no_job_is_told_with_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:

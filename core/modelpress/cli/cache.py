@@ -58,13 +58,16 @@ def verify(cache_dir: Path | None) -> None:
     entries = cache.entries()
     damaged = 0
     for entry in entries:
-        found = cache.verify(entry, full=True)
+        found = cache.verify(entry)
         damaged += bool(found)
         for line in found:
             click.echo(f"{entry.key[:12]} {_made_by(entry)}: {line}")
-    if damaged:
+    numbers = cache.damaged_numbers()
+    for key in numbers:
+        click.echo(f"{key[:12]}: the kept numbers are damaged")
+    if damaged or numbers:
         raise PassError(
-            f"{plural(damaged, 'entry')} of {len(entries)} damaged.",
+            f"{plural(damaged + len(numbers), 'entry')} damaged; {plural(len(entries), 'result')} looked at.",
             "The next run that needs one makes it again; `modelpress cache clear` removes everything.",
         )
     click.echo(f"{plural(len(entries), 'entry')}, all sound.")
@@ -75,7 +78,7 @@ def verify(cache_dir: Path | None) -> None:
 @click.option("--older-than", metavar="AGE", help="Remove what was not used for so long: 12h, 30d, 8w.")
 @click.option("--keep", metavar="SIZE", help="Remove the least used until so much is left: 500MB, 20GB.")
 def gc(cache_dir: Path | None, older_than: str | None, keep: str | None) -> None:
-    """Make room. What a run is using right now stays; left-overs of failed steps always go."""
+    """Make room. What a run makes or reads right now stays; left-overs of failed steps always go."""
     freed = _open(cache_dir).collect(
         older_than_days=parse_age(older_than) if older_than else None,
         keep_bytes=parse_size(keep) if keep else None,

@@ -4,7 +4,10 @@ artifacts/KEY/          a finished artifact with its manifest; appears whole or 
 evaluations/KEY.json    the numbers of a finished metric
 jobs/KEY/               a step in work, or one that failed or was interrupted, with its checkpoint
 locks/KEY.lock          held while a step is in work, so that two runs do shared work once
-digests/ data/          memory of file digests; converted data sets
+leases/KEY.*            one for each run that reads the artifact, held as long as that run lives
+digests/                memory of file digests
+data/ resources/        converted data sets; what was fetched
+trash/                  what is being removed
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +29,13 @@ from modelpress.artifact import (
     MANIFEST,
     Artifact,
     damaged_files,
-    flush_to_disk,
     open_artifact,
     read_manifest,
     write_manifest,
 )
 from modelpress.engine.job import Result
 from modelpress.errors import UserError
+from modelpress.files import flush_to_disk, replace
 from modelpress.identity import DigestMemo
 from modelpress.records import from_json, read_record, write_record
 
@@ -41,6 +44,11 @@ def default_cache_folder() -> Path:
     """`MODELPRESS_CACHE`, or the platform's cache folder for this user."""
     named = os.environ.get("MODELPRESS_CACHE")
     return Path(named).expanduser() if named else user_cache_path("modelpress", appauthor=False)
+
+
+SHARED_ROOMS = ("data", "resources")
+"""Rooms that any run may read from: held by each run as a whole."""
+ROOMS = ("artifacts", "evaluations", "jobs", "locks", "leases", "digests", "trash", *SHARED_ROOMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ class Cache:
         self.folder = folder
         self.digests = DigestMemo(folder / "digests")
         self.data_folder = folder / "data"
+        self._leases: list[FileLock] = []
 
     def artifact_folder(self, key: str) -> Path:
         return self.folder / "artifacts" / key
@@ -71,10 +80,10 @@ class Cache:
         return self.folder / "jobs" / key
 
     def has(self, key: str) -> bool:
-        """Whether the step with this key is finished and undamaged (sizes and times)."""
+        """Whether the step with this key is finished and undamaged."""
         folder = self.artifact_folder(key)
         try:
-            return not damaged_files(folder)
+            return read_manifest(folder).key == key and not damaged_files(folder, self.digests)
         except UserError:
             return False
 
@@ -84,8 +93,10 @@ class Cache:
         if not folder.exists():
             return None
         try:
-            damage = damaged_files(folder)
+            damage = damaged_files(folder, self.digests)
             artifact = open_artifact(folder)
+            if artifact.key != key:
+                damage.append(f"it is another step's, {artifact.key[:12]}")
         except UserError as error:
             damage = [error.message]
         if damage:
@@ -98,9 +109,7 @@ class Cache:
     @contextmanager
     def lock(self, key: str, on_wait: Callable[[], None]) -> Iterator[None]:
         """Hold the step with this key. on_wait is called once when another run holds it."""
-        path = self.folder / "locks" / f"{key}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+        lock = self._lock_file(key)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -111,53 +120,93 @@ class Cache:
         finally:
             lock.release()
 
+    def hold(self, key: str) -> None:
+        """Keep the artifact with this key from being collected until `release`, or the end of this process.
+
+        Called with the key's lock held. The lease is a lock that the system lets go of when its owner dies.
+        """
+        lease = FileLock(self.folder / "leases" / f"{key}.{uuid4().hex}")
+        Path(lease.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lease.acquire(timeout=0)
+        self._leases.append(lease)
+
+    def hold_shared(self) -> None:
+        """Keep converted data sets and fetched files until `release`."""
+        for room in SHARED_ROOMS:
+            with self.lock(room, lambda: None):
+                self.hold(room)
+
+    def release(self) -> None:
+        """Let go of all that this run has held."""
+        for lease in self._leases:
+            lease.release()
+            Path(lease.lock_file).unlink(missing_ok=True)
+        self._leases.clear()
+
     def commit(self, out: Path, artifact: Artifact, made_by: Mapping[str, Any]) -> Artifact:
         """Move a finished folder into the cache: manifest, flush, rename. Returns the artifact there."""
         target = self.artifact_folder(artifact.key)
-        write_manifest(Artifact(out, artifact.format, artifact.key, artifact.base, artifact.meta), made_by)
+        draft = Artifact(out, artifact.format, artifact.key, artifact.base, artifact.meta)
+        write_manifest(draft, made_by, self.digests)
         target.parent.mkdir(parents=True, exist_ok=True)
         flush_to_disk(out)
         if target.exists():
             self._remove(target)
-        os.replace(out, target)
+        replace(out, target)
         flush_to_disk(target.parent)
         return Artifact(target, artifact.format, artifact.key, artifact.base, artifact.meta)
 
     def result_of(self, key: str) -> Result:
         """What the worker said when it made the artifact with this key."""
         try:
-            return from_json(Result, read_manifest(self.artifact_folder(key))["made_by"])
-        except (UserError, ValueError, KeyError):
+            return from_json(Result, read_manifest(self.artifact_folder(key)).made_by)
+        except (UserError, ValueError):
             return Result()
 
-    def find_numbers(self, key: str) -> Result | None:
-        """The finished evaluation with this key, or None; a damaged one counts as none."""
+    def find_numbers(self, key: str, on_damage: Callable[[str], None] = lambda text: None) -> Result | None:
+        """The finished evaluation with this key, or None; a damaged one counts as none and is told."""
         try:
-            result = read_record(Result, self.folder / "evaluations" / f"{key}.json")
-        except (OSError, ValueError):
+            result = read_record(Result, self._numbers_file(key))
+            if result.metrics:
+                return result
+        except FileNotFoundError:
             return None
-        return result if result.metrics else None
+        except (OSError, ValueError):
+            pass
+        on_damage(f"The kept numbers {key[:12]} are damaged: they are measured again.")
+        return None
 
     def commit_numbers(self, key: str, result: Result) -> None:
         """Keep a finished evaluation."""
-        target = self.folder / "evaluations" / f"{key}.json"
+        target = self._numbers_file(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_record(target, result)
+
+    def damaged_numbers(self) -> list[str]:
+        """Keys of evaluations that are damaged."""
+        keys = [path.stem for path in (self.folder / "evaluations").glob("*.json")]
+        return [key for key in sorted(keys) if self.find_numbers(key) is None]
 
     def finish_job(self, key: str) -> None:
         """Remove the job folder of a step that is in the cache now."""
         shutil.rmtree(self.job_folder(key), ignore_errors=True)
 
+    def tidy(self) -> None:
+        """Remove what killed processes left: half-removed folders, leases that nobody holds."""
+        shutil.rmtree(self.folder / "trash", ignore_errors=True)
+        for lease in (self.folder / "leases").glob("*.*"):
+            _is_held(lease)
+
     def entries(self) -> list[CacheEntry]:
         """All finished artifacts, the last used first. Damaged manifests are listed with format `damaged`."""
         root = self.folder / "artifacts"
         found = [_entry(path) for path in sorted(root.iterdir())] if root.is_dir() else []
-        return sorted(found, key=lambda entry: -entry.used)
+        return sorted((entry for entry in found if entry), key=lambda entry: -entry.used)
 
-    def verify(self, entry: CacheEntry, *, full: bool = True) -> list[str]:
-        """What is wrong with an entry, a line each; full compares every byte's digest."""
+    def verify(self, entry: CacheEntry) -> list[str]:
+        """What is wrong with an entry, a line each; every byte is read."""
         try:
-            return damaged_files(entry.path, full=full)
+            return damaged_files(entry.path)
         except UserError as error:
             return [error.message]
 
@@ -166,10 +215,11 @@ class Cache:
     ) -> int:
         """Remove what is old, then the least recently used until keep_bytes are left. Returns bytes freed.
 
-        Steps that a run holds right now are left alone. Folders of failed and interrupted steps go too,
+        What a run makes or reads right now is left alone. Folders of failed and interrupted steps go too,
         unless keep_jobs.
         """
-        freed = 0
+        freed = _size(self.folder / "trash")
+        self.tidy()
         entries = self.entries()
         limit = time.time() - older_than_days * 86400 if older_than_days is not None else None
         kept = sum(entry.size for entry in entries)
@@ -182,27 +232,43 @@ class Cache:
         jobs = self.folder / "jobs"
         if jobs.is_dir() and not keep_jobs:
             for folder in jobs.iterdir():
-                stale = limit is None or folder.stat().st_mtime < limit
+                stale = limit is None or _changed(folder) < limit
                 size = _size(folder)
                 if stale and self._remove_free(folder.name, folder):
                     freed += size
         return freed
 
     def clear(self) -> int:
-        """Remove everything but steps that a run holds right now. Returns bytes freed."""
+        """Remove everything but what a run makes or reads right now. Returns bytes freed."""
         freed = self.collect(keep_bytes=-1)
-        for name in ("evaluations", "digests", "data", "trash"):
-            freed += _size(self.folder / name)
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for name in SHARED_ROOMS:
+            size = _size(self.folder / name)
+            if size and self._remove_free(name, self.folder / name):
+                freed += size
+        for name in ("evaluations", "digests"):
+            for file in (self.folder / name).glob("*"):
+                with suppress(OSError):
+                    freed += file.stat().st_size
+                    file.unlink()
         return freed
 
+    def _numbers_file(self, key: str) -> Path:
+        return self.folder / "evaluations" / f"{key}.json"
+
+    def _lock_file(self, key: str) -> FileLock:
+        path = self.folder / "locks" / f"{key}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path)
+
     def _remove_free(self, key: str, folder: Path) -> bool:
-        lock = FileLock(self.folder / "locks" / f"{key}.lock")
-        (self.folder / "locks").mkdir(parents=True, exist_ok=True)
+        """Remove a folder that no run makes (its lock) or reads (its leases)."""
         try:
-            with lock.acquire(timeout=0):
+            with self._lock_file(key).acquire(timeout=0):
+                held = [_is_held(lease) for lease in (self.folder / "leases").glob(f"{key}.*")]
+                if any(held):
+                    return False
                 self._remove(folder)
-        except Timeout:
+        except (Timeout, PermissionError, FileNotFoundError):
             return False
         return True
 
@@ -210,20 +276,50 @@ class Cache:
         # Renamed first: a folder that is half deleted must never be taken for an artifact.
         trash = self.folder / "trash" / uuid4().hex
         trash.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(folder, trash)
-        shutil.rmtree(trash, ignore_errors=True)
+        replace(folder, trash)
+        if trash.is_dir():
+            shutil.rmtree(trash, ignore_errors=True)
+        else:
+            trash.unlink(missing_ok=True)
 
 
-def _entry(path: Path) -> CacheEntry:
-    created = path.stat().st_mtime
+def _is_held(lease: Path) -> bool:
+    """Whether the owner of a lease lives. One that nobody holds is removed."""
+    lock = FileLock(lease)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    lease.unlink(missing_ok=True)
+    return False
+
+
+def _entry(path: Path) -> CacheEntry | None:
+    """None for one that has just been removed."""
+    created = _changed(path)
     try:
         manifest = read_manifest(path)
-        used = (path / MANIFEST).stat().st_mtime
-        size = sum(facts["size"] for facts in manifest["files"].values())
-        return CacheEntry(path.name, path, size, manifest["format"], manifest["made_by"], created, used)
-    except (UserError, KeyError, TypeError):
+        used = _changed(path / MANIFEST)
+        return CacheEntry(path.name, path, manifest.size, manifest.format, manifest.made_by, created, used)
+    except UserError:
+        if not path.exists():
+            return None
         return CacheEntry(path.name, path, _size(path), "damaged", {}, created, created)
 
 
+def _changed(path: Path) -> float:
+    """When it was last written; 0 for what has just been removed."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def _size(folder: Path) -> int:
-    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else 0
+    """Bytes below a folder, some of which may be going away meanwhile."""
+    total = 0
+    for path in folder.rglob("*") if folder.is_dir() else [folder]:
+        with suppress(OSError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total

@@ -5,53 +5,53 @@ Never a hard link: onnx refuses to load one, and an edit would reach into the ca
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from modelpress.artifact import MANIFEST, Artifact, damaged_files, read_manifest, write_manifest
+from filelock import FileLock, Timeout
+
+from modelpress.artifact import MANIFEST, Artifact, FileFacts, digest_file, read_manifest, write_manifest
 from modelpress.disk import disk_full, is_disk_full, megabytes
+from modelpress.engine.ownership import Digest, Export, obstacle
 from modelpress.errors import DiskFull, UserError
-from modelpress.problems import Problems
+from modelpress.files import replace
 
-RECORD = "run.json"
-
-
-def check_output_dir(output_dir: Path | None, problems: Problems) -> None:
-    """Tell when the output folder holds something that a run did not write: it would be lost."""
-    if output_dir is None:
-        return
-    if output_dir.is_file():
-        problems.add(f"output_dir {output_dir} is a file, expected a folder.")
-        return
-    model = output_dir / "model"
-    if model.exists() and not (model / MANIFEST).exists():
-        problems.add(
-            f"output_dir {output_dir} holds a folder 'model' that modelpress did not write.",
-            "Move it away, or choose another output_dir.",
-        )
+_UNFINISHED = ".modelpress-unfinished"
+"""A file that is locked while an export is at work in its folder: what a killed one leaves is known by it."""
 
 
-def export_model(artifact: Artifact, target: Path) -> Artifact:
-    """Copy an artifact to the target folder, replacing an earlier export; whole or not at all."""
+def export_model(artifact: Artifact, target: Path, digest: Digest = digest_file) -> Artifact:
+    """Copy an artifact to the target folder, replacing an earlier export; whole or not at all.
+
+    Raises UserError when the target holds something that may not be replaced (see ownership), DiskFull.
+    """
     exported = Artifact(target, artifact.format, artifact.key, artifact.base, artifact.meta)
-    if _is_there(artifact, target):
+    _clear_leftovers(target)
+    if _is_there(artifact, target, digest):
         return exported
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
+    reason = obstacle(Export(target, artifact.key, artifact.path, ""), digest)
+    if reason:
+        raise UserError(
+            f"The result was not written: {target} {reason}.", f"It is in the cache: {artifact.path}"
+        )
     try:
-        _copy_folder(artifact.path, fresh)
-        _settle_manifest(artifact, fresh)
-        if target.exists():
-            old = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
-            os.replace(target, old)
-            os.replace(fresh, target)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(fresh, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _workshop(target) as folder:
+            _copy_folder(artifact.path, folder / "new")
+            _settle_manifest(artifact, folder / "new")
+            if target.exists():
+                replace(target, folder / "old")
+            try:
+                replace(folder / "new", target)
+            except OSError:
+                _restore(folder, target)
+                raise
     except OSError as error:
-        shutil.rmtree(fresh, ignore_errors=True)
         if is_disk_full(error, target.parent):
             raise _too_large(artifact, target) from error
         raise UserError(
@@ -59,6 +59,37 @@ def export_model(artifact: Artifact, target: Path) -> Artifact:
             f"It is in the cache: {artifact.path}",
         ) from error
     return exported
+
+
+@contextmanager
+def _workshop(target: Path) -> Iterator[Path]:
+    """A folder beside the target to work in, gone afterwards."""
+    folder = target.with_name(f".{target.name}.modelpress-{uuid4().hex[:8]}")
+    folder.mkdir()
+    lock = FileLock(folder / _UNFINISHED)
+    try:
+        with lock:
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_leftovers(target: Path) -> None:
+    """Remove what killed exports to the same target left; one that was about to be replaced is put back."""
+    for folder in target.parent.glob(f".{glob.escape(target.name)}.modelpress-*"):
+        if not (folder / _UNFINISHED).is_file():
+            continue
+        try:
+            with FileLock(folder / _UNFINISHED).acquire(timeout=0):
+                _restore(folder, target)
+        except (Timeout, OSError):
+            continue  # at work right now
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _restore(folder: Path, target: Path) -> None:
+    if (folder / "old").exists() and not os.path.lexists(target):
+        replace(folder / "old", target)
 
 
 def _too_large(artifact: Artifact, target: Path) -> DiskFull:
@@ -69,12 +100,21 @@ def _too_large(artifact: Artifact, target: Path) -> DiskFull:
     )
 
 
-def _is_there(artifact: Artifact, target: Path) -> bool:
+def _is_there(artifact: Artifact, target: Path, digest: Digest) -> bool:
+    """Whether every file of the artifact is there as it should be; the user may have put others beside."""
     try:
-        manifest = read_manifest(target)
-        return bool(manifest["key"] == artifact.key and artifact.key) and not damaged_files(target)
-    except (UserError, KeyError):
+        files = read_manifest(target).files
+        same = bool(artifact.key) and read_manifest(target).key == artifact.key and not target.is_symlink()
+        return same and not any(_damaged(target / name, facts, digest) for name, facts in files.items())
+    except UserError:
         return False
+
+
+def _damaged(path: Path, facts: FileFacts, digest: Digest) -> bool:
+    try:
+        return path.stat().st_size != facts.size or digest(path) != facts.digest
+    except OSError:
+        return True
 
 
 def _settle_manifest(artifact: Artifact, folder: Path) -> None:

@@ -80,8 +80,11 @@ class _Planner:
         model = draft.input_model
         self._is_elsewhere = isinstance(model, ModelChoice) and bool(resource_refs(model.options))
         self._data: dict[str, DataPlan] = {}
+        self._not_input: tuple[Path, ...] = ()
+        """Folders that a run writes to: they may lie in the input model's folder, and are no part of it."""
 
     def plan(self, output_dir: Path | None) -> PlanDraft:
+        self._not_input = tuple(path.resolve() for path in (self._cache.folder, output_dir) if path)
         model = self._input_model()
         self._check_systems()
         self._data = {name: self._data_plan(choice) for name, choice in self._draft.data.items()}
@@ -110,7 +113,7 @@ class _Planner:
         context = self._context("input_model", "input_model", _accelerator(self._draft, self._draft.host))
         if self._is_elsewhere:
             context.note("It is fetched before the first step; what its files decide is checked then.")
-        return _open_model(choice, context, self._cache.digests)
+        return _open_model(choice, context, self._cache.digests, self._not_input)
 
     def _check_systems(self) -> None:
         """Files that the options of systems name have to be there, like those of passes."""
@@ -263,7 +266,9 @@ class _Planner:
         return sum(needs.values())
 
 
-def _open_model(choice: ModelChoice, context: StepContext, digests: DigestMemo) -> ModelFacts | None:
+def _open_model(
+    choice: ModelChoice, context: StepContext, digests: DigestMemo, without: tuple[Path, ...] = ()
+) -> ModelFacts | None:
     """What is known of the input model; None after a problem."""
     before = len(context.findings.problems)
     facts: ModelFacts | None
@@ -274,14 +279,14 @@ def _open_model(choice: ModelChoice, context: StepContext, digests: DigestMemo) 
         facts = ModelFacts(choice.produces, identity=" ".join(identities))
     if facts is None and len(context.findings.problems) == before:
         context.problem(f"{choice.registered.spec.name} does not say what model this is.")
-    return _identified(facts, digests) if facts else None
+    return _identified(facts, digests, without) if facts else None
 
 
-def _identified(facts: ModelFacts, digests: DigestMemo) -> ModelFacts:
-    base = _identified(facts.base, digests) if facts.base else None
+def _identified(facts: ModelFacts, digests: DigestMemo, without: tuple[Path, ...]) -> ModelFacts:
+    base = _identified(facts.base, digests, without) if facts.base else None
     identity = facts.identity
     if not identity and facts.path is not None and facts.path.exists():
-        identity = fetched_identity(facts.path) or content_identity(facts.path, digests)
+        identity = fetched_identity(facts.path) or content_identity(facts.path, digests, without)
     return replace(facts, identity=identity, base=base)
 
 

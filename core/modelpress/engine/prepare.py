@@ -10,8 +10,8 @@ from pathlib import Path
 from modelpress.config.load import load_workflow
 from modelpress.config.workflow import Unfit, WorkflowDraft
 from modelpress.engine.cache import Cache, default_cache_folder
-from modelpress.engine.export import check_output_dir
 from modelpress.engine.inputs import Place, place_remotes
+from modelpress.engine.ownership import Export, check_outputs
 from modelpress.engine.plan import Plan, PlanDraft
 from modelpress.engine.planner import make_plan
 from modelpress.engine.resources import Remotes
@@ -56,10 +56,15 @@ def prepare(
     systems = OpenSystems(workflow, registry, place, in_process=in_process)
     try:
         plan = make_plan(workflow, registry, cache, systems, offline=offline, output_dir=target)
-        check_output_dir(target, plan.problems)
+        if target is not None:
+            for message, hint, where in check_outputs(
+                target, _exports(plan, target, cache), _inputs(plan), cache.folder, cache.digests
+            ):
+                plan.problems.add(message, hint, where=workflow.locate(where))
         yield Prepared(plan, cache, systems, target, offline)
     finally:
         systems.close()
+        cache.release()
 
 
 def fetch_model(prepared: Prepared, registry: Registry, tell: Callable[[Event], None]) -> Plan:
@@ -100,3 +105,32 @@ def _with_model_here(draft: WorkflowDraft, place: Place) -> WorkflowDraft:
 
     options, _ = place_remotes(choice.options, place, tell)
     return replace(draft, input_model=replace(choice, options=options))
+
+
+def _exports(plan: PlanDraft, output_dir: Path, cache: Cache) -> list[Export]:
+    """What the run would write into the output folder, but for its record."""
+    named = [
+        Export(
+            output_dir / step.output_name, step.key, cache.artifact_folder(step.key), f"passes.{step.name}"
+        )
+        for step in plan.steps
+        if step.output_name
+    ]
+    key = plan.steps[-1].key if plan.steps else plan.model.identity if plan.model else ""
+    source = cache.artifact_folder(key) if plan.steps else plan.model.path if plan.model else None
+    return [*named, Export(output_dir / "model", key, source, "output_dir")]
+
+
+def _inputs(plan: PlanDraft) -> Iterator[Path]:
+    """Every file and folder that the run reads."""
+    yield plan.workflow.path
+    model = plan.model
+    while model is not None:
+        if model.path is not None:
+            yield model.path
+        if model.meta.tokenizer_path:
+            yield Path(model.meta.tokenizer_path)
+        model = model.base
+    for task in plan.tasks:
+        for resolved in (task.resolved, *(data.resolved for data in task.data.values())):
+            yield from (path for path in resolved.inputs.values() if isinstance(path, Path))

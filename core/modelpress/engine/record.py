@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,9 +11,11 @@ from typing import Any
 
 from modelpress import __version__
 from modelpress.artifact import Artifact
-from modelpress.engine.export import RECORD
+from modelpress.engine.ownership import RECORD, record_obstacle
 from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.step import Done
+from modelpress.errors import UserError
+from modelpress.files import sealed, write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +112,9 @@ class RunRecord:
 
     def write(self, output_dir: Path) -> Path:
         """Write `run.json` into the output folder; whole or not at all."""
-        output_dir.mkdir(parents=True, exist_ok=True)
         target = output_dir / RECORD
-        temporary = target.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self.document, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, target)
+        if reason := record_obstacle(target):
+            raise UserError(f"The run's record was not written: {target} {reason}.", "Move it away.")
+        output_dir.mkdir(parents=True, exist_ok=True)
+        write_whole(target, sealed(self.document))
         return target

@@ -7,7 +7,6 @@ that needs it. What was fetched lies in the cache, `resources/NAME/{content/, re
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ from typing import Any
 import xxhash
 from pydantic import ValidationError
 
-from modelpress.artifact import flush_to_disk
 from modelpress.config.validation import Fault, faults
 from modelpress.engine.cache import Cache
 from modelpress.errors import HostError, MissingDependencyError, ModelpressError, UserError
 from modelpress.events import Event, Log
+from modelpress.files import flush_to_disk, replace
 from modelpress.markers import IDENTITY, Secret, marks
 from modelpress.options import Options
 from modelpress.paths import put_at, with_local_paths
@@ -75,7 +74,7 @@ class RemoteResource:
                 self._fetch(part)
                 flush_to_disk(part)
                 shutil.rmtree(self.folder, ignore_errors=True)  # one without a record
-                os.replace(part, self.folder)
+                replace(part, self.folder)
             except BaseException:
                 shutil.rmtree(part, ignore_errors=True)
                 raise

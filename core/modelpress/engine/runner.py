@@ -69,11 +69,16 @@ def run(
         offline=offline,
         in_process=in_process,
     ) as prepared:
+        prepared.plan.whole()  # nothing is written where there is a problem
+        prepared.cache.tidy()
+        prepared.cache.hold_shared()
         plan = fetch_model(prepared, registry, tell)
         prepared.cache.digests.keep()
         for text in (*map(str, plan.workflow.translations), *plan.notes):
             tell(Log("note", text))
-        return _Run(plan, prepared, registry, tell).go()
+        result = _Run(plan, prepared, registry, tell).go()
+        prepared.cache.digests.keep()
+        return result
 
 
 class _Run:
@@ -93,9 +98,9 @@ class _Run:
         for number, task in enumerate(tasks, start=1):
             artifact = self._do(task, artifact, number, len(tasks))
             if output_dir and isinstance(task, Step) and task.output_name:
-                export_model(artifact, output_dir / task.output_name)
+                export_model(artifact, output_dir / task.output_name, self._cache.digests)
         if output_dir:
-            artifact = export_model(artifact, output_dir / "model")
+            artifact = export_model(artifact, output_dir / "model", self._cache.digests)
         record = self._record.finish(artifact, time.monotonic() - self._started)
         path = self._record.write(output_dir) if output_dir else None
         self._tell(RunFinished(str(output_dir or artifact.path), str(path or ""), record["seconds"]))

@@ -66,6 +66,10 @@ class TaskRunner:
             fetch = choice.registered.resolve(choice.registered.spec.fetch)
             fetch(choice.options, _Fetch(self._offline, workflow.folder, self._tell))
             facts = open_input(workflow, self._cache.digests, offline=self._offline)
+        for path in (facts.path, facts.base.path if facts.base else None):
+            if path is not None and path.parent == self._cache.artifact_folder(path.name).parent:
+                with self._cache.lock(path.name, lambda: None):
+                    self._cache.hold(path.name)  # the result of an earlier run, used from the cache
         return _input_artifact(facts)
 
     def do(self, task: Step | Measurement, model: Artifact, on_start: Callable[[bool], None]) -> Done:
@@ -78,16 +82,18 @@ class TaskRunner:
     def _press(self, step: Step, model: Artifact, on_start: Callable[[bool], None]) -> Done:
         found = self._cache.find(step.key, lambda text: self._tell(Log("warning", text)))
         if found:
+            self._cache.hold(step.key)
             return Done(True, _with_base(found, model), self._cache.result_of(step.key))
         out, result = self._work(step, model, on_start)
         base = (model.base or model) if result.base else None
         made = Artifact(out, result.format, step.key, base=base, meta=result.meta)
         made = self._cache.commit(out, made, _made_by(step, result))
+        self._cache.hold(step.key)
         self._cache.finish_job(step.key)
         return Done(False, made, result)
 
     def _measure(self, wanted: Measurement, model: Artifact, on_start: Callable[[bool], None]) -> Done:
-        found = self._cache.find_numbers(wanted.key)
+        found = self._cache.find_numbers(wanted.key, lambda text: self._tell(Log("warning", text)))
         if found:
             return Done(True, model, wanted.select(found))
         _, result = self._work(wanted, model, on_start)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -63,13 +65,15 @@ def test_damage_is_noticed_and_taken_away(cache: Cache, damage: str) -> None:
     assert commit(cache).path.exists()
 
 
-def test_an_edit_that_keeps_size_and_time_is_found_by_a_full_check(cache: Cache) -> None:
+def test_an_edit_that_keeps_size_and_time_is_noticed(cache: Cache) -> None:
     path = commit(cache).path
+    time.sleep(0.1)
+    assert cache.has(KEY)  # its digest is remembered now
     stat = (path / "model.bin").stat()
     (path / "model.bin").write_text("WEIGHTS")
     os.utime(path / "model.bin", ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert damaged_files(path) == []
-    assert damaged_files(path, full=True) == ["model.bin: its content has changed"]
+    assert damaged_files(path) == ["model.bin: its content has changed"]
+    assert not cache.has(KEY)
 
 
 def test_a_copied_artifact_with_new_times_is_still_whole(cache: Cache) -> None:
@@ -129,3 +133,66 @@ def test_numbers_are_kept_and_damage_counts_as_none(cache: Cache) -> None:
     assert cache.find_numbers("n") == Result(metrics={"accuracy": 0.5})
     (cache.folder / "evaluations" / "n.json").write_text("{")
     assert cache.find_numbers("n") is None
+
+
+def test_what_a_run_reads_is_not_collected_and_what_a_dead_one_read_is(cache: Cache) -> None:
+    commit(cache)
+    code = (
+        "import sys, time; from pathlib import Path; from modelpress.engine.cache import Cache;"
+        "cache = Cache(Path(sys.argv[1])); cache.hold(sys.argv[2]); cache.hold_shared();"
+        "print(1, flush=True); time.sleep(60)"
+    )
+    (cache.data_folder).mkdir()
+    (cache.data_folder / "rows").write_text("rows")
+    reader = subprocess.Popen(
+        [sys.executable, "-c", code, str(cache.folder), KEY], stdout=subprocess.PIPE, text=True
+    )
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "1\n"
+    cache.collect(keep_bytes=0)
+    cache.clear()
+    assert cache.has(KEY)
+    assert (cache.data_folder / "rows").exists()
+    reader.kill()
+    reader.wait()
+    cache.clear()
+    assert not cache.has(KEY)
+    assert not cache.data_folder.exists()
+    assert list((cache.folder / "leases").iterdir()) == []
+
+
+def test_a_run_lets_go_of_what_it_held(cache: Cache) -> None:
+    commit(cache)
+    cache.hold(KEY)
+    assert cache.collect(keep_bytes=0) == 0
+    cache.release()
+    assert cache.collect(keep_bytes=0) > 0
+
+
+def test_what_a_killed_removal_left_is_removed(cache: Cache) -> None:
+    half = cache.folder / "trash" / "half" / "model.bin"
+    half.parent.mkdir(parents=True)
+    half.write_text("weights")
+    assert cache.collect() == len("weights")
+    assert not half.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "null", '{"files": 1}', '{"files": {"a": []}, "key": 3}', "[" * 5000, "\xff"]
+)
+def test_a_manifest_of_any_shape_makes_no_command_fail(cache: Cache, text: str) -> None:
+    path = commit(cache).path
+    (path / MANIFEST).write_bytes(text.encode("latin-1"))
+    (cache.folder / "artifacts" / "a file").write_text(text)
+    cache.commit_numbers("n", Result(metrics={"x": 1.0}))
+    (cache.folder / "evaluations" / "n.json").write_bytes(text.encode("latin-1"))
+    assert [entry.format for entry in cache.entries()] == ["damaged", "damaged"]
+    assert all(cache.verify(entry) for entry in cache.entries())
+    assert cache.damaged_numbers() == ["n"]
+    assert not cache.has(KEY)
+    assert cache.collect() == 0
+    told: list[str] = []
+    assert cache.find_numbers("n", told.append) is None
+    assert "measured again" in told[0]
+    cache.clear()
+    assert cache.entries() == []

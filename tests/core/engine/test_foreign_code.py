@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from modelpress.engine.job import read_job
 from modelpress.engine.process import WarmWorker, child_environment, import_path
 from modelpress.errors import HostError
+from modelpress.records import write_record
 
 HOSTILE = (
     "queue",
@@ -104,8 +106,7 @@ def test_code_that_a_job_brings_hides_no_module_of_the_standard_library(make_job
     code.mkdir()
     (code / "fractions.py").write_text("raise SystemExit(9)\n")
     (code / "brought_along.py").write_text("import fractions\nfrom demo_passes import write, Empty\n")
-    job = json.loads((folder / "job.json").read_text())
-    (folder / "job.json").write_text(json.dumps({**job, "run": "brought_along:write"}))
+    write_record(folder / "job.json", replace(read_job(folder), run="brought_along:write"))
     path = os.pathsep.join([str(tmp_path / "source"), *(p for p in sys.path if p)])
     subprocess.run(
         [sys.executable, "-m", "modelpress.worker", str(folder)], env={"PYTHONPATH": path}, check=True

@@ -14,6 +14,7 @@ import pytest
 
 import modelpress
 from modelpress.artifact import MANIFEST
+from modelpress.engine.cache import Cache
 from modelpress.errors import PassError, WorkflowError
 from modelpress.events import Event, Log, StepFinished
 
@@ -33,6 +34,7 @@ def test_a_run_gives_the_model_the_numbers_and_the_record(demo) -> None:
     assert result.artifact.format == "upper"
     assert result.metrics == {"words": 3.0}
     record = json.loads((demo.folder / "output" / "run.json").read_text())
+    assert record.pop("seal")
     assert record == result.run_record
     assert [step["type"] for step in record["steps"]] == ["Append", "Upper", "words"]
     assert record["steps"][0]["reports"] == {"loss": 0.25}
@@ -275,3 +277,18 @@ def test_two_runs_at_once_share_the_work(demo) -> None:
     assert sorted(set(demo.done)) == sorted(demo.done)
     assert demo.text == (demo.folder / "other" / "model" / "text.txt").read_text()
     assert (demo.folder / "other" / "model" / MANIFEST).exists()
+
+
+def test_a_step_at_work_keeps_its_input_from_gc_and_clear(demo) -> None:
+    """The input of the second step is the cached result of the first; others clean up meanwhile."""
+    demo.write(passes={"first": {"type": "Append", "text": " more"},
+                       "second": {"type": "Append", "pieces": 8, "seconds": 0.2}})  # fmt: skip
+    run = demo.start()
+    wait_for(lambda: "piece 1" in demo.done)
+    cache = Cache(demo.folder / "cache")
+    cache.collect(older_than_days=0)
+    cache.collect(keep_bytes=0)
+    cache.clear()
+    assert len(list((demo.folder / "cache" / "artifacts").iterdir())) == 1
+    assert run.wait(60) == 0
+    assert demo.text.startswith("one two more<0>")

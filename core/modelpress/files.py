@@ -1,0 +1,89 @@
+"""Files that appear whole or not at all, and JSON files that notice damage to themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import xxhash
+
+_SEAL = "seal"
+_BLANK = "0" * 32
+_SEAL_LINE = re.compile(rb'\n "seal": "([0-9a-f]{32})"')
+"""The line of the outermost object, indented by one: deeper ones are indented by more."""
+_PATIENCE = 3.0
+
+
+def replace(source: Path, target: Path) -> None:
+    """os.replace, tried again for a while where Windows refuses: a virus scanner or an indexer that looks
+    into a new file holds it for a moment."""
+    end = time.monotonic() + (_PATIENCE if os.name == "nt" else 0)
+    pause = 0.01
+    while True:
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(pause)
+        pause *= 2
+
+
+def flush_to_disk(path: Path) -> None:
+    """fsync a file, or a folder where the platform can."""
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR
+    try:
+        descriptor = os.open(path, flags)
+    except OSError:
+        return  # a folder on Windows, or a file that is read-only: nothing to flush
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file so that it is there whole or not at all, also to other processes.
+
+    durable: also after a power cut. An existing file is replaced.
+    """
+    fresh = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+    try:
+        fresh.write_bytes(content)
+        if durable:
+            flush_to_disk(fresh)
+        replace(fresh, path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def sealed(document: Mapping[str, Any]) -> bytes:
+    """The document as JSON with a `seal`: a digest of every other byte of the text."""
+    text = json.dumps({**document, _SEAL: _BLANK}, indent=1, sort_keys=True) + "\n"
+    content = text.encode("ascii")
+    return _SEAL_LINE.sub(f'\n "{_SEAL}": "{_digest(content)}"'.encode(), content, count=1)
+
+
+def unsealed(content: bytes) -> dict[str, Any]:
+    """The document of a sealed text. Raises ValueError when a byte of it was changed, or it has no seal."""
+    match = _SEAL_LINE.search(content)
+    if match is None:
+        raise ValueError("it has no seal")
+    blank = content[: match.start(1)] + _BLANK.encode() + content[match.end(1) :]
+    if _digest(blank) != match[1].decode():
+        raise ValueError("it is not as it was written")
+    document: dict[str, Any] = json.loads(content)
+    del document[_SEAL]
+    return document
+
+
+def _digest(content: bytes) -> str:
+    return xxhash.xxh3_128_hexdigest(content)
