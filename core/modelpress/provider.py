@@ -62,14 +62,13 @@ class Provider:
 
     @cached_property
     def source_digest(self) -> str:
-        """XXH3-128 over the Python files of the plugin's top-level package: what an editable install's
-        version cannot say. 32 hex digits."""
+        """XXH3-128 over every file that would be shipped with the plugin (a table in JSON counts as code):
+        what an editable install's version cannot say. 32 hex digits."""
         from xxhash import xxh3_128  # noqa: PLC0415 - every command loads this module, few ask for digests
 
         state = xxh3_128()
         for root in self.folders:
-            files = [root] if root.is_file() else sorted(root.rglob("*.py"))
-            for file in files:
+            for file in [root] if root.is_file() else shipped_files(root):
                 state.update(f"{file.relative_to(root.parent).as_posix()}\0".encode())
                 state.update(file.read_bytes())
                 state.update(b"\0")
@@ -102,6 +101,17 @@ class Provider:
             elif not rest and first.endswith(".py"):
                 names.add(first.removesuffix(".py"))
         return names
+
+
+def shipped_files(package: Path) -> list[Path]:
+    """The files of a package, in a stable order, without what Python and editors leave beside them."""
+    return sorted(
+        path
+        for path in package.rglob("*")
+        if path.is_file()
+        and path.suffix not in {".pyc", ".pyo"}
+        and not any(part == "__pycache__" or part.startswith(".") for part in path.relative_to(package).parts)
+    )
 
 
 def installed_versions(names: Sequence[str]) -> dict[str, str]:

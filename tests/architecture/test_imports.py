@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+NOUNS = ("passes", "models", "formats", "data", "systems", "metrics", "resources", "samplers", "commands")
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "core" / "modelpress"
 PLUGINS = ROOT / "plugins" / "modelpress_plugins"
@@ -78,7 +79,8 @@ def loaded_after(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("passes", "list"), ("systems", "list"), ("data", "list"), ("plugins", "list"), ("--help",)]
+    "arguments",
+    [*((noun, "list") for noun in NOUNS), ("plugins", "list"), ("--help",)],
 )
 def test_listing_is_light(arguments: tuple[str, ...]) -> None:
     assert not loaded_after(*arguments) & (HEAVY | {"pydantic", "rich"})

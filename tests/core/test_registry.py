@@ -194,6 +194,22 @@ def test_a_source_digest_follows_the_code_of_an_editable_plugin(site: FakeSite) 
     assert site.registry().passes[0].provider.source_digest != before.source_digest
 
 
+def test_a_source_digest_follows_every_file_that_would_be_shipped(site: FakeSite) -> None:
+    """A table that the code reads decides its result as the code does; what Python caches does not."""
+    site.install("blur", a_pass("Blur"), package="fake_blur", files={"run.py": "x = 1"}, editable=True)
+    package = site.folder / "fake_blur"
+    before = site.registry().passes[0].provider.source_digest
+    (package / "__pycache__").mkdir(exist_ok=True)
+    (package / "__pycache__" / "run.pyc").write_bytes(b"compiled")
+    (package / ".run.py.swp").write_bytes(b"an editor's")
+    assert site.registry().passes[0].provider.source_digest == before
+    (package / "table.json").write_text("{}")
+    with_table = site.registry().passes[0].provider.source_digest
+    assert with_table != before
+    (package / "table.json").write_text("[]")
+    assert site.registry().passes[0].provider.source_digest not in (before, with_table)
+
+
 def test_a_plugin_in_site_packages_is_not_editable(site: FakeSite) -> None:
     site.install("blur", a_pass("Blur"))
     assert not site.registry().passes[0].provider.editable

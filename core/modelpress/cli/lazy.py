@@ -14,13 +14,15 @@ from modelpress.specs import CommandSpec
 
 
 class Lazy(NamedTuple):
-    """A command that is known by name: `command` in the module modelpress.cli.<module>.
+    """A command that is known by name: `command` in the module modelpress.cli.<module>, or what `group` there
+    makes of its name where `made` is true.
 
     summary stands here, so that the list of commands imports none of them.
     """
 
     module: str
     summary: str
+    made: bool = False
 
 
 class OpenGroup(click.Group):
@@ -101,7 +103,9 @@ class LazyGroup(OpenGroup):
         return list(self._lazy)
 
     def own_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        command: click.Command = import_module(f"modelpress.cli.{self._lazy[name].module}").command
+        lazy = self._lazy[name]
+        module = import_module(f"modelpress.cli.{lazy.module}")
+        command: click.Command = module.group(name) if lazy.made else module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -9,13 +9,22 @@ import pytest
 from click.testing import Result
 
 from modelpress.artifact import Artifact
+from modelpress.cli.nouns import NOUNS
 from modelpress.engine.cache import Cache
 from modelpress.errors import PassError, UserError
 
 
 @pytest.mark.parametrize(
     ("noun", "name"),
-    [("passes", "LoRA"), ("systems", "LocalSystem"), ("data", "HuggingfaceContainer")],
+    [
+        ("passes", "LoRA"),
+        ("models", "HfModel"),
+        ("formats", "hf-model"),
+        ("data", "HuggingfaceContainer"),
+        ("systems", "LocalSystem"),
+        ("metrics", "perplexity"),
+        ("commands", "ask"),
+    ],
 )
 def test_a_list_names_what_there_is_sorted(invoke, noun: str, name: str) -> None:
     lines = invoke(noun, "list").output.splitlines()[1:]
@@ -24,10 +33,24 @@ def test_a_list_names_what_there_is_sorted(invoke, noun: str, name: str) -> None
     assert names == sorted(names, key=str.lower)
 
 
-@pytest.mark.parametrize("noun", ["passes", "systems", "data"])
+@pytest.mark.parametrize("noun", NOUNS)
 def test_json_holds_the_same_names_as_the_table(invoke, noun: str) -> None:
-    table = [line.split()[0] for line in invoke(noun, "list").output.splitlines()[1:]]
+    table = [line.split("  ")[0] for line in invoke(noun, "list").output.splitlines()[1:]]
     assert [entry["name"] for entry in json.loads(invoke(noun, "list", "--json").output)] == table
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_everything_that_is_listed_can_be_shown(invoke, noun: str) -> None:
+    for entry in json.loads(invoke(noun, "list", "--json").output)[:2]:
+        shown = invoke(noun, "show", entry["name"]).output
+        assert shown.startswith(f"{entry['name']}: {entry['summary']}")
+        as_json = json.loads(invoke(noun, "show", entry["name"], "--json").output)
+        assert as_json.pop("options", {}) is not None
+        assert as_json == entry
+
+
+def test_metrics_show_tells_which_way_is_better(invoke) -> None:
+    assert "perplexity (less is better)" in invoke("metrics", "show", "perplexity").output
 
 
 def test_columns_of_a_table_are_aligned(invoke) -> None:
