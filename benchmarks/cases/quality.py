@@ -23,7 +23,8 @@ NAME = "quality"
 FLOAT, ROUNDED = "float", "Rtn, symmetric"
 BEST_GRIDS = "best grids, asymmetric"
 """Those with the least squared error of the weights that there are, found by trying (contenders/best_grids.py)."""
-_SYMMETRIC, _ASYMMETRIC = {"sym": True}, {"sym": False}
+_GRID = {"group_size": 32, "lm_head": True}
+_SYMMETRIC, _ASYMMETRIC = {**_GRID, "sym": True}, {**_GRID, "sym": False}
 _CALIBRATED = {"data_config": "train"}
 _BIGGER = 1.08
 """Size of the weight files that SelectiveMixedPrecision may use, times that of symmetric rounding."""
@@ -50,8 +51,9 @@ def _ways() -> list[Way]:
         ("Gptq", "symmetric", _SYMMETRIC),
         ("Gptq", "asymmetric", _ASYMMETRIC),
     ):
-        mixed = {**options, **_CALIBRATED, "quantizer": quantizer.lower()}
-        ways.append(Way(f"Mixed + {quantizer}, {kind}", (("SelectiveMixedPrecision", mixed),), "Mixed"))
+        both = {**options, **_CALIBRATED}
+        passes = (("SelectiveMixedPrecision", both), (quantizer, both))
+        ways.append(Way(f"Mixed + {quantizer}, {kind}", passes, "Mixed"))
     return ways
 
 

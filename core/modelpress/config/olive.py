@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from modelpress.config.dialect import Dialect, copy, sections
 from modelpress.config.olive_model import translate_data_configs, translate_input_model
+from modelpress.config.olive_passes import translate_pass_names
 from modelpress.config.translations import Translations
 from modelpress.config.tree import Node, make_node
 from modelpress.config.workflow import LOCAL_SYSTEM
@@ -111,6 +112,7 @@ def _translate_passes(dialect: Dialect) -> None:
         _lift_config(dialect, step)
         for name, why in _OF_A_PASS.items():
             dialect.leave_out(step, name, f"{name} of a pass", why)
+    translate_pass_names(dialect)
     flows = dialect.root.mapping.pop("pass_flows", None)
     if flows is not None and flows.items:
         _order_passes(dialect, flows)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
 
-from modelpress.api import Checkpoint, CheckpointWriter, PassError, UserError
+from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError, UserError
 from modelpress_plugins.grids.grid import Codes, Grid
 from modelpress_plugins.grids.nearest import round_to_nearest
 from modelpress_plugins.grids.row_blocks import read_weight_rows, row_blocks
 from modelpress_plugins.grids.targets import Choice, Part, Target, Targets, find_targets
-from modelpress_plugins.hf.quantized import declared_tensors, is_quantized, tensors_of
+from modelpress_plugins.hf.files import copy_companions
+from modelpress_plugins.hf.quantized import QuantizationConfig, declared_tensors, is_quantized, tensors_of
 from modelpress_plugins.tensors.bytes import FLOATS, TORCH_DTYPES, as_bytes, check_finite, read_tensor
 from modelpress_plugins.tensors.ordered_threads import StripThreads
 
@@ -25,12 +26,6 @@ Rounder = Callable[[Tensor, Grid], Codes]
 
 ROWS_ELEMENTS = 2**19
 """Elements that are rounded at once: 2 MiB as float32, which stays in a core's cache."""
-
-_NOT_COPIED = (
-    ".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt", ".pth", ".ckpt", ".gguf",
-    ".onnx", ".onnx.data", ".h5", ".msgpack",
-)  # fmt: skip
-_OURS = ("config.json", "modelpress.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +39,8 @@ class Report:
     dropped: tuple[str, ...]
     smaller_groups: tuple[str, ...]
     """Modules whose inputs the chosen group does not divide; they got a smaller one."""
+    tied: bool
+    shares_embedding: bool
 
 
 Pieces = Callable[[Target, Part], Iterator[Mapping[str, Tensor]]]
@@ -74,15 +71,20 @@ def quantize_checkpoint(
 
 
 def stream_model(
-    source: Path,
+    model: Artifact | Path,
     out: Path,
     choice: Choice,
     rounder: Rounder,
     algorithm: str,
     progress: Callable[[int, int, str], None],
+    marks: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Report:
-    """Quantize with a rounder that needs no data. Memory: a few blocks of rows for each thread."""
-    config = read_float_config(source)
+    """Quantize with a rounder that needs no data; what a quantizer of ours has left, when the checkpoint is
+    quantized already. Memory: a few blocks of rows for each thread. marks: see `write_model`."""
+    source = model.path if isinstance(model, Artifact) else model
+    config = read_config(source)
+    if not is_quantized(config):
+        _refuse_quantized(config)
     with Checkpoint(source) as checkpoint, StripThreads() as threads:
         targets = find_targets(checkpoint, config, choice)
 
@@ -94,24 +96,37 @@ def stream_model(
             blocks = row_blocks(part.start, part.stop, target.columns, ROWS_ELEMENTS)
             return threads.map(quantize, blocks)
 
-        return write_model(checkpoint, config, out, targets, algorithm, pieces, {}, progress)
+        return write_model(model, checkpoint, config, out, targets, algorithm, pieces, {}, progress, marks)
 
 
 def read_float_config(source: Path) -> dict[str, Any]:
     """`config.json` of a model that is not quantized yet. Raises UserError otherwise."""
+    config = read_config(source)
+    _refuse_quantized(config)
+    return config
+
+
+def read_config(source: Path) -> dict[str, Any]:
+    """`config.json` of a model."""
     try:
         config: dict[str, Any] = json.loads((source / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{source / 'config.json'} cannot be read: {error}.") from None
-    if is_quantized(config) or "quantization_config" in config:
-        method = config["quantization_config"].get("quant_method", "something unknown")
-        raise UserError(
-            f"The model is already quantized (by {method}).", "Give the float model to the quantizer."
-        )
     return config
 
 
+def _refuse_quantized(config: Mapping[str, Any]) -> None:
+    if "quantization_config" in config:
+        method = config["quantization_config"].get("quant_method", "something unknown")
+        raise UserError(
+            f"The model is already quantized (by {method}).",
+            "Give the float model to the quantizer. Rtn, KQuant and Hqq take what another quantizer of "
+            "modelpress has left: the output layer.",
+        )
+
+
 def write_model(
+    model: Artifact | Path,
     checkpoint: Checkpoint,
     config: Mapping[str, Any],
     out: Path,
@@ -120,8 +135,10 @@ def write_model(
     pieces: Pieces,
     changed: Mapping[str, Tensor],
     progress: Callable[[int, int, str], None],
+    marks: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Report:
-    """Write the whole folder. changed: float tensors that are no longer what they were (norms)."""
+    """Write the whole folder. changed: float tensors that are no longer what they were (norms). marks: what
+    was marked for modules; of those that stay float it is kept in `config.json`, for a quantizer to come."""
     by_name = {target.tensor: target for target in targets.all}
     kept = set(kept_tensors(checkpoint, targets))
     writer = CheckpointWriter(out, _declare(checkpoint, targets, by_name, kept))
@@ -132,14 +149,18 @@ def write_model(
                 _copy_float(checkpoint, writer, name, changed, targets.biases.get(name, ()))
             if name in by_name:
                 _write_target(writer, by_name[name], pieces)
-        _write_beside(checkpoint.path, out, config, targets, algorithm)
+        stored = targets.config(algorithm)
+        quantized = {part.module for target in targets.all for part in target.parts}
+        left = {module: given for module, given in marks.items() if module not in quantized}
+        _write_beside(model, out, config, replace(stored, marks=left))
     progress(len(checkpoint), len(checkpoint), "tensors")
     return _report(targets, writer.nbytes)
 
 
 def kept_tensors(checkpoint: Checkpoint, targets: Targets) -> list[str]:
     """The tensors that stay as they are; a tied embedding does, and is quantized as the output layer too."""
-    gone = {t.tensor for t in targets.all if not (targets.tied and t.layer is None)} | set(targets.dropped)
+    is_looked_up = targets.tied and not targets.shares_embedding
+    gone = {t.tensor for t in targets.all if not (is_looked_up and t.layer is None)} | set(targets.dropped)
     return [name for name in checkpoint.names() if name not in gone]
 
 
@@ -148,13 +169,6 @@ def written_size(checkpoint: Checkpoint, targets: Targets) -> int:
     by_name = {target.tensor: target for target in targets.all}
     kept = set(kept_tensors(checkpoint, targets))
     return CheckpointWriter.size_of(_declare(checkpoint, targets, by_name, kept))
-
-
-def copy_side_files(source: Path, out: Path) -> None:
-    """Copy what lies beside the weights: tokenizer, generation settings, templates, code."""
-    for path in sorted(source.iterdir()):
-        if path.is_file() and path.name not in _OURS and not path.name.endswith(_NOT_COPIED):
-            shutil.copyfile(path, out / path.name)
 
 
 def _declare(
@@ -195,11 +209,12 @@ def _copy_float(
             rows = read_tensor(checkpoint, name, slice(start, stop))
             check_finite(rows, name)
             writer.write(name, as_bytes(rows))
-    else:
+    elif info.dtype in FLOATS:
         tensor = read_tensor(checkpoint, name)
-        if info.dtype in FLOATS:
-            check_finite(tensor, name)
+        check_finite(tensor, name)
         writer.write(name, as_bytes(tensor))
+    else:
+        writer.copy(checkpoint, name)
 
 
 def _write_target(writer: CheckpointWriter, target: Target, pieces: Pieces) -> None:
@@ -210,12 +225,12 @@ def _write_target(writer: CheckpointWriter, target: Target, pieces: Pieces) -> N
 
 
 def _write_beside(
-    source: Path, out: Path, config: Mapping[str, Any], targets: Targets, algorithm: str
+    model: Artifact | Path, out: Path, config: Mapping[str, Any], quantization: QuantizationConfig
 ) -> None:
-    document = {**config, "quantization_config": targets.config(algorithm).to_json()}
+    document = {**config, "quantization_config": quantization.to_json()}
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     try:
-        copy_side_files(source, out)
+        copy_companions(model, out)
         (out / "config.json").write_text(text, encoding="utf-8")
     except OSError as error:
         (out / "config.json").unlink(missing_ok=True)
@@ -234,4 +249,6 @@ def _report(targets: Targets, nbytes: int) -> Report:
         nbytes=nbytes,
         dropped=targets.dropped,
         smaller_groups=tuple(p.module for _, p in parts if p.grid.group_size < wanted),
+        tied=targets.tied,
+        shares_embedding=targets.shares_embedding,
     )

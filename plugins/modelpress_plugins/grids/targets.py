@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelpress.api import Checkpoint, UserError
 from modelpress_plugins.grids.grid import Grid
-from modelpress_plugins.hf.quantized import QuantizationConfig
+from modelpress_plugins.hf.quantized import QuantizationConfig, is_quantized
 from modelpress_plugins.tensors.bytes import FLOATS
 
 SMALLEST_GROUP = 16
 """What MatMulNBits takes at least."""
+
+LARGEST_GROUP = 256
+"""And at most: a row that is to be one group (-1) is cut into groups of this."""
+
+WHOLE_ROW = -1
+"""group_size: all weights of a row share a scale."""
 
 _LINEAR = re.compile(r"^(.*\.)?layers\.(\d+)\.(self_attn|mlp)\.(qkv|q|k|v|o|gate_up|gate|up|down)_proj$")
 _EMBEDDINGS = ("model.embed_tokens.weight", "model.language_model.embed_tokens.weight")
@@ -49,12 +55,14 @@ class Target:
 class Choice:
     """What the user chose for a whole model.
 
+    embeds:    where the input embedding is tied to the output layer: look ids up in its codes
     overrides: module -> {bits, group_size, symmetric}; a key is a name, or `re:` and a regular expression
     excluded:  modules left as they are: part of a name, or `re:` and a regular expression
     """
 
     grid: Grid
     lm_head: bool = True
+    embeds: bool = False
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     excluded: Sequence[str] = ()
 
@@ -63,8 +71,10 @@ class Choice:
 
         Raises UserError when no group of 16 or more does.
         """
-        given: Mapping[str, Any] = next((v for k, v in self.overrides.items() if _names(k, module)), {})
+        given = self.given_for(module)
         group_size = given.get("group_size", self.grid.group_size)
+        if group_size == WHOLE_ROW:
+            group_size = LARGEST_GROUP
         while columns % group_size and group_size > SMALLEST_GROUP:
             group_size //= 2
         if columns % group_size:
@@ -74,6 +84,10 @@ class Choice:
             )
         symmetric = given.get("symmetric", self.grid.symmetric)
         return Grid(given.get("bits", self.grid.bits), group_size, symmetric)
+
+    def given_for(self, module: str) -> Mapping[str, Any]:
+        """What the first override that names a module says."""
+        return next((v for k, v in self.overrides.items() if _names(k, module)), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +102,12 @@ class Targets:
     tied: bool
     dropped: tuple[str, ...]
     choice: Choice
-    fused: Mapping[str, tuple[str, ...]]
+    fused: Mapping[str, Sequence[str]]
     embedding: str
     biases: Mapping[str, tuple[Part, ...]]
     """Bias tensors of fused modules -> the parts they are cut into."""
+    before: QuantizationConfig | None = None
+    """What the checkpoint says of those of its modules that are quantized already."""
 
     def of_layer(self, layer: int) -> list[Target]:
         return [t for t in self.all if t.layer == layer]
@@ -105,27 +121,45 @@ class Targets:
         """The tensor of the output layer, quantized or not."""
         return self.embedding if self.tied else "lm_head.weight"
 
+    @property
+    def shares_embedding(self) -> bool:
+        """Whether ids are looked up in the codes of the output layer from now on."""
+        return self.choice.embeds and self.tied and self.lm_head is not None
+
     def config(self, algorithm: str) -> QuantizationConfig:
         """The block for `config.json`."""
-        grid = self.choice.grid
+        before = self.before
         parts = [part for target in self.all for part in target.parts]
+        grid = before.grid if before else _stored_grid(self.choice.grid)
         return QuantizationConfig(
             grid=grid,
-            overrides={part.module: part.grid for part in parts if part.grid != grid},
+            overrides={
+                **(before.overrides if before else {}),
+                **{part.module: part.grid for part in parts if part.grid != grid},
+            },
             fused=self.fused,
-            lm_head=self.lm_head is not None,
-            algorithm=algorithm,
+            lm_head=self.lm_head is not None or bool(before and before.lm_head),
+            algorithm=f"{before.algorithm}, {algorithm}" if before else algorithm,
             tied=self.tied,
+            embedding=self.embedding.removesuffix(".weight")
+            if self.shares_embedding
+            else (before.embedding if before else ""),
         )
 
 
+def _stored_grid(grid: Grid) -> Grid:
+    return replace(grid, group_size=LARGEST_GROUP) if grid.group_size == WHOLE_ROW else grid
+
+
 def find_targets(checkpoint: Checkpoint, config: Mapping[str, Any], choice: Choice) -> Targets:
-    """Look through a checkpoint. Raises UserError when nothing can be quantized."""
+    """Look through a checkpoint; what is quantized already stays. Raises UserError when nothing can be
+    quantized."""
     text = config.get("text_config") or config
     layers = int(text.get("num_hidden_layers", 0))
-    tied = _is_tied(checkpoint, config)
+    before = QuantizationConfig.from_json(config) if is_quantized(config) else None
+    tied = before.tied if before else _is_tied(checkpoint, config)
     found: list[Target] = []
-    fused: dict[str, tuple[str, ...]] = {}
+    fused: dict[str, Sequence[str]] = dict(before.fused) if before else {}
     biases: dict[str, tuple[Part, ...]] = {}
     dropped: list[str] = []
     for name in checkpoint.names():
@@ -140,14 +174,19 @@ def find_targets(checkpoint: Checkpoint, config: Mapping[str, Any], choice: Choi
             fused[target.module] = tuple(part.module for part in target.parts)
             if f"{target.module}.bias" in checkpoint:
                 biases[f"{target.module}.bias"] = target.parts
-    if not any(t.layer is not None for t in found):
+    if before and not found:
+        raise UserError(
+            "Everything that is chosen is quantized already.",
+            "Choose what is left: `lm_head: true`, and `embeds: true` where the model ties the two.",
+        )
+    if not before and not any(t.layer is not None for t in found):
         raise UserError(
             "The checkpoint has no decoder layers that can be quantized "
             "(`…layers.N.self_attn.*_proj`, `…layers.N.mlp.*_proj`).",
             "Models of this architecture are not supported; leave it in float16.",
         )
     embedding = next((n for n in _EMBEDDINGS if n in checkpoint), "")
-    return Targets(tuple(found), tied, tuple(dropped), choice, fused, embedding, biases)
+    return Targets(tuple(found), tied, tuple(dropped), choice, fused, embedding, biases, before)
 
 
 def _target(
@@ -163,7 +202,7 @@ def _target(
         return None
     rows, columns = info.shape
     if module == "lm_head":
-        if not choice.lm_head:
+        if not choice.lm_head or "lm_head.qweight" in checkpoint:
             return None
         part = Part(module, 0, rows, choice.grid_of(module, columns))
         return Target(name, module, columns, (part,), None)

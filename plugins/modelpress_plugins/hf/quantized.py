@@ -93,7 +93,9 @@ class QuantizationConfig:
     overrides: module -> its grid
     fused:     the fused module of the float model -> its parts in order, e.g.
                `model.layers.0.self_attn.qkv_proj` -> (`…q_proj`, `…k_proj`, `…v_proj`)
-    dtype:     the float checkpoint's, by its torch name
+    embedding: the input embedding's module, when ids are looked up in the codes of the output layer, which
+               it was tied to; there is no float table then. Empty when the embedding stays as it was.
+    marks:     module -> what was marked for it, of those that are still float (see `quantize/marks.py`)
     """
 
     grid: Grid
@@ -103,6 +105,8 @@ class QuantizationConfig:
     algorithm: str = ""
     tied: bool = False
     """The float model's lm_head was its embedding."""
+    embedding: str = ""
+    marks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -111,7 +115,7 @@ class QuantizationConfig:
             "group_size": self.grid.group_size,
             "symmetric": self.grid.symmetric,
             "lm_head": self.lm_head,
-            "embeds": False,
+            "embeds": bool(self.embedding),
             "modules_to_not_convert": None,
             "overrides": {
                 module: {"bits": g.bits, "group_size": g.group_size, "symmetric": g.symmetric}
@@ -120,6 +124,10 @@ class QuantizationConfig:
             "algorithm": self.algorithm,
             "fused": {module: list(parts) for module, parts in sorted(self.fused.items())},
             "tied": self.tied,
+            **({"embedding": self.embedding} if self.embedding else {}),
+            **(
+                {"marks": {module: dict(given) for module, given in self.marks.items()}} if self.marks else {}
+            ),
         }
 
     @staticmethod
@@ -143,6 +151,8 @@ class QuantizationConfig:
             lm_head=bool(quantization.get("lm_head")),
             algorithm=quantization.get("algorithm", ""),
             tied=bool(quantization.get("tied")),
+            embedding=quantization.get("embedding", ""),
+            marks=quantization.get("marks") or {},
         )
 
     def grid_of(self, module: str) -> Grid:
@@ -177,11 +187,15 @@ class QuantizedCheckpoint:
                 continue
             name = f"{self._part_of.get(module, module)}.{'weight' if kind == 'qweight' else kind}"
             found[name] = None
+        if self.config.embedding:
+            found[f"{self.config.embedding}.weight"] = None
         return list(found)
 
     def read(self, name: str) -> Tensor:
         """One tensor of the float model; float32 where it was quantized, else as it is stored."""
         module, _, kind = name.rpartition(".")
+        if module == self.config.embedding:
+            module = "lm_head"
         if module in self.config.fused:
             return torch.cat([self.read(f"{part}.{kind}") for part in self.config.fused[module]])
         if kind == "weight" and f"{module}.qweight" in self._checkpoint:

@@ -169,6 +169,9 @@ def _builder_options(
     if section is not None and (source.symmetric is not False or section.get("overrides")):
         # The builder joins q, k and v by their zero points, also where there are none or widths differ.
         options["fuse_qkv"] = False
+    if section is not None and section.get("quant_method") == "olive":
+        # The builder would share wherever config.json ties the two, and make a float embedding 4 bits.
+        options["shared_embeddings"] = bool(section.get("embeds"))
     if config.precision == "int8":
         options["shared_embeddings"] = False  # a shared embedding is int4 or float; the builder tries anyway
     options.update(config.extra_options)

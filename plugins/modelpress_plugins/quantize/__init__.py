@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelpress.api import PassSpec, Rename, hookimpl
+from modelpress.api import FormatSpec, PassSpec, Rename, hookimpl
 from modelpress_plugins.quantize.algorithms.table import ROWS, Row
 from modelpress_plugins.ranges import ACCELERATE, TORCH, TRANSFORMERS
 
@@ -25,12 +25,23 @@ def modelpress_passes() -> list[PassSpec]:
     return [*(pass_of(row) for row in ROWS), _MIXED_PRECISION, _QUAROT]
 
 
+@hookimpl
+def modelpress_formats() -> list[FormatSpec]:
+    return [
+        FormatSpec(
+            name="hf-marked",
+            summary="A Hugging Face model with marks for a quantizer; the weights lie in its base.",
+            check="modelpress_plugins.quantize.marks:check_marks",
+        )
+    ]
+
+
 def pass_of(row: Row) -> PassSpec:
     """The pass that an algorithm is."""
     return PassSpec(
         name=row.name,
         summary=row.summary,
-        accepts=("hf-model",),
+        accepts=("hf-model", "hf-marked"),
         produces="hf-model",
         run=f"modelpress_plugins.quantize.{'run_calibrated' if row.calibrated else 'run'}:quantize",
         config=f"modelpress_plugins.quantize.config:{row.name}Config",
@@ -44,15 +55,21 @@ def pass_of(row: Row) -> PassSpec:
 
 _MIXED_PRECISION = PassSpec(
     name="SelectiveMixedPrecision",
-    summary="Quantize with more bits where it hurts most, as measured, under a size budget.",
+    summary="Mark the modules that get more bits, by measure or by list. A quantizer has to follow.",
     accepts=("hf-model",),
-    produces="hf-model",
-    run="modelpress_plugins.quantize.run_calibrated:selective_mixed_precision",
+    produces="hf-marked",
+    run="modelpress_plugins.quantize.run_marks:mark",
     config="modelpress_plugins.quantize.config:SelectiveMixedPrecisionConfig",
-    plan="modelpress_plugins.quantize.plan:plan",
+    plan="modelpress_plugins.quantize.plan:plan_marks",
     requires=_CALIBRATED,
     extra="train",
-    renames=(*_RENAMES, Rename("kld_memory_mode", None, "One layer is held at a time, always.")),
+    version=2,
+    renames=(
+        *_RENAMES,
+        Rename("quantizer", None, "It marks only; the quantizer that follows takes the marks."),
+        Rename("high_sym", None, "Modules with more bits are symmetric where the others are."),
+        Rename("kld_memory_mode", None, "One layer is held at a time, always."),
+    ),
 )
 _QUAROT = PassSpec(
     name="QuaRot",

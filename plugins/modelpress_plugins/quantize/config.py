@@ -11,7 +11,7 @@ from modelpress_plugins.quantize.algorithms import table
 from modelpress_plugins.quantize.algorithms.table import Row
 
 Bits = Literal[2, 4, 8]
-GroupSize = Literal[16, 32, 64, 128, 256]
+GroupSize = Literal[-1, 16, 32, 64, 128, 256]
 
 
 class ModuleOverride(Options):
@@ -22,27 +22,25 @@ class ModuleOverride(Options):
     symmetric: bool | None = None
 
 
-class QuantizerConfig(Options):
-    """What all quantizers have in common. row: the algorithm."""
-
-    row: ClassVar[Row]
+class GridOptions(Options):
+    """What is quantized, and how finely."""
 
     bits: Bits = Field(default=4, description="Bits of a weight: 2, 4 or 8.")
     group_size: GroupSize = Field(
-        default=32,
-        description="Weights along a row that share a scale: 16, 32, 64, 128 or 256. A module whose inputs "
-        "it does not divide gets the next smaller that does.",
+        default=128,
+        description="Weights along a row that share a scale: 16, 32, 64, 128 or 256; -1 for the whole row, "
+        "which is stored in groups of 256, the largest that the runtime has. A module whose inputs it does "
+        "not divide gets the next smaller that does.",
     )
     sym: bool = Field(
-        default=True,
+        default=False,
         description="Symmetric: no zero points. Some CPUs without AVX-512 decode zero points wrongly at the "
-        "fastest accuracy level of onnxruntime.",
+        "fastest accuracy level of onnxruntime; ModelBuilder finds that out and takes another level.",
     )
     lm_head: bool = Field(
-        default=True,
+        default=False,
         description="Quantize the output layer too. If not, an int4 build of the model rounds it to nearest.",
     )
-    embeds: bool = Field(default=False, description="Quantize the input embeddings: not possible so far.")
     modules_to_not_convert: list[str] | None = Field(
         default=None,
         description="Modules that stay as they are: a part of the name, or `re:` and a regular expression "
@@ -51,23 +49,20 @@ class QuantizerConfig(Options):
     overrides: dict[str, ModuleOverride] = Field(
         default_factory=dict,
         description="Other bits, group_size or symmetric for some modules: by name, or `re:` and a regular "
-        "expression for the whole name.",
+        "expression for the whole name. They count for more than marks of SelectiveMixedPrecision.",
     )
 
 
-class CalibratedConfig(QuantizerConfig):
-    """What the quantizers that need data have in common."""
+class DataOptions(Options):
+    """What is calibrated on."""
 
-    data_config: Annotated[str, DataRole("calibration")] = Field(
-        description="Name of the data to calibrate on: some hundred samples like those the model will see."
+    data_config: Annotated[str | None, DataRole("calibration")] = Field(
+        default=None,
+        description="Name of the data to calibrate on: some hundred samples like those the model will see. "
+        "Left out: a short text that comes with modelpress.",
     )
     calibration_tokens: int = Field(
         default=65536, ge=64, description="Tokens of the data that are used at most, from its beginning."
-    )
-    true_sequential: bool = Field(
-        default=False,
-        description="Within a layer, look at the inputs of each projection after those before it are "
-        "quantized. Takes more time.",
     )
     activation_memory: str | int = Field(
         default="1GB",
@@ -75,23 +70,55 @@ class CalibratedConfig(QuantizerConfig):
     )
 
 
-class SelectiveMixedPrecisionConfig(CalibratedConfig):
+class QuantizerConfig(GridOptions):
+    """What all quantizers have in common. row: the algorithm."""
+
+    row: ClassVar[Row]
+
+    embeds: bool = Field(
+        default=False,
+        description="Quantize the input embedding too. Possible where the model ties it to the output layer, "
+        "which has to be quantized then (`lm_head`): both use the same codes. If not, it stays in float.",
+    )
+
+
+class CalibratedConfig(QuantizerConfig, DataOptions):
+    """What the quantizers that need data have in common."""
+
+    true_sequential: bool = Field(
+        default=False,
+        description="Within a layer, look at the inputs of each projection after those before it are "
+        "quantized. Takes more time.",
+    )
+
+
+class SelectiveMixedPrecisionConfig(GridOptions, DataOptions):
     """More bits for the most sensitive modules."""
 
-    algorithm: Literal["fisher", "kld_gradient", "snr", "snr_relative", "iqe", "iqe_relative"] = Field(
+    algorithm: Literal[
+        "fisher",
+        "kld_gradient",
+        "snr",
+        "snr_relative",
+        "iqe",
+        "iqe_relative",
+        "k_quant_mixed",
+        "k_quant_last",
+        "k_quant_down",
+    ] = Field(
         default="fisher",
-        description="How sensitivity is measured. `fisher` (Olive's name: `kld_gradient`): the rise "
-        "of the model's own divergence, from gradients, layer by layer. The others look at weights alone.",
-    )
-    quantizer: Literal["rtn", "kquant", "hqq", "gptq", "awq", "autoclip"] = Field(
-        default="gptq", description="How the weights are then quantized."
+        description="`fisher` (Olive's name: `kld_gradient`): by the rise of the model's own divergence, "
+        "from gradients, layer by layer. `snr` … `iqe_relative`: by the weights alone. `k_quant_last`: the "
+        "output layer; `k_quant_down`: that and down_proj of the first and last eighth of the layers and of "
+        "every third between; `k_quant_mixed`: q, k and v of those layers too.",
     )
     high_bits: Literal[4, 8] = Field(default=8, description="Bits of the modules that get more.")
     high_group_size: GroupSize | None = Field(
         default=None, description="Their group_size; the best for the budget when left out."
     )
     max_size: str | int | None = Field(
-        default=None, description='Size of the weights files, in bytes or like "250MB": no more is written.'
+        default=None,
+        description='Size of the weights files once quantized, in bytes or like "250MB": no more is written.',
     )
     bits_per_weight: float | None = Field(
         default=None, gt=0, description="Mean bits of a quantized weight, scales and zero points counted."

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from modelpress.api import Checkpoint, CheckpointWriter, PassError
+from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError
 from modelpress_plugins.grids.grid import Codes, Grid
 from modelpress_plugins.grids.row_blocks import read_weight_rows, row_blocks
 from modelpress_plugins.grids.stream import Report, write_model
@@ -72,6 +72,7 @@ class Calibration:
 
 
 def quantize_layerwise(
+    model: Artifact,
     checkpoint: Checkpoint,
     decoder: LayeredDecoder,
     config: Mapping[str, Any],
@@ -80,6 +81,7 @@ def quantize_layerwise(
     algorithm: Algorithm,
     name: str,
     calibration: Calibration,
+    marks: Mapping[str, Mapping[str, Any]],
 ) -> Report:
     """Quantize the layers, then the output layer, then write the whole model to out."""
     total = len(decoder) + (targets.lm_head is not None)
@@ -92,7 +94,7 @@ def quantize_layerwise(
         if targets.lm_head is not None:
             calibration.progress(total - 1, total, "layers")
             _quantize_head(checkpoint, decoder, targets.lm_head, hidden, algorithm, calibration)
-    return _assemble(checkpoint, config, out, targets, name, calibration)
+    return _assemble(model, checkpoint, config, out, targets, name, calibration, marks)
 
 
 def first_activations(decoder: LayeredDecoder, calibration: Calibration) -> Activations:
@@ -223,12 +225,14 @@ def _save(file: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _assemble(
+    model: Artifact,
     checkpoint: Checkpoint,
     config: Mapping[str, Any],
     out: Path,
     targets: Targets,
     name: str,
     calibration: Calibration,
+    marks: Mapping[str, Mapping[str, Any]],
 ) -> Report:
     stored = {file.stem: Checkpoint(file) for file in sorted(calibration.finished.glob("*.safetensors"))}
     try:
@@ -243,7 +247,9 @@ def _assemble(
             file = stored["lm_head" if target.layer is None else f"layer-{target.layer:05d}"]
             yield {name: read_tensor(file, name) for name in stored_names(part.module, file)}
 
-        return write_model(checkpoint, config, out, targets, name, pieces, changed, calibration.progress)
+        return write_model(
+            model, checkpoint, config, out, targets, name, pieces, changed, calibration.progress, marks
+        )
     finally:
         for piece in stored.values():
             piece.close()

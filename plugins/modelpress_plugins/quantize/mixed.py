@@ -61,18 +61,19 @@ class Offer:
 def choose_grids(
     checkpoint: Checkpoint,
     config: Mapping[str, Any],
-    decoder: LayeredDecoder,
+    decoder: LayeredDecoder | None,
     choice: Choice,
     budget: Budget,
     algorithm: str,
-    calibration: Calibration,
+    calibration: Calibration | None,
 ) -> Choice:
-    """The choice with more bits for some modules. config: the float model's `config.json`.
+    """The choice with more bits for some modules. config: the float model's `config.json`. Without decoder
+    and data it is chosen by the weights alone.
 
     Raises UserError when even the lower bits everywhere do not fit the budget.
     """
     targets = find_targets(checkpoint, config, choice)
-    if algorithm in ("fisher", "kld_gradient"):
+    if decoder is not None and calibration is not None:
         offers = fisher_offers(checkpoint, decoder, targets, budget, calibration)
     else:
         offers = _weight_offers(checkpoint, targets, budget, algorithm)

@@ -9,40 +9,84 @@ from typing import Any
 from modelpress.api import ModelFacts, PlanContext
 from modelpress_plugins.quantize.config import (
     CalibratedConfig,
+    DataOptions,
     QuantizerConfig,
     QuaRotConfig,
     SelectiveMixedPrecisionConfig,
 )
+from modelpress_plugins.quantize.marks import FORMAT as MARKED
 
-SMALLEST_GROUP = 16
+SMALLEST_GROUP, LARGEST_GROUP, WHOLE_ROW = 16, 256, -1
+METHOD = "olive"
 LIBRARIES = 450 * 2**20
 """Memory that importing torch takes."""
 
 
 def plan(model: ModelFacts, config: QuantizerConfig, ctx: PlanContext) -> ModelFacts:
     """For every pass that quantizes."""
-    _check_model(model, ctx)
-    if config.embeds:
+    source = model.base or model
+    before = quantization_of(source)
+    if before.get("quant_method") != METHOD or config.row.calibrated:
+        _check_model(source, ctx)
+        before = {}
+    elif not (config.lm_head or config.embeds):
         ctx.problem(
-            "Input embeddings cannot be quantized: the builder of onnxruntime-genai reads them as floats.",
-            "Leave `embeds` out. With tied embeddings, ModelBuilder can share the quantized output layer.",
-            option="embeds",
+            "The model is already quantized, but for its output layer.",
+            "Set `lm_head: true` to quantize that too, or drop this step.",
+            option="lm_head",
         )
-    if isinstance(config, SelectiveMixedPrecisionConfig):
-        _check_budget(config, ctx)
-    text = model.config.get("text_config") or model.config
+    if config.group_size == WHOLE_ROW:
+        ctx.note(f"group_size -1: rows are stored in groups of {LARGEST_GROUP}, the largest of the runtime.")
+    if isinstance(config, CalibratedConfig):
+        tell_data(config, ctx)
+    text = source.config.get("text_config") or source.config
     _check_widths(text, ctx)
-    if model.size:
-        layer = model.size / max(1, text.get("num_hidden_layers") or 1)
+    if source.size:
+        layer = source.size / max(1, text.get("num_hidden_layers") or 1)
         ctx.needs(memory=LIBRARIES + int(6 * layer if isinstance(config, CalibratedConfig) else 64 * 2**20))
-    block = {"quant_method": "olive", "bits": config.bits, "group_size": config.group_size}
+    block = {"quant_method": METHOD, "bits": config.bits, "group_size": _stored(config.group_size)}
     return replace(
-        model,
+        source,
         path=None,
         identity="",
-        config={**model.config, "quantization_config": {**block, "symmetric": config.sym}},
-        size=_size(model, text, config),
+        config={**source.config, "quantization_config": before or {**block, "symmetric": config.sym}},
+        size=source.size if before else _size(source, text, config),
     )
+
+
+def plan_marks(model: ModelFacts, config: SelectiveMixedPrecisionConfig, ctx: PlanContext) -> ModelFacts:
+    """For SelectiveMixedPrecision: the model itself stays where it is."""
+    _check_model(model, ctx)
+    _check_budget(config, ctx)
+    text = model.config.get("text_config") or model.config
+    _check_widths(text, ctx)
+    if config.algorithm in MEASURED_ON_DATA:
+        tell_data(config, ctx)
+    if model.size:
+        ctx.needs(memory=LIBRARIES + int(6 * model.size / max(1, text.get("num_hidden_layers") or 1)))
+    return ModelFacts(format=MARKED, config=model.config, size=4096, meta=model.meta, base=replace(model))
+
+
+MEASURED_ON_DATA = ("fisher", "kld_gradient")
+"""Algorithms of SelectiveMixedPrecision that need data."""
+
+
+def tell_data(config: DataOptions, ctx: PlanContext) -> None:
+    if config.data_config is None:
+        ctx.note(
+            "No data_config: it calibrates on a short text that comes with modelpress. Data like what the "
+            "model will see does better."
+        )
+
+
+def quantization_of(model: ModelFacts) -> Mapping[str, Any]:
+    """The block of `config.json`; empty for a float model."""
+    block = model.config.get("quantization_config")
+    return block if isinstance(block, Mapping) else {}
+
+
+def _stored(group_size: int) -> int:
+    return LARGEST_GROUP if group_size == WHOLE_ROW else group_size
 
 
 def plan_rotation(model: ModelFacts, config: QuaRotConfig, ctx: PlanContext) -> ModelFacts:
@@ -63,18 +107,18 @@ ROTATABLE = ("llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3", "granite")
 
 def _size(model: ModelFacts, text: Mapping[str, Any], config: QuantizerConfig) -> int:
     """Bytes of the quantized checkpoint. The embedding stays as it is, and a head that is tied to it gets a
-    quantized copy."""
+    quantized copy; with `embeds` that copy is all there is."""
     each = 4 if (text.get("dtype") or text.get("torch_dtype")) == "float32" else 2
     table = int(text.get("vocab_size") or 0) * int(text.get("hidden_size") or 0)
     tied = bool(model.config.get("tie_word_embeddings"))
-    kept = table if config.lm_head or tied else 2 * table
-    quantized = model.size / each - kept + (table if tied and config.lm_head else 0)
-    bits = config.bits + (32 + (0 if config.sym else config.bits)) / config.group_size
+    kept = (0 if tied and config.embeds else table) if config.lm_head else table if tied else 2 * table
+    quantized = model.size / each - kept + (table if tied and config.lm_head and kept else 0)
+    bits = config.bits + (32 + (0 if config.sym else config.bits)) / _stored(config.group_size)
     return int(kept * each + max(0.0, quantized) * bits / 8)
 
 
 def _check_model(model: ModelFacts, ctx: PlanContext) -> None:
-    method = (model.config.get("quantization_config") or {}).get("quant_method")
+    method = quantization_of(model).get("quant_method")
     if method:
         ctx.problem(
             f"The model is already quantized (by {method}).", "Give the float model to this step, or drop it."
@@ -92,6 +136,11 @@ def _check_widths(text: Mapping[str, Any], ctx: PlanContext) -> None:
 
 
 def _check_budget(config: SelectiveMixedPrecisionConfig, ctx: PlanContext) -> None:
+    if config.algorithm.startswith("k_quant"):
+        for name in ("max_size", "bits_per_weight", "ratio", "high_group_size"):
+            if getattr(config, name) is not None:
+                ctx.note(f"{name} has no effect: {config.algorithm} is a list of modules.")
+        return
     given = [n for n in ("max_size", "bits_per_weight", "ratio") if getattr(config, n) is not None]
     if len(given) > 1:
         ctx.problem(f"{' and '.join(given)} both set a budget.", "Give one of them.", option=given[1])

@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modelpress.api import Checkpoint, CheckpointWriter, PassError, UserError
+from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError, UserError
 from modelpress_plugins.grids.row_blocks import row_blocks
-from modelpress_plugins.grids.stream import copy_side_files, read_float_config
+from modelpress_plugins.grids.stream import read_float_config
+from modelpress_plugins.hf.files import copy_companions
 from modelpress_plugins.quantize.plan import ROTATABLE
 from modelpress_plugins.quantize.rotation import Rotation
 from modelpress_plugins.tensors.bytes import TORCH_DTYPES, as_bytes, check_finite, read_tensor
@@ -32,30 +33,31 @@ _FOLDED = re.compile(r"(\.input_layernorm|\.post_attention_layernorm|^model\.nor
 
 
 def rotate_model(
-    source: Path, out: Path, mode: str, seed: int, progress: Callable[[int, int, str], None]
+    model: Artifact | Path, out: Path, mode: str, seed: int, progress: Callable[[int, int, str], None]
 ) -> None:
     """Write the rotated model to out, tensor by tensor, in the dtype that each has.
 
     Raises UserError when the architecture is not known to allow it.
     """
+    source = model.path if isinstance(model, Artifact) else model
     config = read_float_config(source)
     if config.get("model_type") not in ROTATABLE:
         raise UserError(
             f"Models of type {config.get('model_type')} cannot be rotated.", f"Known: {', '.join(ROTATABLE)}."
         )
     with Checkpoint(source) as checkpoint:
-        model = _Rotator(checkpoint, config, mode, seed)
+        rotator = _Rotator(checkpoint, config, mode, seed)
         declared = [(n, checkpoint.info(n).dtype, checkpoint.info(n).shape) for n in checkpoint.names()]
-        if model.tied:
+        if rotator.tied:
             declared = [d for d in declared if d[0] != HEAD]
             head = checkpoint.info(EMBEDDING)
             declared.append((HEAD, head.dtype, head.shape))
         with CheckpointWriter(out, declared) as writer:
             for done, (name, _, _) in enumerate(declared):
                 progress(done, len(declared), "tensors")
-                model.write(writer, name)
+                rotator.write(writer, name)
             try:
-                copy_side_files(source, out)
+                copy_companions(model, out)
                 document = {**config, "tie_word_embeddings": False}
                 (out / "config.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
             except OSError as error:

@@ -2,48 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from modelpress.api import Artifact, PassContext
 from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.grids.stream import Report, Rounder, stream_model
-from modelpress_plugins.grids.targets import Choice
+from modelpress_plugins.grids.targets import WHOLE_ROW, Choice
 from modelpress_plugins.quantize.algorithms.code import code_of, own_options
-from modelpress_plugins.quantize.config import QuantizerConfig, QuaRotConfig
+from modelpress_plugins.quantize.config import GridOptions, QuantizerConfig, QuaRotConfig
+from modelpress_plugins.quantize.marks import Marks, marked
 from modelpress_plugins.quantize.quarot import rotate_model
 
 
 def quantize(model: Artifact, config: QuantizerConfig, ctx: PassContext) -> Artifact:
     """For every algorithm that needs no data."""
+    source, marks = marked(model)
+    choice = choice_of(config, marks)
     rounder: Rounder = partial(code_of(config.row), **own_options(config))
-    report = stream_model(model.path, ctx.out, choice_of(config), rounder, config.row.key, ctx.progress)
-    tell(report, ctx)
-    return ctx.artifact("hf-model", meta=model.meta)
+    report = stream_model(source, ctx.out, choice, rounder, config.row.key, ctx.progress, marks.overrides)
+    tell(report, choice, ctx)
+    return ctx.artifact("hf-model", meta=source.meta)
 
 
 def quarot(model: Artifact, config: QuaRotConfig, ctx: PassContext) -> Artifact:
-    rotate_model(model.path, ctx.out, config.rotate_mode, config.seed, ctx.progress)
+    rotate_model(model, ctx.out, config.rotate_mode, config.seed, ctx.progress)
     return ctx.artifact("hf-model", meta=model.meta)
 
 
-def choice_of(config: QuantizerConfig) -> Choice:
-    """The options that all quantizers have."""
-    return Choice(
-        grid=Grid(config.bits, config.group_size, config.sym),
+def choice_of(config: GridOptions, marks: Marks | None = None) -> Choice:
+    """What a quantizer does: its options, with the marks that the model has. An override of the user's counts
+    for more than a mark, a mark for more than what the options say for all."""
+    marks = marks or Marks()
+    given = {"bits": config.bits, "group_size": config.group_size, "symmetric": config.sym, **marks.default}
+    chosen = Choice(
+        grid=Grid(int(given["bits"]), int(given["group_size"]), bool(given["symmetric"])),
         lm_head=config.lm_head,
+        embeds=isinstance(config, QuantizerConfig) and config.embeds,
         overrides={
             name: {k: v for k, v in given.canonical().items() if v is not None}
             for name, given in config.overrides.items()
         },
         excluded=tuple(config.modules_to_not_convert or ()),
     )
+    merged = {module: {**mark, **chosen.given_for(module)} for module, mark in marks.overrides.items()}
+    return replace(chosen, overrides={**merged, **chosen.overrides, **merged})
 
 
-def tell(report: Report, ctx: PassContext) -> None:
+def tell(report: Report, choice: Choice, ctx: PassContext) -> None:
     """Put what was done into the run record, and say what the user did not ask for."""
     ctx.report("quantized_modules", report.modules)
     ctx.report("bits_per_weight", round(report.bits_per_weight, 4))
-    if report.smaller_groups:
+    if choice.embeds and not report.shares_embedding:
+        ctx.note(
+            "The input embedding stays in float, in spite of `embeds`: "
+            + (
+                "the output layer, whose codes it would use, is not quantized."
+                if report.tied
+                else "the builder of onnxruntime-genai reads it as floats where it is a table of its own."
+            )
+        )
+    if report.smaller_groups and choice.grid.group_size != WHOLE_ROW:
         ctx.note(
             f"{len(report.smaller_groups)} modules got a smaller group, as the chosen one does not divide "
             f"their inputs: {', '.join(report.smaller_groups[:3])} …"

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from modelpress.cli import quantize
 from modelpress.cli.option_facts import option_facts, takes
-from modelpress.errors import Location, Problem, UserError, WorkflowError
+from modelpress.errors import Location, Problem, WorkflowError
 from modelpress.markers import DataRole
 from modelpress.options import Options
 
@@ -138,10 +138,9 @@ def test_calibration_data_becomes_a_data_config(invoke, run, tmp_path: Path) -> 
     assert config["name"] in run["workflow"]["passes"]["gptq"].values()
 
 
-def test_an_algorithm_that_calibrates_says_so(invoke, run) -> None:
-    with pytest.raises(UserError) as caught:
-        invoke("quantize", "m", "-a", "gptq", "-o", "out")
-    assert "--data" in caught.value.hint
+def test_an_algorithm_that_calibrates_may_do_so_on_the_text_of_the_package(invoke, run) -> None:
+    invoke("quantize", "m", "-a", "gptq", "-o", "out")
+    assert run["workflow"]["passes"] == {"gptq": {"type": "Gptq"}}
 
 
 def test_lines_of_a_file_that_nobody_wrote_are_not_told(invoke, run) -> None:

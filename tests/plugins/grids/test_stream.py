@@ -184,7 +184,7 @@ def test_shards_in_odd_order_and_extra_tensors_change_nothing(llama: Path, tmp_p
 
 def test_a_quantized_model_is_not_quantized_again(llama: Path, tmp_path: Path) -> None:
     quantize_checkpoint(llama, tmp_path / "q")
-    with pytest.raises(UserError, match="already quantized"):
+    with pytest.raises(UserError, match="chosen is quantized already"):
         quantize_checkpoint(tmp_path / "q", tmp_path / "again")
 
 

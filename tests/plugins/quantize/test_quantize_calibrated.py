@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from modelpress_plugins.grids.nearest import round_to_nearest
 from modelpress_plugins.grids.stream import quantize_checkpoint
 from modelpress_plugins.grids.targets import Part, Target
 from modelpress_plugins.hf.quantized import QuantizedCheckpoint
-from modelpress_plugins.quantize import layerwise, run_calibrated
+from modelpress_plugins.quantize import layerwise
 from modelpress_plugins.quantize.activations import Activations, batches_of
 from modelpress_plugins.quantize.algorithms.awq import Awq
 from modelpress_plugins.quantize.algorithms.clip import AutoClip
@@ -28,13 +27,12 @@ from modelpress_plugins.quantize.config import (
     AutoClipConfig,
     AwqConfig,
     GptqConfig,
-    SelectiveMixedPrecisionConfig,
 )
 from modelpress_plugins.quantize.decoder import LayeredDecoder
 from modelpress_plugins.quantize.inputs import InputStatistics
 from modelpress_plugins.quantize.layer import EVERY_KIND, LayerView
 from modelpress_plugins.quantize.plan import plan
-from modelpress_plugins.quantize.run_calibrated import quantize, selective_mixed_precision
+from modelpress_plugins.quantize.run_calibrated import quantize, quantize_with
 
 PASSES = {"gptq": GptqConfig, "awq": AwqConfig, "autoclip": AutoClipConfig}
 
@@ -76,7 +74,7 @@ def run(function: Any, config: Any, model: Path, folder: Path) -> Artifact:
 
 
 def options(config: Any, **more: Any) -> Any:
-    return config.parse({"data_config": "d", "group_size": 16, **more})
+    return config.parse({"data_config": "d", "group_size": 16, "sym": True, "lm_head": True, **more})
 
 
 def output_error(model: Path, quantized: Path) -> float:
@@ -151,36 +149,6 @@ def test_activations_on_disk_give_the_same_bytes(model: Path, tmp_path: Path) ->
     assert (held.path / "model.safetensors").read_bytes() == (spilled.path / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("quantizer", ["rtn", "gptq"])
-def test_mixed_precision_spends_its_budget_and_not_more(quantizer: str, model: Path, tmp_path: Path) -> None:
-    report = quantize_checkpoint(model, tmp_path / "rtn", block_size=16)
-    limit = int(report.nbytes * 1.1)
-    config = options(SelectiveMixedPrecisionConfig, max_size=limit, quantizer=quantizer)
-    result = run(selective_mixed_precision, config, model, tmp_path / "mixed")
-    size = (result.path / "model.safetensors").stat().st_size
-    assert report.nbytes < size <= limit
-    assert output_error(model, result.path) < output_error(model, tmp_path / "rtn")
-
-
-def test_a_budget_below_the_lower_bits_is_refused_to_the_byte(model: Path, tmp_path: Path) -> None:
-    report = quantize_checkpoint(model, tmp_path / "rtn", block_size=16)
-    config = options(SelectiveMixedPrecisionConfig, max_size=report.nbytes, quantizer="rtn")
-    result = run(selective_mixed_precision, config, model, tmp_path / "just")
-    assert (result.path / "model.safetensors").stat().st_size == report.nbytes
-    config = options(SelectiveMixedPrecisionConfig, max_size=report.nbytes - 10, quantizer="rtn")
-    with pytest.raises(UserError, match="10 bytes too small"):
-        run(selective_mixed_precision, config, model, tmp_path / "short")
-
-
-def test_mixed_precision_keeps_the_users_own_overrides(model: Path, tmp_path: Path) -> None:
-    module = "model.layers.0.self_attn.o_proj"
-    overrides = {module: {"group_size": 32}}
-    config = options(SelectiveMixedPrecisionConfig, ratio=1.0, quantizer="rtn", overrides=overrides)
-    result = run(selective_mixed_precision, config, model, tmp_path / "mixed")
-    written = json.loads((result.path / "config.json").read_text())["quantization_config"]["overrides"]
-    assert written[module]["group_size"] == 32
-
-
 def test_gptq_does_no_worse_than_rounding_on_its_own_inputs() -> None:
     generator = torch.Generator().manual_seed(0)
     mixing = torch.randn(64, 64, generator=generator)
@@ -246,8 +214,8 @@ def test_activations_past_the_limit_lie_in_a_file(tmp_path: Path) -> None:
 def test_the_plan_tells_all_that_cannot_work() -> None:
     context = RecordingPlan()
     config: Mapping[str, Any] = {"hidden_size": 90, "quantization_config": {"quant_method": "gptq"}}
-    facts = plan(ModelFacts("hf-model", config=config), options(GptqConfig, embeds=True), context)
-    assert len(context.problems) == 3
+    facts = plan(ModelFacts("hf-model", config=config), options(GptqConfig), context)
+    assert len(context.problems) == 2
     assert facts.config["quantization_config"]["quant_method"] == "olive"
 
 
@@ -323,4 +291,4 @@ def test_a_preparation_that_changes_the_layer_is_refused(model: Path, tmp_path: 
     context = pass_context(tmp_path, produces="hf-model")
     context.data = lambda role: Samples()  # type: ignore[method-assign]
     with pytest.raises(PassError, match=r"layers\.0\..*changes what it computes"):
-        run_calibrated._quantize(input_artifact(model, "hf-model"), config, context, Breaks(), "breaks")
+        quantize_with(Breaks(), input_artifact(model, "hf-model"), config, context)
