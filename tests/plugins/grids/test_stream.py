@@ -29,6 +29,8 @@ class TestRtn(PassContract):
     pass_name = "Rtn"
     options: ClassVar = {"group_size": 16}
     bad_options: ClassVar = {"bits": 3}
+    config_beyond_plan = frozenset({"quantization_config"})
+    """Modules that the group does not divide, and fused ones, are known from the checkpoint alone."""
 
     def make_input(self, folder: Path) -> Artifact:
         return input_artifact(make_tiny_model(folder), "hf-model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from modelpress.api import ModelFacts
+from modelpress.config.load import load_workflow
+from modelpress.registry import Registry
 from modelpress.testing import RecordingPlan, input_artifact, make_tiny_model, pass_context
 from modelpress_plugins import quantize
 from modelpress_plugins.grids.grid import Codes, Grid
@@ -107,6 +110,31 @@ def test_every_row_names_code_that_is_there() -> None:
     for row in table.ROWS:
         assert callable(code_of(row)), row.name
         assert getattr(config, f"{row.name}Config").row is row
+
+
+def test_files_for_other_quantizers_are_read(tmp_path: Path) -> None:
+    dynamic = {"+:.*lm_head*": {"bits": 8, "sym": True}}
+    passes = {
+        "awq": {"type": "AutoAWQQuantizer", "zero_point": True, "q_group_size": 64, "version": "gemm"},
+        "gptq": {
+            "type": "GptqModel",
+            "device": "cuda",
+            "dynamic": dynamic,
+        },
+        "old": {"type": "GptqQuantizer", "desc_act": True, "group_size": -1},
+    }
+    file = tmp_path / "w.json"
+    file.write_text(json.dumps({"input_model": {"type": "HfModel", "model_path": "m"}, "passes": passes}))
+    workflow = load_workflow(file, Registry.load())
+    assert [problem.message for problem in workflow.problems if "passes" in str(problem.where)] == []
+    awq, gptq, old = (step.options for step in workflow.passes)
+    assert isinstance(awq, config.CalibratedConfig)
+    assert (awq.sym, awq.group_size) == (False, 64)
+    assert isinstance(gptq, config.CalibratedConfig)
+    assert (gptq.sym, gptq.group_size, gptq.true_sequential) == (True, -1, True)
+    assert isinstance(old, config.CalibratedConfig)
+    assert (old.sym, old.group_size) == (False, -1)
+    assert {"device", "version", "desc_act"} <= {t.old.rpartition(".")[2] for t in workflow.translations}
 
 
 class Rows:
