@@ -8,25 +8,35 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from modelpress.cli.root import root
+from modelpress.cli.interrupts import Interrupts
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command that the arguments (sys.argv when None) name, and exit with its code."""
-    _survive_code_pages()
+    interrupts = Interrupts()
+    if arguments is None:
+        interrupts.install()  # first of all: what is imported next takes a moment
     try:
+        from modelpress.cli.root import root  # noqa: PLC0415
+
+        _survive_code_pages()
         # NO_COLOR (no-color.org): any value but the empty one.
         color = False if os.environ.get("NO_COLOR") else None
         code = root.main(args=arguments, prog_name="modelpress", standalone_mode=False, color=color)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  whatever it is, the user gets an answer
+        if arguments is None:
+            interrupts.end()
         # Not at the top: a command that ends well never needs it.
         from modelpress.cli.failure import report_failure  # noqa: PLC0415
 
         code = report_failure(error)
+    code = code if isinstance(code, int) else 0
+    if arguments is None:
+        interrupts.end()
     _flush()
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(code)
 
 
 def _survive_code_pages() -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -29,15 +25,14 @@ def execute(
     """Run it, and show how it goes; with as_json, progress goes to stderr and the record to stdout."""
     progress = open_progress(sys.stderr if as_json else sys.stdout, level)
     try:
-        with _terminate_like_interrupt():
-            result = run(
-                file,
-                output_dir=output_dir,
-                cache_dir=cache_dir,
-                offline=offline,
-                in_process=in_process,
-                on_event=progress,
-            )
+        result = run(
+            file,
+            output_dir=output_dir,
+            cache_dir=cache_dir,
+            offline=offline,
+            in_process=in_process,
+            on_event=progress,
+        )
     finally:
         progress.close()
     if as_json:
@@ -45,20 +40,6 @@ def execute(
     else:
         _print_metrics(result)
     return result
-
-
-@contextmanager
-def _terminate_like_interrupt() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: the worker too, and with a word on how to go on."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _print_metrics(result: RunResult) -> None:

@@ -268,6 +268,23 @@ def test_ctrl_c_ends_the_worker_and_says_how_to_go_on(demo) -> None:
     assert demo.run().returncode == 0
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+@pytest.mark.parametrize("pause", [0.005, 0.1])
+def test_a_second_ctrl_c_and_a_tenth_change_nothing(demo, pause: float) -> None:
+    slow(demo)
+    run = demo.start()
+    wait_for(lambda: "piece 2" in demo.done)
+    children = psutil.Process(run.pid).children(recursive=True)
+    for number in range(10):
+        if run.poll() is None:
+            run.send_signal((signal.SIGINT, signal.SIGTERM)[number % 2])
+            time.sleep(pause)
+    text, _ = run.communicate(timeout=20)
+    assert run.returncode == 130, text
+    assert "Traceback" not in text
+    assert not psutil.wait_procs(children, timeout=5)[1]
+
+
 def test_two_runs_at_once_share_the_work(demo) -> None:
     slow(demo)
     first, second = demo.start(), demo.start("--output-dir", str(demo.folder / "other"))
