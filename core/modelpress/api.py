@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         TextModel,
         Tokenizer,
     )
+    from modelpress.engine.environment import worker_environment
     from modelpress.engine.job import Job, Result, read_answer, read_job
     from modelpress.engine.load import find_artifact, load_model, load_tokenizer
     from modelpress.engine.open_data import open_data
@@ -191,6 +192,7 @@ __all__ = [
     "size",
     "takes",
     "verbosity_options",
+    "worker_environment",
 ]
 
 _LAZY = {
@@ -251,6 +253,7 @@ _LAZY = {
     "read_job": "modelpress.engine.job",
     "WarmWorker": "modelpress.engine.process",
     "import_path": "modelpress.engine.process",
+    "worker_environment": "modelpress.engine.environment",
     "HostError": "modelpress.errors",
     "MissingDependencyError": "modelpress.errors",
     "ModelpressError": "modelpress.errors",

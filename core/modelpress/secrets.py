@@ -19,6 +19,9 @@ _LOOKS_SECRET = re.compile(
     r"|(?<!\w)tokens?)$",
     re.IGNORECASE,
 )
+_HOLDS_SECRET = re.compile(
+    r"(^|_)(TOKEN|KEY|PASSWORD|PASSWD|PASSPHRASE|SECRETS?|CREDENTIALS?|CONNECTION_STRING|SAS)$", re.IGNORECASE
+)
 _SHORTEST = 4  # a shorter one is not looked for: it would be found in every other word
 
 _given: dict[str, str] = {}
@@ -29,6 +32,11 @@ _values: dict[str, str] = {}
 def looks_secret(name: str) -> bool:
     """Whether an option of that name holds a secret (`password`, `api_key`, but not `pad_token`)."""
     return bool(_LOOKS_SECRET.search(name))
+
+
+def holds_secret(variable: str) -> bool:
+    """Whether an environment variable of that name holds a secret (`ACME_TOKEN`, `AWS_SECRET_ACCESS_KEY`)."""
+    return bool(_HOLDS_SECRET.search(variable))
 
 
 def give(secrets: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from modelpress.errors import MissingDependencyError, UserError
 from modelpress.events import Log
+from modelpress.provider import shipped_files
 from modelpress.registry import Registry
 from modelpress.specs import ModelSpec, PassSpec, SystemSpec
 
@@ -183,15 +184,24 @@ def test_resolve_tells_a_missing_library_from_a_faulty_plugin(site: FakeSite) ->
         found.resolve(found.spec.config)
 
 
-def test_a_source_digest_follows_the_code_of_an_editable_plugin(site: FakeSite) -> None:
+def test_a_source_digest_follows_every_shipped_file_of_an_editable_plugin(site: FakeSite) -> None:
     site.install("blur", a_pass("Blur"), package="fake_blur", files={"run.py": "x = 1"}, editable=True)
     before = site.registry().passes[0].provider
     assert before.editable
     assert before.folders == (site.folder / "fake_blur",)
-    (site.folder / "fake_blur" / "notes.txt").write_text("no code")
+    folder = site.folder / "fake_blur"
+    (folder / "__pycache__").mkdir(exist_ok=True)
+    (folder / "__pycache__" / "run.pyc").write_bytes(b"x")
     assert site.registry().passes[0].provider.source_digest == before.source_digest
-    (site.folder / "fake_blur" / "run.py").write_text("x = 2")
-    assert site.registry().passes[0].provider.source_digest != before.source_digest
+    seen = {before.source_digest}
+    for name, text in {"template.jinja": "{{ x }}", "table.json": "[1]", "run.py": "x = 2"}.items():
+        (folder / name).write_text(text)
+        seen.add(site.registry().passes[0].provider.source_digest)
+    (folder / "table.json").rename(folder / "other.json")
+    seen.add(site.registry().passes[0].provider.source_digest)
+    assert len(seen) == 5
+    assert {path.name for path in shipped_files(folder)} >= {"template.jinja", "other.json", "run.py"}
+    assert not any(path.suffix == ".pyc" for path in shipped_files(folder))
 
 
 def test_a_source_digest_follows_every_file_that_would_be_shipped(site: FakeSite) -> None:

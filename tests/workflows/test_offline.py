@@ -12,7 +12,7 @@ import os, socket
 _connect, _resolve = socket.socket.connect, socket.getaddrinfo
 
 def refuse(*arguments, **_):
-    with open(os.environ["NETWORK_LOG"], "a") as log:
+    with open(os.environ["MODELPRESS_NETWORK_LOG"], "a") as log:
         log.write(f"{arguments[-1] if arguments else None}\\n")
     raise OSError("the network is blocked")
 
@@ -31,7 +31,11 @@ def blocked(tmp_path: Path) -> dict[str, str]:
     site.mkdir()
     (site / "sitecustomize.py").write_text(BLOCK)
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
-    return {"PYTHONPATH": path, "NETWORK_LOG": str(tmp_path / "network.log"), "HF_HOME": str(tmp_path / "hf")}
+    return {
+        "PYTHONPATH": path,
+        "MODELPRESS_NETWORK_LOG": str(tmp_path / "network.log"),
+        "HF_HOME": str(tmp_path / "hf"),
+    }
 
 
 @pytest.mark.parametrize("switch", ["--offline", "HF_HUB_OFFLINE"])

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from modelpress.markers import Path, Secret, Verbatim, dotted, marks
 from modelpress.nearest import nearest
-from modelpress.secrets import looks_secret
+from modelpress.secrets import holds_secret, looks_secret
 
 _REFERENCE = re.compile(r"(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 Tell = Callable[[str, str, str], None]
@@ -59,7 +59,7 @@ def expand_text(text: str, path: str, tell: Tell, *, may_be_secret: bool = False
             hint = f"Did you mean ${{{near}}}?" if near else "Set it, or write $${…} for the text itself."
             tell(f"{path!r} names the environment variable {name!r}, which is not set.", hint, path)
             return match[0]
-        if looks_secret(name) and not may_be_secret:
+        if holds_secret(name) and not may_be_secret:
             kept = "options are kept in records"
             tell(f"{path!r} takes its value from {name}, which holds a secret; {kept}.", _REMEDY, path)
             return match[0]

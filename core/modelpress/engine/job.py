@@ -27,6 +27,7 @@ from modelpress.errors import (
     error_from_record,
 )
 from modelpress.events import JSONValue
+from modelpress.provider import shipped_files
 from modelpress.records import read_record, write_record
 from modelpress.secrets import scrub
 
@@ -241,11 +242,12 @@ def ship_code(folder: Path, packages: Mapping[str, Path]) -> Path:
     code = folder / "code"
     code.mkdir(exist_ok=True)
     for name, source in packages.items():
-        if source.is_dir():
-            ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
-            shutil.copytree(source, code / name, ignore=ignore, dirs_exist_ok=True)
-        else:
+        if source.is_file():
             shutil.copy2(source, code / source.name)
+        for file in shipped_files(source):
+            copy = code / name / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, copy)
     return code
 
 

@@ -23,6 +23,7 @@ import psutil
 
 from modelpress import start
 from modelpress.disk import disk_full, has_no_room
+from modelpress.engine.environment import worker_environment
 from modelpress.engine.job import ErrorRecord, read_job, scrub_job
 from modelpress.errors import HostError, ModelpressError, WorkerDied
 from modelpress.events import Event, decode_event
@@ -42,7 +43,7 @@ class WarmWorker:
     """`modelpress.worker --serve`, started at the first job and again after it died.
 
     python:      the command that starts Python, e.g. `[sys.executable]`
-    environment: the whole environment of the process; None for this process's own
+    environment: the whole environment of the process; None for what any Python needs
     code:        a folder of packages that the Python may lack, see modelpress.engine.job; None for none
     """
 
@@ -50,7 +51,7 @@ class WarmWorker:
         self, python: Sequence[str], environment: Mapping[str, str] | None = None, code: Path | None = None
     ) -> None:
         self._python = [*python, str(START)]
-        self._environment = child_environment(os.environ if environment is None else environment)
+        self._environment = child_environment(worker_environment() if environment is None else environment)
         self._code = str(code) if code else "-"
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[bytes | None] = queue.Queue()

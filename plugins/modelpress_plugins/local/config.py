@@ -10,8 +10,13 @@ from modelpress.api import Options
 class LocalOptions(Options):
     """This machine has few options; `accelerators` is common to all systems."""
 
-    hf_token: bool = Field(
-        default=False,
+    environment_variables: dict[str, str] | list[str] = Field(
+        default_factory=list,
+        description="For the worker, beside what it needs anyway: names of variables of this process, or "
+        "names with values. Never logged.",
+    )
+    hf_token: bool | None = Field(
+        default=None,
         description="Whether passes may use the Hugging Face token of this machine (`HF_TOKEN` or the token "
-        "file). False hides it from the worker.",
+        "file). False keeps it out of the worker, whatever else is named.",
     )

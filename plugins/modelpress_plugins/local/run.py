@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from modelpress.api import Event, WarmWorker, import_path, installed_versions
 from modelpress_plugins.local.config import LocalOptions
+from modelpress_plugins.systems.environment import local_environment
 
 
 class LocalSystem:
@@ -16,9 +16,9 @@ class LocalSystem:
 
     ships_code = False
 
-    def __init__(self, name: str, hf_token: bool) -> None:
+    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         self.name = name
-        self._worker = WarmWorker([sys.executable], worker_environment(hf_token))
+        self._worker = WarmWorker([sys.executable], environment)
 
     def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
         """Versions of those distributions that are installed here."""
@@ -33,17 +33,5 @@ class LocalSystem:
 
 def open_local(options: LocalOptions, name: str) -> LocalSystem:
     """The local system, its worker not started yet."""
-    return LocalSystem(name, options.hf_token)
-
-
-def worker_environment(hf_token: bool) -> dict[str, str]:
-    """This process's environment with the import path that it has now, and quiet libraries."""
-    environment = dict(os.environ)
-    environment["PYTHONPATH"] = import_path()
-    # OpenMP threads that wait by spinning cost little alone and ruin each other on a busy machine: 100 steps
-    # of LoRA on 2 shared cores took 194 s with the library's default, 25 s with threads that sleep.
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    environment.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not hf_token:
-        environment["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
-    return environment
+    environment = local_environment(options.environment_variables, hf_token=options.hf_token)
+    return LocalSystem(name, {**environment, "PYTHONPATH": import_path()})

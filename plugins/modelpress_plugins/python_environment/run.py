@@ -10,6 +10,7 @@ from pathlib import Path
 
 from modelpress.api import Event, HostError, WarmWorker
 from modelpress_plugins.python_environment.config import PythonEnvironmentOptions
+from modelpress_plugins.systems.environment import local_environment
 
 
 class PythonEnvironment:
@@ -44,15 +45,11 @@ class PythonEnvironment:
 
 def open_environment(options: PythonEnvironmentOptions, name: str) -> PythonEnvironment:
     """The environment, nothing started yet. Raises HostError when there is no Python in it."""
-    python = find_python(Path(options.python_environment_path).expanduser().absolute())
-    environment = dict(os.environ)
+    python = find_python(Path(options.python_environment_path))
+    environment = local_environment(options.environment_variables, hf_token=options.hf_token)
     for name in ("PYTHONHOME", "PYTHONPATH"):  # of this Python, not of that one
         environment.pop(name, None)
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see modelpress_plugins.local.run
-    if not options.hf_token:
-        environment["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
     path = [*options.prepend_to_path, str(python.parent), environment.get("PATH", "")]
-    environment.update(options.environment_variables)
     environment["PATH"] = os.pathsep.join(path)
     environment["VIRTUAL_ENV"] = str(python.parent.parent)
     return PythonEnvironment(name, python, environment)

@@ -160,7 +160,12 @@ class Demo:
     @property
     def environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(self.site), *(p for p in sys.path if p and p != str(self.site))])
-        return {**os.environ, "PYTHONPATH": path, "DEMO_LOG": str(self.log), "MODELPRESS_CACHE": "unused"}
+        return {
+            **os.environ,
+            "PYTHONPATH": path,
+            "MODELPRESS_DEMO_LOG": str(self.log),
+            "MODELPRESS_CACHE": "unused",
+        }
 
     @property
     def done(self) -> list[str]:
@@ -220,7 +225,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Demo]:
     (folder / "model" / "text.txt").write_text("one two")
     log = tmp_path / "log"
     monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setenv("DEMO_LOG", str(log))
+    monkeypatch.setenv("MODELPRESS_DEMO_LOG", str(log))
     made = Demo(folder, site, log)
     made.write()
     yield made

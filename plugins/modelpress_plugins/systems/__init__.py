@@ -1,0 +1,1 @@
+"""What systems share. It is no plugin: it has no entry point."""

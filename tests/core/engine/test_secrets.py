@@ -1,0 +1,234 @@
+"""A secret reaches the pass that names it, and is found nowhere else: not in a file, not in a message."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelpress.engine.job import read_job
+from modelpress.errors import UserError
+from modelpress.secrets import collect, give, is_set, read_secret, redact, scrub
+
+SECRET = "planted-7b1e-secret"
+PLUGIN = """
+import os
+from pathlib import Path
+from typing import Annotated
+
+from modelpress.api import (
+    DataContainerSpec, FormatSpec, ModelFacts, ModelSpec, Options, PassError, PassSpec, SecretName, hookimpl,
+    read_secret,
+)
+
+MODELPRESS_API = 1
+HERE = "secret_plugin"
+
+
+class ModelOptions(Options):
+    model_path: str
+
+
+class Part(Options):
+    token: SecretName
+
+
+class UseOptions(Options):
+    token: SecretName | None = None
+    parts: list[Part] = []
+    password: str | None = None
+    behaviour: str = ""
+    seconds: float = 0
+
+
+class NoOptions(Options):
+    pass
+
+
+@hookimpl
+def modelpress_models():
+    return [ModelSpec(name="Text", summary="Text.", produces="text", open=f"{HERE}:open_model",
+                      config=f"{HERE}:ModelOptions")]
+
+
+@hookimpl
+def modelpress_formats():
+    return [FormatSpec(name="text", summary="Text.", check=f"{HERE}:check")]
+
+
+@hookimpl
+def modelpress_passes():
+    return [PassSpec(name="Use", summary="Use a secret.", accepts=("text",), produces="text",
+                     run=f"{HERE}:use", config=f"{HERE}:UseOptions")]
+
+
+def open_model(config, ctx):
+    return ModelFacts("text", path=ctx.folder / config.model_path)
+
+
+def check(folder):
+    assert (folder / "text.txt").is_file()
+
+
+def use(model, config, ctx):
+    found = ctx.secret(config.token) if config.token else ""
+    found += "".join(ctx.secret(part.token) for part in config.parts)
+    assert config.token not in os.environ or config.behaviour == "in process"
+    if config.behaviour == "print":
+        print("a library says", found, flush=True)
+        os.write(2, f"and so does another: {found}\\n".encode())
+        ctx.note(f"noted {found}")
+        ctx.report("reported", found)
+    if config.behaviour == "raise":
+        raise PassError(f"refused for {found}", f"use another than {found}")
+    if config.behaviour == "crash":
+        raise RuntimeError(f"HTTP 401 for {found}")
+    if config.behaviour == "die":
+        print("about to die with", found, flush=True)
+        os._exit(3)
+    if config.behaviour == "other":
+        ctx.secret("NOT_NAMED_TOKEN")
+    (ctx.out / "text.txt").write_text(f"{len(found)} letters")
+    return ctx.artifact("text", meta={"told": found} if config.behaviour == "print" else {})
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a model; the plugin is installed for runs in processes of their own."""
+    site = tmp_path / "site"
+    info = site / "secret-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: secret\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[modelpress]\nsecret = secret_plugin\n")
+    (site / "secret_plugin.py").write_text(PLUGIN)
+    path = os.pathsep.join([str(site), *(p for p in sys.path if p)])
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("ACME_TOKEN", SECRET)
+    monkeypatch.setenv("NOT_NAMED_TOKEN", SECRET + "-other")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    folder = tmp_path / "work"
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "text.txt").write_text("one")
+    return folder
+
+
+def run(work: Path, command: str = "run", *flags: str, **step: object) -> subprocess.CompletedProcess[str]:
+    document = {
+        "input_model": {"type": "Text", "model_path": "model"},
+        "passes": {"use": {"type": "Use", **step}},
+        "cache_dir": "cache",
+        "output_dir": "output",
+    }
+    (work / "w.json").write_text(json.dumps(document))
+    return subprocess.run(
+        [sys.executable, "-m", "modelpress", command, "w.json", *flags],
+        cwd=work, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def leaks(work: Path, done: subprocess.CompletedProcess[str], secret: str = SECRET) -> list[str]:
+    """Where the secret is found: files left behind (but for what the user wrote), standard streams."""
+    everywhere = [p for p in work.parent.rglob("*") if p.is_file() and "site" not in p.parts]
+    found = [str(p) for p in everywhere if p.name != "w.json" and secret.encode() in p.read_bytes()]
+    return [
+        *found,
+        *(["stdout"] if secret in done.stdout else []),
+        *(["stderr"] if secret in done.stderr else []),
+    ]
+
+
+def test_a_pass_reads_it_and_nobody_else_sees_it(work: Path) -> None:
+    done = run(work, token="ACME_TOKEN", parts=[{"token": "ACME_TOKEN"}])
+    assert done.returncode == 0, done.stderr
+    assert (work / "output" / "model" / "text.txt").read_text() == f"{2 * len(SECRET)} letters"
+    assert leaks(work, done) == []
+    record = json.loads((work / "output" / "run.json").read_text())
+    assert record["steps"][0]["options"]["token"] == "$secret"
+    assert record["steps"][0]["options"]["parts"] == [{"token": "$secret"}]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code", "told"),
+    [
+        ("print", 0, "noted <ACME_TOKEN>"),
+        ("raise", 4, "refused for <ACME_TOKEN>"),
+        ("crash", 4, "HTTP 401 for <ACME_TOKEN>"),
+        ("die", 4, "about to die with <ACME_TOKEN>"),
+    ],
+)
+def test_what_a_pass_says_of_it_is_taken_out(work: Path, behaviour: str, code: int, told: str) -> None:
+    done = run(work, token="ACME_TOKEN", behaviour=behaviour)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert told in done.stdout + done.stderr
+    assert leaks(work, done) == []
+
+
+def test_a_pass_reads_no_secret_that_its_options_do_not_name(work: Path) -> None:
+    done = run(work, token="ACME_TOKEN", behaviour="other")
+    assert done.returncode == 4
+    assert "asked for a secret that no option of the step names" in done.stderr
+    assert leaks(work, done) == []
+
+
+def test_another_secret_or_name_is_the_same_step(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(work, token="ACME_TOKEN")
+    monkeypatch.setenv("OTHER_TOKEN", "planted-other")
+    done = run(work, token="OTHER_TOKEN")
+    assert "cache" in done.stdout + done.stderr
+    assert not list((work / "cache" / "jobs").glob("*"))
+
+
+def test_one_that_is_not_set_is_told_before_any_work_and_not_repeated(work: Path) -> None:
+    done = run(work, token="HUNTER2")
+    assert done.returncode == 2
+    assert "'token' names an environment variable that is not set" in done.stderr
+    assert "HUNTER2" not in done.stdout + done.stderr
+    assert not (work / "cache" / "artifacts").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "validate"])
+def test_one_that_is_written_out_is_refused_and_left_nowhere(work: Path, command: str) -> None:
+    for step in ({"token": SECRET}, {"password": SECRET}):
+        done = run(work, command, **step)
+        assert done.returncode == 2
+        assert leaks(work, done) == []
+
+
+def test_it_works_in_this_process_too(work: Path) -> None:
+    done = run(work, "run", "--in-process", token="ACME_TOKEN", behaviour="in process")
+    if "No such option" in done.stderr:
+        pytest.skip("the command line has no switch for it")
+    assert done.returncode == 0, done.stderr
+    assert leaks(work, done) == []
+
+
+def test_a_job_holds_names_alone(make_job) -> None:
+    folder = make_job("write", secrets=("ACME_TOKEN",))
+    assert read_job(folder).secrets == ("ACME_TOKEN",)
+
+
+def test_secrets_are_read_given_and_redacted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("A_TOKEN", "planted-a")
+    assert read_secret("A_TOKEN") == "planted-a"
+    assert redact("x planted-a y") == "x <A_TOKEN> y"
+    with pytest.raises(UserError, match="B_TOKEN is not set"):
+        read_secret("B_TOKEN")
+    give({"B_TOKEN": "planted-b"})
+    assert is_set("B_TOKEN")
+    assert collect(["A_TOKEN", "B_TOKEN", "C_TOKEN"]) == {"A_TOKEN": "planted-a", "B_TOKEN": "planted-b"}
+    (tmp_path / "log").write_bytes(b"\xff planted-b planted-a")
+    scrub([tmp_path / "log", tmp_path / "absent"])
+    assert (tmp_path / "log").read_bytes() == b"\xff <B_TOKEN> <A_TOKEN>"
+
+
+def test_a_very_short_secret_spoils_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("C_TOKEN", "a")
+    assert read_secret("C_TOKEN") == "a"
+    assert redact("a banana") == "a banana"
