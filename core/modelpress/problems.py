@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from modelpress.errors import Location, Problem, WorkflowError
+from modelpress.secrets import redact
 
 
 class Problems:
@@ -24,7 +25,7 @@ class Problems:
         kind: Literal["input", "dependency"] = "input",
     ) -> None:
         """Note a problem; one that was told already, word for word and at the same place, is not added."""
-        problem = Problem(message, hint, where, step, kind)
+        problem = Problem(redact(message), redact(hint), where, step, kind)
         if problem not in self._found:
             self._found.append(problem)
 

@@ -5,6 +5,7 @@ A worker gets those that its job names through its standard input, never in a fi
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -42,7 +43,8 @@ def holds_secret(variable: str) -> bool:
 def give(secrets: Mapping[str, str]) -> None:
     """Let this process read these, whatever is in its environment."""
     _given.update(secrets)
-    _values.update({value: name for name, value in secrets.items() if len(value) >= _SHORTEST})
+    for name, value in secrets.items():
+        _remember(name, value)
 
 
 def is_set(name: str) -> bool:
@@ -86,6 +88,11 @@ def scrub(paths: Iterable[Path]) -> None:
 
 def _find(name: str) -> str:
     value = _given.get(name) or os.environ.get(name, "")
-    if len(value) >= _SHORTEST:
-        _values[value] = name
+    _remember(name, value)
     return value
+
+
+def _remember(name: str, value: str) -> None:
+    """Look for it from now on, as it is and as it stands in JSON."""
+    if len(value) >= _SHORTEST:
+        _values[value] = _values[json.dumps(value)[1:-1]] = name

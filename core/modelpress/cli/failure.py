@@ -14,6 +14,7 @@ import click
 from modelpress import __version__
 from modelpress.cli.text import plural, shorten_path
 from modelpress.errors import ModelpressError, Problem, WorkflowError
+from modelpress.secrets import redact
 
 _PLAIN_OS_ERRORS = {
     errno.EACCES,
@@ -51,7 +52,7 @@ def tell(label: str, message: str) -> None:
     """`label: message` on stderr, the label in colour on a terminal; nothing when there is no message."""
     if message:
         color = {"error": "red", "hint": "cyan"}.get(label, "yellow")
-        click.echo(f"{click.style(label + ':', fg=color, bold=True)} {message}", err=True)
+        click.echo(f"{click.style(label + ':', fg=color, bold=True)} {redact(message)}", err=True)
 
 
 def tell_problems(problems: Sequence[Problem]) -> None:

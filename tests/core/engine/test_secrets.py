@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Annotated
 
 from modelpress.api import (
-    DataContainerSpec, FormatSpec, ModelFacts, ModelSpec, Options, PassError, PassSpec, SecretName, hookimpl,
-    read_secret,
+    FormatSpec, Meta, ModelFacts, ModelSpec, Options, PassError, PassSpec, SecretName, hookimpl,
 )
 
 MODELPRESS_API = 1
@@ -94,7 +93,7 @@ def use(model, config, ctx):
     if config.behaviour == "other":
         ctx.secret("NOT_NAMED_TOKEN")
     (ctx.out / "text.txt").write_text(f"{len(found)} letters")
-    return ctx.artifact("text", meta={"told": found} if config.behaviour == "print" else {})
+    return ctx.artifact("text", meta=Meta(extra={"told": found} if config.behaviour == "print" else {}))
 """
 
 
@@ -226,6 +225,12 @@ def test_secrets_are_read_given_and_redacted(monkeypatch: pytest.MonkeyPatch, tm
     (tmp_path / "log").write_bytes(b"\xff planted-b planted-a")
     scrub([tmp_path / "log", tmp_path / "absent"])
     assert (tmp_path / "log").read_bytes() == b"\xff <B_TOKEN> <A_TOKEN>"
+
+
+def test_a_secret_is_found_in_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("D_TOKEN", 'plänted "d"')
+    read_secret("D_TOKEN")
+    assert redact(json.dumps({"told": 'plänted "d"'})) == '{"told": "<D_TOKEN>"}'
 
 
 def test_a_very_short_secret_spoils_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
