@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +23,7 @@ import psutil
 
 from modelpress import __version__
 from modelpress.engine.cache import default_cache_folder
-from modelpress.registry import BrokenPlugin, Registry
+from modelpress.registry import BLOCK_VARIABLE, ONLY_VARIABLE, Registry
 
 Verdict = Literal["ok", "note", "warning", "broken"]
 
@@ -106,9 +107,8 @@ def _distributions() -> dict[str, str]:
     """Every distribution that this Python has -> version; names as PyPI normalizes them."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
-        name = distribution.metadata["Name"]
-        if name:
-            found.setdefault(_normal(name), distribution.version)
+        with suppress(Exception):  # a damaged one harms no other; check_plugins tells it where it matters
+            found.setdefault(_normal(distribution.metadata["Name"]), distribution.version)
     return found
 
 
@@ -226,23 +226,28 @@ def check_plugins(registry: Registry) -> list[Finding]:
     for broken in registry.broken:
         findings.append(
             Finding(
-                f"plugin {broken.name}",
+                f"plugin {broken.name}" if broken.name else "distribution",
                 "broken",
-                f"from {broken.distribution}: {broken.error}",
-                _remedy(broken),
+                f"{'from ' if broken.name else ''}{broken.distribution}: {broken.error}",
+                _remedy(broken.name, broken.distribution),
             )
         )
-    if registry.blocked:
+    for plugin in registry.slow:
+        text = f"its import takes {plugin.seconds:.1f} s, and every command waits for it"
         findings.append(
-            Finding("plugins", "note", f"MODELPRESS_BLOCK_PLUGINS keeps out {', '.join(registry.blocked)}")
+            Finding(f"plugin {plugin.name}", "warning", text, _remedy(plugin.name, plugin.provider.name))
         )
+    if registry.blocked:
+        kept_out = f"{BLOCK_VARIABLE} or {ONLY_VARIABLE} keeps out {', '.join(registry.blocked)}"
+        findings.append(Finding("plugins", "note", kept_out))
     return findings
 
 
-def _remedy(broken: BrokenPlugin) -> str:
-    if broken.distribution == "modelpress":
+def _remedy(plugin: str, distribution: str) -> str:
+    if distribution == "modelpress":
         return "install modelpress again"
-    return f"update or remove {broken.distribution}, or set MODELPRESS_BLOCK_PLUGINS={broken.name}"
+    without = f", or set {BLOCK_VARIABLE}={plugin}" if plugin else ""
+    return f"update or remove {distribution}{without}"
 
 
 def nvidia_gpus() -> list[str]:

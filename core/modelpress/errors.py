@@ -6,6 +6,8 @@ ModelpressError
 │   └── DiskFull              2  the machine has no room for what is made
 ├── MissingDependencyError    3  a library or an extra is not installed where it is needed
 ├── PassError                 4  a pass (or metric) ran and failed
+│   ├── PluginError           4  a plugin's code raised what it should not, or answered what it should not
+│   │                            (5 where the plugin is a system)
 │   └── WorkerDied            4  its process ended without an answer: killed, out of memory, crashed
 ├── HostError                 5  the system that should have run the work failed
 └── Interrupted             130  Ctrl-C or SIGTERM
@@ -17,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Problem:
     step: str = ""
     """The name of the pass, data config, system … concerned; empty for the workflow as a whole."""
     kind: str = "input"
-    """`input` (exit 2) or `dependency` (exit 3)."""
+    """`input` (exit 2), `dependency` (exit 3) or `plugin` (exit 4)."""
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
@@ -53,7 +54,7 @@ class Problem:
 class ModelpressError(Exception):
     """The root. Shown to users as `error: message` and `hint: hint`, never as a traceback."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -73,8 +74,9 @@ class WorkflowError(UserError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: Sequence[Problem] = tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems))
-        if self.problems and all(p.kind == "dependency" for p in self.problems):
-            self.exit_code = 3  # type: ignore[misc]
+        kinds = {problem.kind for problem in self.problems}
+        if len(kinds) == 1:
+            self.exit_code = {"dependency": 3, "plugin": 4}.get(kinds.pop(), 2)
 
 
 class DiskFull(UserError):
@@ -91,6 +93,10 @@ class PassError(ModelpressError):
     """A pass ran and could not give what it promises."""
 
     exit_code = 4
+
+
+class PluginError(PassError):
+    """The code of a plugin broke its contract. Names plugin, distribution, version and function."""
 
 
 class WorkerDied(PassError):
@@ -111,7 +117,16 @@ class Interrupted(ModelpressError):
 
 _BY_NAME: dict[str, type[ModelpressError]] = {
     cls.__name__: cls
-    for cls in (UserError, DiskFull, MissingDependencyError, PassError, WorkerDied, HostError, Interrupted)
+    for cls in (
+        UserError,
+        DiskFull,
+        MissingDependencyError,
+        PassError,
+        PluginError,
+        WorkerDied,
+        HostError,
+        Interrupted,
+    )
 }
 
 

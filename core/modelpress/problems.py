@@ -22,7 +22,7 @@ class Problems:
         *,
         where: Location | None = None,
         step: str = "",
-        kind: Literal["input", "dependency"] = "input",
+        kind: Literal["input", "dependency", "plugin"] = "input",
     ) -> None:
         """Note a problem; one that was told already, word for word and at the same place, is not added."""
         problem = Problem(redact(message), redact(hint), where, step, kind)

@@ -39,8 +39,7 @@ class Provider:
         """Whether its code may change without its version: installed with `-e`, or run from its sources."""
         if self._distribution is None:
             return True
-        direct = self._distribution.read_text("direct_url.json")
-        if direct and json.loads(direct).get("dir_info", {}).get("editable"):
+        if self._direct_url().get("dir_info", {}).get("editable"):
             return True
         home = Path(str(self._distribution.locate_file("")))
         return not any((home / name).exists() for name in (self.package, f"{self.package}.py"))
@@ -78,23 +77,36 @@ class Provider:
     def _headers(self) -> dict[str, str]:
         """Name and version. Read by hand: the standard library parses the whole README as an e-mail,
         which takes longer than everything else that a list of passes needs."""
-        text = self._distribution.read_text("METADATA") if self._distribution else None
-        if self._distribution and not text:
-            text = self._distribution.read_text("PKG-INFO")
+        text = self._text("METADATA") or self._text("PKG-INFO")
         headers: dict[str, str] = {}
-        for line in (text or "").splitlines():
+        for line in text.splitlines():
             if not line.strip():
                 break
             key, _, value = line.partition(":")
             headers.setdefault(key.strip().lower(), value.strip())
         return headers
 
+    def _text(self, name: str) -> str:
+        """A file of the metadata; empty when there is none, or it is no text."""
+        try:
+            return (self._distribution.read_text(name) if self._distribution else None) or ""
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def _direct_url(self) -> dict[str, dict[str, bool]]:
+        """Where it was installed from; empty when that is not known, or cannot be read."""
+        try:
+            read: dict[str, dict[str, bool]] = json.loads(self._text("direct_url.json") or "{}")
+        except ValueError:
+            return {}
+        return read if isinstance(read, dict) and isinstance(read.get("dir_info", {}), dict) else {}
+
     def _top_level_names(self) -> set[str]:
         """Top-level packages that the distribution's own list of files tells; none for an editable one."""
         if self._distribution is None or self.editable:
             return set()
         names = set()
-        for line in (self._distribution.read_text("RECORD") or "").splitlines():
+        for line in self._text("RECORD").splitlines():
             first, _, rest = line.partition(",")[0].partition("/")
             if rest.endswith(".py") and first.isidentifier():
                 names.add(first)

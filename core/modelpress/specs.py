@@ -225,7 +225,8 @@ class CommandSpec(Spec):
     """A verb of the command line: `modelpress NAME`.
 
     name:    a word (`ask`), or a noun of the core and a verb (`data preview`)
-    command: `module:name` of a click command, imported when it is used
+    command: `module:name` of a click command, imported when it is used. It ends early by click's ctx.exit or
+             by an error of modelpress.api: sys.exit is told as a fault.
     section: the heading under which `modelpress --help` lists it
     """
 

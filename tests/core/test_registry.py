@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelpress.errors import MissingDependencyError, UserError
+from modelpress.errors import MissingDependencyError, PluginError, UserError
 from modelpress.events import Log
 from modelpress.provider import shipped_files
 from modelpress.registry import Registry
@@ -65,7 +65,7 @@ def test_the_entry_point_of_the_first_plugin_on_the_path_counts_once(site: FakeS
         ("@hookimpl(wrapper=True)\ndef modelpress_passes(): yield", "wrapper"),
         (
             "@hookimpl\ndef modelpress_passes():\n"
-            "    return [PassSpec(name='A', summary='', accepts=(), produces='', run='here', config='m:C')]",
+            "    return [PassSpec(name='A', summary='', accepts=(), produces='a', run='here', config='m:C')]",
             "run has to be 'module:name', and is 'here'",
         ),
     ],
@@ -180,7 +180,7 @@ def test_resolve_tells_a_missing_library_from_a_faulty_plugin(site: FakeSite) ->
     found = site.registry().find(PassSpec, "Blur")
     with pytest.raises(MissingDependencyError, match="'no_such_library'"):
         found.resolve(found.spec.run)
-    with pytest.raises(UserError, match="has no attribute 'C'"):
+    with pytest.raises(PluginError, match="has no attribute 'C'"):
         found.resolve(found.spec.config)
 
 

@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # NO_COLOR (no-color.org): any value but the empty one.
         color = False if os.environ.get("NO_COLOR") else None
         code = root.main(args=arguments, prog_name="modelpress", standalone_mode=False, color=color)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  whatever it is, the user gets an answer
+    # Whatever it is, the user gets an answer. click does not exit here: a SystemExit is a plugin's doing.
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001
         if arguments is None:
             interrupts.end()
         # Not at the top: a command that ends well never needs it.

@@ -45,6 +45,16 @@ def report_failure(error: BaseException) -> int:
     if isinstance(error, OSError) and error.errno in _PLAIN_OS_ERRORS:
         tell("error", f"{error.strerror}: {error.filename or 'no file named'}")
         return 2
+    # Only here: what plugins there are matters to a failure that nothing else explains.
+    from modelpress.loading import blame  # noqa: PLC0415
+
+    at_fault = blame(error)
+    if at_fault:
+        tell("error", at_fault.message)
+        tell("hint", at_fault.hint)
+        return at_fault.exit_code
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
     return _tell_bug(error)
 
 

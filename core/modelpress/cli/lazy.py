@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from modelpress.fence import fault
 from modelpress.registry import Registered, Registry
 from modelpress.specs import CommandSpec
 
@@ -55,7 +56,14 @@ class OpenGroup(click.Group):
         if cmd_name in self.own():
             return self.own_command(ctx, cmd_name)
         entry = self.added(ctx).get(cmd_name)
-        return entry.resolve(entry.spec.command) if entry else None
+        if entry is None:
+            return None
+        command = entry.resolve(entry.spec.command)
+        if not isinstance(command, click.Command):
+            raise fault(
+                entry.origin, entry.spec.command, f"it is a {type(command).__name__}, no click command"
+            )
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

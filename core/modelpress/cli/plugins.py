@@ -6,7 +6,7 @@ import click
 
 from modelpress.cli.lazy import OpenGroup
 from modelpress.cli.text import examples, json_option, plural, print_json, print_table
-from modelpress.registry import Plugin, Registry
+from modelpress.registry import BLOCK_VARIABLE, ONLY_VARIABLE, Plugin, Registry
 
 
 @click.group("plugins", cls=OpenGroup, short_help="List plugins, broken ones with the reason.")
@@ -23,14 +23,21 @@ def list_plugins(as_json: bool) -> None:
         print_json(_as_json(registry))
         return
     print_table(
-        ("PLUGIN", "FROM", "BRINGS"),
-        [(p.name, f"{p.provider.name} {p.provider.version}", brings(p)) for p in registry.plugins],
+        ("PLUGIN", "FROM", "IMPORT", "BRINGS"),
+        [
+            (p.name, f"{p.provider.name} {p.provider.version}", f"{p.seconds * 1000:.0f} ms", brings(p))
+            for p in registry.plugins
+        ],
+        right=("IMPORT",),
     )
     for broken in registry.broken:
         label = click.style("broken:", fg="red", bold=True)
-        click.echo(f"\n{label} {broken.name} (from {broken.distribution}): {broken.error}")
+        named = f"{broken.name} (from {broken.distribution})" if broken.name else broken.distribution
+        click.echo(f"\n{label} {named}: {broken.error}")
+    for plugin in registry.slow:
+        click.echo(f"\nslow: every command waits {plugin.seconds:.1f} s for the import of {plugin.name}")
     if registry.blocked:
-        click.echo(f"\nkept out by MODELPRESS_BLOCK_PLUGINS: {', '.join(registry.blocked)}")
+        click.echo(f"\nkept out by {BLOCK_VARIABLE} or {ONLY_VARIABLE}: {', '.join(registry.blocked)}")
 
 
 def brings(plugin: Plugin) -> str:
@@ -49,6 +56,7 @@ def _as_json(registry: Registry) -> dict[str, object]:
                 "module": plugin.module,
                 "distribution": plugin.provider.name,
                 "version": plugin.provider.version,
+                "import_seconds": round(plugin.seconds, 4),
                 "brings": [{"kind": spec.kind, "name": spec.name} for spec in plugin.specs],
             }
             for plugin in registry.plugins

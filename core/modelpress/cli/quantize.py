@@ -51,7 +51,7 @@ class AlgorithmCommand(click.Command):
         name = _algorithm_in(args)
         if name is not None:
             entry = find_algorithm(Registry.load(), name)
-            ctx.meta[_ALGORITHM] = (entry, options_of(entry.resolve(entry.spec.config)))
+            ctx.meta[_ALGORITHM] = (entry, options_of(entry.options_class))
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -149,7 +149,7 @@ def command(
 def algorithms(registry: Registry) -> list[Registered[PassSpec]]:
     """The passes that take a Hugging Face model and have an option `bits`."""
     found = [entry for entry in registry.all(PassSpec) if "hf-model" in entry.spec.accepts]
-    with_bits = [entry for entry in found if "bits" in entry.resolve(entry.spec.config).model_fields]
+    with_bits = [entry for entry in found if "bits" in entry.options_class.model_fields]
     return sorted(with_bits, key=lambda entry: entry.spec.name.lower())
 
 
@@ -225,7 +225,7 @@ def convert(
 def _add_data(
     workflow: dict[str, Any], entry: Registered[PassSpec], data: Path, text_template: str | None
 ) -> None:
-    names = _data_options(entry.resolve(entry.spec.config))
+    names = _data_options(entry.options_class)
     if not names:
         raise UserError(f"{entry.spec.name} takes no data.", "Leave out --data.")
     reader = _READERS.get(data.suffix.lower())
@@ -249,7 +249,7 @@ def _add_data(
 
 
 def _needs_data(entry: Registered[PassSpec]) -> bool:
-    options = entry.resolve(entry.spec.config)
+    options = entry.options_class
     return any(options.model_fields[name].is_required() for name in _data_options(options))
 
 

@@ -23,11 +23,11 @@ def command(ctx: click.Context, file: Path, offline: bool, as_json: bool) -> Non
     Libraries that are not installed here are noted only: the file is no worse for it.
     """
     plan = plan_file(file, Registry.load(), offline=offline)
-    faults = [problem for problem in plan.problems if problem.kind == "input"]
+    faults = [problem for problem in plan.problems if problem.kind != "dependency"]
     lacks = [problem for problem in plan.problems if problem.kind == "dependency"]
     if as_json:
         print_json({"valid": not faults, "problems": problems_as_json([*faults, *lacks])})
-        ctx.exit(WorkflowError.exit_code if faults else 0)
+        ctx.exit(WorkflowError(faults).exit_code if faults else 0)
     if faults:
         raise WorkflowError(faults)
     tell_notes(plan)

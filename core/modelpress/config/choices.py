@@ -35,7 +35,7 @@ from modelpress.config.workflow import (
 )
 from modelpress.config.written import expand, refuse_secrets
 from modelpress.context import Accelerator
-from modelpress.errors import MissingDependencyError, UserError
+from modelpress.errors import MissingDependencyError, PluginError
 from modelpress.markers import DataRole, marks
 from modelpress.nearest import did_you_mean
 from modelpress.options import Options
@@ -181,10 +181,10 @@ class Choices:
             self._problems.add(message, hint, where=where, step=step)
             return _Found()
         try:
-            model = _options_class(found)
-        except (UserError, MissingDependencyError) as error:
-            fault: Literal["dependency", "input"] = (
-                "dependency" if isinstance(error, MissingDependencyError) else "input"
+            model = found.options_class
+        except (PluginError, MissingDependencyError) as error:
+            fault: Literal["dependency", "plugin"] = (
+                "dependency" if isinstance(error, MissingDependencyError) else "plugin"
             )
             self._problems.add(error.message, error.hint, where=where, step=step, kind=fault)
             return _Found(found)
@@ -199,7 +199,7 @@ class Choices:
         values = expand(model, values, tell, may_be_secret=isinstance(found.spec, SystemSpec))
         options = None
         if refuse_secrets(found.spec.name, model, values, tell):
-            options = self._parse(model, values, found.spec, path, step, _other_names(found.spec, common))
+            options = self._parse(found, values, path, step, _other_names(found.spec, common))
         data = {}
         for mark in marks(model, options or values, DataRole):
             if isinstance(mark.value, str):
@@ -209,21 +209,20 @@ class Choices:
 
     def _parse(
         self,
-        model: type[Options],
+        found: Registered[Any],
         values: dict[str, Any],
-        spec: Spec,
         path: str,
         step: str,
         other_names: Mapping[str, str],
     ) -> Options | None:
         try:
-            return model.parse(values)
+            return found.parse(values)
         except ValidationError as error:
             tell_faults(
                 error,
-                model,
+                found.options_class,
                 values,
-                spec.name,
+                found.spec.name,
                 problems=self._problems,
                 locate=lambda option: self._positions.locate(f"{path}.{option}" if option else path),
                 step=step,
@@ -239,20 +238,10 @@ class Choices:
         self._problems.add(f"There is no data config named {name!r}.", hint, where=where, step=step)
 
 
-def _options_class(found: Registered[Any]) -> type[Options]:
-    model = found.resolve(found.spec.config)
-    if not (isinstance(model, type) and issubclass(model, Options)):
-        raise UserError(
-            f"The plugin behind {found.spec.name} is at fault: {found.spec.config} is no class of Options."
-        )
-    model.require_sound()
-    return model
-
-
-def _other_names(spec: Any, common: Iterable[str]) -> dict[str, str]:
+def _other_names(spec: Spec, common: Iterable[str]) -> dict[str, str]:
     """Keys that are right beside the options: the common ones, and old names with today's."""
-    renames = [rename for rename in getattr(spec, "renames", ()) if rename.new and "." not in rename.old]
-    return {**{key: key for key in common}, **{rename.old: rename.new for rename in renames}}
+    renamed = {rename.old: rename.new for rename in spec.renames if rename.new and "." not in rename.old}
+    return {key: key for key in common} | renamed
 
 
 def _expand(node: Node) -> list[Accelerator]:

@@ -16,7 +16,6 @@ from modelpress.config.schema import (
     WorkflowFile,
 )
 from modelpress.errors import ModelpressError
-from modelpress.options import Options
 from modelpress.registry import Registered, Registry
 from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, SystemSpec
 
@@ -61,13 +60,13 @@ def _choice(
     name: str, section: type[BaseModel], found: Sequence[Registered[Any]], definitions: Schema
 ) -> Schema:
     """One of several types; each brings its options."""
-    names = [known for entry in found for known in (entry.spec.name, *getattr(entry.spec, "aliases", ()))]
+    names = [known for entry in found for known in (entry.spec.name, *entry.spec.aliases)]
     common = _own(section.model_json_schema(ref_template="#/$defs/{model}"))
     branches = []
     for entry in found:
         definition = f"{name}.{entry.spec.name}"
         definitions[definition] = _with_options(common, entry, definition, definitions)
-        types = [entry.spec.name, *getattr(entry.spec, "aliases", ())]
+        types = [entry.spec.name, *entry.spec.aliases]
         condition = {"properties": {"type": {"enum": types}}, "required": ["type"]}
         branches.append({"if": condition, "then": {"$ref": f"#/$defs/{definition}"}})
     kind = {**common["properties"]["type"], "enum": names}
@@ -83,12 +82,9 @@ def _choice(
 def _with_options(common: Schema, entry: Registered[Any], definition: str, definitions: Schema) -> Schema:
     spec = entry.spec
     try:
-        model = entry.resolve(spec.config)
+        options = entry.options_schema(ref_template=f"#/$defs/{definition}.{{model}}")
     except ModelpressError:
         return {"type": "object", "description": spec.summary}
-    if not (isinstance(model, type) and issubclass(model, Options)):
-        return {"type": "object", "description": spec.summary}
-    options = model.model_json_schema(ref_template=f"#/$defs/{definition}.{{model}}")
     for inner, schema in options.pop("$defs", {}).items():
         definitions[f"{definition}.{inner}"] = schema
     properties = {**options.get("properties", {}), **common["properties"]}

@@ -19,7 +19,7 @@ from modelpress.config.validation import faults
 from modelpress.engine.cache import Cache
 from modelpress.engine.job import INPUT_MARK, replace_inputs
 from modelpress.engine.resources import RemoteResource, Remotes, ResourceFault
-from modelpress.errors import ModelpressError, UserError
+from modelpress.errors import ModelpressError, PluginError, UserError
 from modelpress.events import Event, JSONValue
 from modelpress.identity import DigestMemo, content_identity
 from modelpress.markers import IDENTITY, DataRole, Mark, Resource, Secret, is_remote, marks
@@ -208,6 +208,8 @@ class _Resolver:
             for fault in error.faults:
                 self._tell(fault.message, fault.hint, f"{option}.{fault.path}" if fault.path else option)
             return value, value, value
+        except PluginError:
+            raise
         except ModelpressError as error:
             self._tell(error.message, error.hint, option)
             return value, value, value

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modelpress.artifact import MANIFEST, Artifact, open_artifact
 from modelpress.context import LoadedModel, Tokenizer
-from modelpress.errors import UserError
+from modelpress.errors import PluginError, UserError
 from modelpress.registry import Registered, Registry
 from modelpress.specs import FormatSpec
 
@@ -27,8 +27,8 @@ def find_artifact(folder: Path, registry: Registry) -> Artifact:
     reasons = []
     for entry in registry.all(FormatSpec):
         try:
-            entry.resolve(entry.spec.check)(folder)
-        except UserError as error:
+            entry.call(entry.spec.check, folder)
+        except (UserError, PluginError) as error:
             reasons.append(f"{entry.spec.name}: {error.message}")
             continue
         return Artifact(folder, entry.spec.name, key="")
@@ -46,8 +46,7 @@ def load_model(folder: Path, registry: Registry, device: str = "cpu") -> LoadedM
     entry = format_of(artifact, registry)
     if not entry.spec.load:
         raise UserError(f"A model of format {artifact.format} cannot be run.")
-    loaded: LoadedModel = entry.resolve(entry.spec.load)(artifact, device)
-    return loaded
+    return entry.call(entry.spec.load, artifact, device)
 
 
 def load_tokenizer(folder: Path, registry: Registry) -> Tokenizer:
@@ -56,4 +55,4 @@ def load_tokenizer(folder: Path, registry: Registry) -> Tokenizer:
     entry = format_of(artifact, registry)
     if not entry.spec.tokenizer:
         raise UserError(f"A model of format {artifact.format} has no tokenizer.")
-    return entry.resolve(entry.spec.tokenizer)(artifact)
+    return entry.call(entry.spec.tokenizer, artifact)

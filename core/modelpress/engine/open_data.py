@@ -10,6 +10,7 @@ from modelpress.engine.load import load_tokenizer
 from modelpress.engine.plan import PlanDraft
 from modelpress.engine.prepare import prepare
 from modelpress.errors import Problem, UserError, WorkflowError
+from modelpress.events import Event
 from modelpress.nearest import did_you_mean
 from modelpress.registry import Registry
 
@@ -37,9 +38,13 @@ def open_data(
     resolved = resolve_options(choice.options, name, prepared.systems.place, tell)
     if found:
         raise WorkflowError(found)
-    options = type(choice.options).parse(resolved.local(cache, registry.emit))
+
+    def observe(event: Event) -> None:
+        registry.emit(event)
+
+    options = choice.registered.parse(resolved.local(cache, observe))
     cache.data_folder.mkdir(parents=True, exist_ok=True)
-    source = choice.registered.resolve(choice.registered.spec.open)(options, cache.data_folder)
+    source = choice.registered.call(choice.registered.spec.open, options, cache.data_folder)
     return source, load_tokenizer(model or _model_folder(plan), registry)
 
 

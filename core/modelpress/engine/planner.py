@@ -130,7 +130,7 @@ class _Planner:
         facts = DataFacts()
         if spec.peek and len(self._problems) == before:
             with suppress(NotFetched):
-                facts = choice.registered.resolve(spec.peek)(resolved.here, context) or facts
+                facts = choice.registered.call(spec.peek, resolved.here, context)
         fingerprint = {
             "container": spec.name,
             "version": spec.version,
@@ -271,9 +271,8 @@ def _open_model(
 ) -> ModelFacts | None:
     """What is known of the input model; None after a problem."""
     before = len(context.findings.problems)
-    facts: ModelFacts | None
     try:
-        facts = choice.registered.resolve(choice.registered.spec.open)(choice.options, context)
+        facts = choice.registered.call(choice.registered.spec.open, choice.options, context)
     except NotFetched:  # a plugin that reads its files at once, as most do
         identities = [ref.identity for ref in resource_refs(choice.options)]
         facts = ModelFacts(choice.produces, identity=" ".join(identities))
@@ -299,10 +298,10 @@ def _facts_out(
     if not registered.spec.plan or not ask:
         return plain
     try:
-        answer: ModelFacts | None = registered.resolve(registered.spec.plan)(facts, options, context)
+        answer = registered.call(registered.spec.plan, facts, options, context)
     except NotFetched:
         return plain
-    return replace(answer, format=produces, path=None, identity="") if answer else plain
+    return replace(answer, format=produces, path=None, identity="")
 
 
 def _produces(spec: PassSpec, facts: ModelFacts | None) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from pydantic import ValidationError
 
 from modelpress.config.validation import Fault, faults
 from modelpress.engine.cache import Cache
-from modelpress.errors import HostError, MissingDependencyError, ModelpressError, UserError
+from modelpress.errors import HostError, PluginError, UserError
 from modelpress.events import Event, Log
+from modelpress.fence import fault
 from modelpress.files import flush_to_disk, replace
 from modelpress.markers import IDENTITY, Secret, marks
 from modelpress.options import Options
@@ -88,13 +90,11 @@ class RemoteResource:
         content = part / "content"
         content.mkdir(parents=True)
         fetch = self.registered.spec.fetch
-        answer = _ask(self.registered, lambda: self.registered.resolve(fetch)(self.options, content))
-        path = Path(answer).resolve() if isinstance(answer, str | Path) else None
-        if path is None or not path.exists() or not path.is_relative_to(content.resolve()):
-            raise HostError(
-                f"The plugin behind the {self._words} is at fault: fetch gave {answer!r}, expected the path "
-                "of what it put into the folder that it was given."
-            )
+        with _reaching(self.registered):
+            path = self.registered.call(fetch, self.options, content).resolve()
+        if not path.exists() or not path.is_relative_to(content.resolve()):
+            what = f"it returned {str(path)!r}, expected what it put into the folder that it was given"
+            raise fault(self.registered.origin, fetch, what)
         if _identity(self.registered, self.options) != self.identity:
             raise HostError(f"The {self._words} changed while it was fetched.", "Run the same command again.")
         record = {
@@ -133,12 +133,11 @@ class Remotes:
         return self._known[source]
 
     def _options(self, found: Registered[ResourceSpec], written: dict[str, Any]) -> Options:
-        cls: type[Options] = found.resolve(found.spec.config)
         try:
-            return with_local_paths(cls.parse(written), self._folder)
+            return with_local_paths(found.parse(written), self._folder)
         except ValidationError as error:
             owner = f"The resource {found.spec.name!r}"
-            raise ResourceFault(list(faults(error, cls, written, owner))) from None
+            raise ResourceFault(list(faults(error, found.options_class, written, owner))) from None
 
     def _fetched_before(self, found: Registered[ResourceSpec], source: str) -> str:
         records = (_read_record(folder) for folder in sorted(self._root.glob("*")))
@@ -162,12 +161,11 @@ def fetched_identity(path: Path) -> str:
 
 def _identity(found: Registered[ResourceSpec], options: Options) -> str:
     """What the content is. An etag says that only together with the place that gave it."""
-    answer = _ask(found, lambda: found.resolve(found.spec.identity)(options))
-    if not isinstance(answer, str) or not answer:
-        raise HostError(
-            f"The plugin behind the resource {found.spec.name!r} is at fault: identity gave {answer!r}, "
-            "expected text that changes with the content."
-        )
+    with _reaching(found):
+        answer = found.call(found.spec.identity, options)
+    if not answer:
+        what = "it returned '', expected text that changes with the content"
+        raise fault(found.origin, found.spec.identity, what)
     return f"resource:{_source(found, options)}@{answer}"
 
 
@@ -180,15 +178,18 @@ def _source(found: Registered[ResourceSpec], options: Options) -> str:
     return f"{found.spec.name}:{xxhash.xxh3_128_hexdigest(text.encode())}"
 
 
-def _ask(found: Registered[ResourceSpec], call: Callable[[], object]) -> object:
+@contextmanager
+def _reaching(found: Registered[ResourceSpec]) -> Iterator[None]:
+    """An OSError of the plugin is no fault of it: what it asks cannot be reached."""
     try:
-        return call()
-    except (ModelpressError, MissingDependencyError):
-        raise
-    except Exception as error:
-        # Whatever a library of a cloud raises: the resource is not to be had.
-        told = f"{type(error).__name__}: {error}"
-        raise HostError(f"The resource {found.spec.name!r} cannot be reached: {told}") from error
+        yield
+    except PluginError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        told = f"{type(error.__cause__).__name__}: {error.__cause__}"
+        raise HostError(
+            f"The resource {found.spec.name!r} cannot be reached: {told}", error.message
+        ) from error
 
 
 def _read_record(folder: Path) -> dict[str, Any] | None:

@@ -57,9 +57,9 @@ def run(
     registry = Registry.load()
 
     def tell(event: Event) -> None:
-        registry.emit(event)
-        if on_event:
-            on_event(event)
+        for shown in (*registry.emit(event), event):
+            if on_event:
+                on_event(shown)
 
     with prepare(
         Path(workflow),

@@ -63,8 +63,8 @@ class TaskRunner:
         facts, workflow = self._plan.model, self._plan.workflow
         if facts.path is None or (facts.base and facts.base.path is None):
             choice = workflow.input_model
-            fetch = choice.registered.resolve(choice.registered.spec.fetch)
-            fetch(choice.options, _Fetch(self._offline, workflow.folder, self._tell))
+            context = _Fetch(self._offline, workflow.folder, self._tell)
+            choice.registered.call(choice.registered.spec.fetch, choice.options, context)
             facts = open_input(workflow, self._cache.digests, offline=self._offline)
         for path in (facts.path, facts.base.path if facts.base else None):
             if path is not None and path.parent == self._cache.artifact_folder(path.name).parent:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from modelpress import worker
@@ -12,7 +14,9 @@ from modelpress.engine.cache import Cache
 from modelpress.engine.inputs import Place, resolve_options
 from modelpress.engine.process import EventReader
 from modelpress.engine.resources import RemoteResource
+from modelpress.errors import ModelpressError
 from modelpress.events import Event
+from modelpress.fence import Origin, check_answer, fence
 from modelpress.provider import installed_versions
 from modelpress.registry import Registry
 from modelpress.specs import SystemSpec
@@ -60,15 +64,51 @@ class OpenSystems:
             options = resolve_options(choice.options, name, self.place, _untold).here
         else:
             registered = self._registry.find(SystemSpec, "LocalSystem")
-            options = registered.resolve(registered.spec.config).parse({})
-        opened: System = registered.resolve(registered.spec.open)(options, name)
-        return opened
+            options = registered.parse({})
+        return _FencedSystem(registered.call(registered.spec.open, options, name), registered.origin)
 
     def close(self) -> None:
-        """Close all that were opened."""
+        """Close all that were opened, also when one fails at it. Raises its error, if there is no other."""
+        failed: list[ModelpressError] = []
         for system in self._open.values():
-            system.close()
+            try:
+                system.close()
+            except ModelpressError as error:
+                failed.append(error)
         self._open.clear()
+        if failed and sys.exception() is None:
+            raise failed[0]
+
+
+class _FencedSystem:
+    """A plugin's system, whose failures name the plugin."""
+
+    def __init__(self, system: System, origin: Origin) -> None:
+        self.name = system.name
+        self.ships_code = system.ships_code
+        self._system = system
+        self._origin = origin
+
+    def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
+        with self._fence("libraries") as function:
+            found = self._system.libraries(names)
+            check_answer(self._origin, function, found, Mapping[str, str])
+            return found
+
+    def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
+        with self._fence("run"):
+            self._system.run(folder, on_event)
+
+    def close(self) -> None:
+        with self._fence("close"):
+            self._system.close()
+
+    @contextmanager
+    def _fence(self, method: str) -> Iterator[str]:
+        cls = type(self._system)
+        function = f"{cls.__module__}:{cls.__qualname__}.{method}"
+        with fence(self._origin, function):
+            yield function
 
 
 def _untold(message: str, hint: str, option: str) -> None:

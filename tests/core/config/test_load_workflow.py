@@ -301,7 +301,7 @@ def test_a_plugin_whose_options_cannot_be_imported_is_told_at_its_step(
     assert "ZeroDivisionError" in found["pB"].message
     assert found["pB"].where is not None
     assert found["pB"].where.line == 4
-    assert "is no class of Options" in found["pE"].message
+    assert "is no subclass of modelpress.api.Options" in found["pE"].message
 
 
 def test_broken_plugins_are_mentioned_where_a_type_is_not_found(

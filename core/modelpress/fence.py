@@ -1,0 +1,233 @@
+"""The one fence between the core and plugin code, in the host process and in the worker.
+
+`call` imports what a reference names, calls it, and checks the answer against its contract. Whatever goes
+wrong there becomes a PluginError that names plugin, distribution, version and function, with two exceptions:
+errors that modelpress promises to plugins (UserError, PassError …) pass through, and so does a real Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import dis
+import io
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from typing import NamedTuple, ParamSpec, TextIO, TypeVar
+
+from modelpress.errors import MissingDependencyError, ModelpressError, PluginError, UserError
+from modelpress.specs import Reference
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+_MOST_OUTPUT = 10**6
+"""Characters that a function which is to answer, not to print, may print before it is stopped."""
+_LONGEST = 600
+"""Characters of an exception's text that are told."""
+_EXIT_CODES = frozenset({1, 2, 3, 4, 5, 130})
+
+
+class Origin(NamedTuple):
+    """Where a piece of plugin code comes from, for whoever has to be told."""
+
+    kind: str
+    """Of the spec: `pass`, `system` …"""
+    name: str
+    plugin: str
+    distribution: str
+    version: str
+    install_hint: str = ""
+
+    def __str__(self) -> str:
+        return f"the plugin {self.plugin} of {self.distribution} {self.version}"
+
+
+def call(origin: Origin, reference: Reference[Callable[P, R]], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Import what the reference names, call it, check the answer. Raises as this module says."""
+    function = load(origin, reference)
+    with fence(origin, reference):
+        answer = function(*args, **kwargs)
+        check_answer(origin, reference, answer)
+    return answer
+
+
+def load(origin: Origin, reference: Reference[T]) -> T:
+    """Import what the reference names.
+
+    Raises MissingDependencyError when a library is not installed that the module imports, PluginError when
+    the plugin is at fault.
+    """
+    module_name, _, name = reference.partition(":")
+    with fence(origin, reference):
+        try:
+            module = import_module(module_name)
+        except UserError as error:  # nothing that a user wrote is known there: a class of options is wrong
+            raise fault(origin, reference, error.message.rstrip("."), error) from error
+        try:
+            found: T = getattr(module, name)
+        except AttributeError as error:
+            raise fault(origin, reference, str(error)) from None
+        if not callable(found):
+            raise fault(origin, reference, f"{name} can not be called")
+    return found
+
+
+@contextmanager
+def fence(origin: Origin, function: str, *, passing: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+    """Turn whatever is raised inside into an error that names the plugin. function: for the message.
+
+    passing: what is no fault there, and is raised as it is
+    """
+    try:
+        yield
+    except passing:
+        raise
+    except ModelpressError as error:
+        if not _is_sound(error):
+            raise fault(origin, function, told_of(error), error) from error
+        raise
+    except ModuleNotFoundError as error:
+        raise _missing(origin, function, error) from error
+    except KeyboardInterrupt as error:
+        if is_interrupt(error, function):
+            raise
+        raise fault(origin, function, "it raised KeyboardInterrupt", error) from error
+    except BaseException as error:
+        raise fault(origin, function, told_of(error), error) from error
+
+
+def fault(origin: Origin, function: str, what: str, error: BaseException | None = None) -> PluginError:
+    """The error that says that a plugin is at fault. what: as a clause, without a full stop."""
+    place = _place(error, function) if error else ""
+    told = PluginError(
+        f"The {origin.kind} {origin.name} is at fault: {function}: {what}{place}. It comes from {origin}.",
+        "This is for the plugin's authors; --debug shows where it happened.",
+    )
+    if origin.kind == "system":
+        told.exit_code = 5
+    return told
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Send what Python code prints to stderr, where it cannot end up in a command's own output; stop it when
+    it prints without end."""
+    before = sys.stdout
+    sys.stdout = _Aside(sys.stderr)
+    try:
+        yield
+    finally:
+        sys.stdout = before
+
+
+class EndlessOutput(BaseException):
+    """Raised where a plugin prints that has printed too much. No Exception: it must not be caught there."""
+
+    def __init__(self) -> None:
+        super().__init__(f"it printed more than {_MOST_OUTPUT:,} characters")
+
+
+class _Aside(io.TextIOBase):
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._count = 0
+
+    def write(self, text: str) -> int:
+        self._count += len(text)
+        if self._count > _MOST_OUTPUT:
+            raise EndlessOutput
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+
+def check_answer(origin: Origin, function: str, answer: object, expected: object = ...) -> None:
+    """Raise a PluginError when the answer is not of the type; without one, when it is not what the contract
+    of the Reference says."""
+    # Only here: contracts need pydantic, and no list calls a plugin's function.
+    from modelpress.answers import contract_of, what_is_wrong  # noqa: PLC0415
+
+    if isinstance(function, Reference) and expected is ...:
+        expected = contract_of(origin.kind, function.field)
+    wrong = what_is_wrong(answer, expected)
+    if wrong:
+        raise fault(origin, function, f"it returned {wrong}")
+
+
+def _missing(origin: Origin, function: str, error: ModuleNotFoundError) -> ModelpressError:
+    module_name = function.partition(":")[0]
+    missing = error.name or ""
+    if missing.partition(".")[0] == module_name.partition(".")[0]:
+        return fault(origin, function, f"there is no module {missing!r}", error)
+    return MissingDependencyError(
+        f"The {origin.kind} {origin.name} of {origin.distribution} needs the Python package {missing!r}, "
+        f"which is not installed in {sys.prefix}.",
+        origin.install_hint,
+    )
+
+
+def _is_sound(error: ModelpressError) -> bool:
+    """Whether an error has what it needs to be told: a plugin may have derived it and left parts out."""
+    texts = (getattr(error, "message", None), getattr(error, "hint", None))
+    return all(isinstance(text, str) for text in texts) and error.exit_code in _EXIT_CODES
+
+
+def is_interrupt(error: BaseException, function: str) -> bool:
+    """Whether it is a real Ctrl-C, not a KeyboardInterrupt that the plugin raised by a `raise` of its own: a
+    signal raises between any two instructions, and what is raised anew on the way up has it as its context.
+    """
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    while isinstance(error.__context__, KeyboardInterrupt):
+        error = error.__context__
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    if frame is None or _package(str(frame.tb_frame.f_globals.get("__name__"))) != _package(function):
+        return True
+    return frame.tb_frame.f_code.co_code[frame.tb_lasti] != dis.opmap["RAISE_VARARGS"]
+
+
+def told_of(error: BaseException) -> str:
+    """What was raised, as a clause."""
+    if isinstance(error, EndlessOutput):
+        return str(error)
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
+    text = ""
+    with suppress(Exception):  # an exception of theirs may fail at being told, too
+        text = str(error).strip()
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + "…"
+    return f"it raised {type(error).__name__}" + (f": {text.rstrip('.')}" if text else "")
+
+
+def _place(error: BaseException, function: str) -> str:
+    """` (plan.py, line 12)`: the innermost line of the plugin's own code."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if _package(str(frame.f_globals.get("__name__"))) == _package(function):
+            file = frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
+            place = f" ({file}, line {line})"
+    return place
+
+
+def _package(name: str) -> str:
+    return name.partition(":")[0].partition(".")[0]

@@ -1,0 +1,122 @@
+"""Is a spec right? Looked at when its plugin is loaded, so a wrong field is told before anything uses it.
+
+Every command waits for this: each field is checked by its type as it is written in specs.py, with the
+standard library alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields
+
+from modelpress.specs import Rename, Spec
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
+_COMMAND = re.compile(r"[a-z0-9][\w-]*( [a-z0-9][\w-]*)?")
+_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_REQUIREMENT = re.compile(
+    r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?\s*"  # name
+    r"(?:\[[\w\s,.-]*\]\s*)?"  # extras
+    r"(?:@\s*\S+|\(?\s*(?:(?:===?|~=|!=|[<>]=?)\s*[\w.*+!-]+\s*,?\s*)*\)?)\s*"  # URL or versions
+    r"(?:;.+)?"  # marker
+)
+_DEVICES = ("cpu", "gpu", "npu")
+
+
+def what_is_wrong(spec: Spec) -> str:
+    """The first wrong field, as a sentence without a full stop; empty when all are right."""
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        expected = _wrong_value(spec, field, value)
+        if expected:
+            name = spec.name if isinstance(spec.name, str) and spec.name else "?"
+            return f"{spec.kind} {name}: {field.name} has to be {expected}, and is {_shown(value)}"
+    return ""
+
+
+def _wrong_value(spec: Spec, field: Field[object], value: object) -> str:
+    """What was expected of the field; empty when the value is right."""
+    if field.name == "name":
+        is_command = spec.kind == "command"
+        pattern = _COMMAND if is_command else _NAME
+        what = "a verb, or a noun of the core and a verb" if is_command else "a name without blanks"
+        return "" if isinstance(value, str) and pattern.fullmatch(value) else what
+    if field.name == "produces":
+        return "" if _is_name(value) else "a format, or 'same'"
+    if field.name == "requires":
+        return _all(value, _is_requirement, "requirements as in a pyproject.toml ('torch>=2.9')")
+    if field.name == "devices":
+        right = bool(value) and not _all(value, _DEVICES.__contains__, "devices")
+        return "" if right else f"a tuple of {', '.join(_DEVICES)}, one at least"
+    check, what = _BY_TYPE[_type_of(field)]
+    absent = not value and field.default is not MISSING
+    return "" if (absent and isinstance(value, type(field.default))) or check(value) else what
+
+
+def _all(value: object, check: Callable[[object], bool], what: str) -> str:
+    right = isinstance(value, tuple) and all(isinstance(item, str) and check(item) for item in value)
+    return "" if right else f"a tuple of {what}"
+
+
+def _type_of(field: Field[object]) -> str:
+    written = str(field.type)
+    return "Ref" if written.startswith("Ref[") else written
+
+
+def _is_line(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def _is_requirement(value: object) -> bool:
+    """One, or several with `|` between, of which one will do."""
+    return isinstance(value, str) and all(_REQUIREMENT.fullmatch(one.strip()) for one in value.split(" | "))
+
+
+def _is_reference(value: object) -> bool:
+    return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
+
+
+def _is_version(value: object) -> bool:
+    return type(value) is int and value > 0
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, tuple) and all(map(_is_name, value))
+
+
+def _is_renames(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(item, Rename) and _is_rename(item) for item in value)
+
+
+def _is_rename(rename: Rename) -> bool:
+    paths = (rename.old, rename.old if rename.new is None else rename.new)
+    return all(isinstance(path, str) and path for path in paths) and isinstance(rename.values, Mapping)
+
+
+def _is_gives(value: object) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(map(_is_given_number, value.items()))
+
+
+def _is_given_number(item: tuple[object, object]) -> bool:
+    name, told = item
+    right = isinstance(told, tuple) and len(told) == 2 and isinstance(told[0], str) and type(told[1]) is bool
+    return _is_name(name) and right
+
+
+_BY_TYPE: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "str": (_is_line, "a line of text"),
+    "int": (_is_version, "a number from 1"),
+    "tuple[str, ...]": (_is_names, "a tuple of names"),
+    "tuple[Rename, ...]": (_is_renames, "a tuple of Renames"),
+    "Mapping[str, tuple[str, bool]]": (_is_gives, "a mapping: name -> (unit, higher is better)"),
+    "Ref": (_is_reference, "'module:name'"),
+}
+
+
+def _shown(value: object) -> str:
+    return repr(str(value)) if isinstance(value, str) else repr(value)[:100]
