@@ -155,7 +155,7 @@ def options_schema(entry: Registered[Spec]) -> dict[str, object] | None:
     """JSON Schema of its options; None for a kind that has none."""
     if "config" not in entry.spec.references:
         return None
-    schema: dict[str, object] = entry.resolve(entry.spec.config).model_json_schema()  # type: ignore[attr-defined]
+    schema: dict[str, object] = entry.options_schema()
     return schema
 
 
