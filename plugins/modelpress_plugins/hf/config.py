@@ -21,6 +21,15 @@ ADAPTER_CONFIG = "adapter_config.json"
 
 _ITEM_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1}
 
+_OLDER_NAMES = {
+    "hidden_size": ("n_embd", "d_model"),
+    "intermediate_size": ("n_inner", "ffn_dim"),
+    "num_hidden_layers": ("n_layer", "num_layers"),
+    "num_attention_heads": ("n_head", "num_heads"),
+    "max_position_embeddings": ("n_positions", "seq_length"),
+}
+"""Of GPT-2, BLOOM, OPT and their relatives."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -151,9 +160,9 @@ class ModelConfig:
         return () if _is_native(str(self.document.get("model_type") or "")) else self.code_files
 
     def number(self, key: str) -> int:
-        """A whole number of the language model's; 0 when it is not there."""
-        value = self.text.get(key)
-        return value if isinstance(value, int) and not isinstance(value, bool) else 0
+        """A whole number of the language model's, under this name or an older one; 0 when it is not there."""
+        values = (self.text.get(name) for name in (key, *_OLDER_NAMES.get(key, ())))
+        return next((v for v in values if isinstance(v, int) and not isinstance(v, bool)), 0)
 
 
 def read_config(folder: Path) -> ModelConfig:

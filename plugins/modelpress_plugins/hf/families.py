@@ -57,8 +57,6 @@ class Family:
 
     model_type:  of config.json; also: further ones that mean the same language model
     norm_offset: what its norms add to their weight (Gemma: they multiply by 1 + weight)
-    gated:       `up` is multiplied by a gate, so that scaling its rows scales the inputs of `down`; without a
-                 gate an activation stands between them
     rotatable:   only plain RMS norms and linear layers touch the residual stream (QuaRot)
     builds:      `architectures` that onnxruntime-genai 0.18 builds; for those of builds_on, if any are named
     builds_quantized: it reads them quantized by tensor name; each was built and compared with its checkpoint
@@ -69,12 +67,18 @@ class Family:
     parts: Parts = Parts({})
     experts: Experts | None = None
     norm_offset: float = 0.0
-    gated: bool = True
     rotatable: bool = False
     builds: tuple[str, ...] = ()
     builds_quantized: bool = False
     builds_on: tuple[str, ...] = ()
     known: bool = True
+
+    @property
+    def gated(self) -> bool:
+        """Whether `up` is multiplied by a gate, so that scaling its rows scales the inputs of `down`; without
+        one an activation stands between them."""
+        roles = {*self.parts.roles, *(self.experts.roles if self.experts else ())}
+        return bool(roles & {"gate", "gate_up"})
 
 
 def _roles(attention: str = "self_attn", mlp: str = "mlp", **names: str) -> Mapping[str, str]:
@@ -135,14 +139,14 @@ _MIXTRAL = Experts(
 _TOGETHER = {"gate_up": "gate_up_proj", "down": "down_proj"}
 
 FAMILIES: tuple[Family, ...] = (
-    Family("bloom", parts=_BLOOM, gated=False),
+    Family("bloom", parts=_BLOOM),
     Family("chatglm", parts=_CHATGLM, builds=("ChatGLMForConditionalGeneration", "ChatGLMModel")),
     Family("cohere", parts=LLAMA),
     Family("cohere2", parts=LLAMA),
     Family("deepseek_v2", parts=LLAMA, experts=Experts(shared="mlp.shared_experts")),
     Family("deepseek_v3", parts=LLAMA, experts=Experts(shared="mlp.shared_experts")),
     Family("ernie4_5", parts=LLAMA, builds=("Ernie4_5ForCausalLM",), builds_quantized=True),
-    Family("falcon", parts=_BLOOM, gated=False),
+    Family("falcon", parts=_BLOOM),
     Family("gemma", parts=LLAMA, norm_offset=1, builds=("GemmaForCausalLM",), builds_quantized=True),
     Family("gemma2", parts=LLAMA, norm_offset=1, builds=("Gemma2ForCausalLM",), builds_quantized=True),
     Family(
@@ -159,17 +163,17 @@ FAMILIES: tuple[Family, ...] = (
         builds=("Gemma4ForConditionalGeneration", "Gemma4UnifiedForConditionalGeneration"),
     ),
     Family("glm4", parts=_GLM),
-    Family("gpt2", parts=_GPT2, gated=False),
-    Family("gpt_bigcode", parts=_GPT2, gated=False),
-    Family("gpt_neo", parts=_GPT_NEO, gated=False),
-    Family("gpt_neox", parts=_NEOX, gated=False),
+    Family("gpt2", parts=_GPT2),
+    Family("gpt_bigcode", parts=_GPT2),
+    Family("gpt_neo", parts=_GPT_NEO),
+    Family("gpt_neox", parts=_NEOX),
     Family(
         "gpt_oss",
         parts=_ATTENTION_ONLY,
         experts=Experts(router="mlp.router", roles=_TOGETHER, numbered=False),
         builds=("GptOssForCausalLM",),
     ),
-    Family("gptj", parts=_GPT_J, gated=False),
+    Family("gptj", parts=_GPT_J),
     Family("granite", parts=LLAMA, rotatable=True, builds=("GraniteForCausalLM",), builds_quantized=True),
     Family(
         "granitemoehybrid",
@@ -210,15 +214,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "nemotron",
         parts=_UNGATED,
-        gated=False,
         norm_offset=1,
         builds=("NemotronForCausalLM",),
         builds_quantized=True,
     ),
     Family("olmo", parts=LLAMA, builds=("OlmoForCausalLM",)),
     Family("olmo2", parts=LLAMA),
-    Family("opt", parts=_OPT, gated=False),
-    Family("phi", parts=_PHI, gated=False, builds=("PhiForCausalLM",)),
+    Family("opt", parts=_OPT),
+    Family("phi", parts=_PHI, builds=("PhiForCausalLM",)),
     Family("phi3", parts=_LLAMA_FUSED, rotatable=True, builds=("Phi3ForCausalLM",), builds_quantized=True),
     Family("phi3small", builds=("Phi3SmallForCausalLM",)),
     Family("phi3_v", parts=_LLAMA_FUSED, builds=("Phi3VForCausalLM",)),
@@ -259,9 +262,9 @@ FAMILIES: tuple[Family, ...] = (
     Family("qwen3_vl_text", also=("qwen3_vl",), parts=LLAMA, builds=("Qwen3VLForConditionalGeneration",)),
     Family("smollm3", parts=LLAMA, rotatable=True, builds=("SmolLM3ForCausalLM",), builds_quantized=True),
     Family("stablelm", parts=LLAMA),
-    Family("starcoder2", parts=_STARCODER, gated=False),
+    Family("starcoder2", parts=_STARCODER),
     Family("videochat_flash_qwen", parts=LLAMA, builds=("VideoChatFlashQwenForCausalLM",)),
-    Family("whisper", gated=False, builds=("WhisperForConditionalGeneration",)),
+    Family("whisper", builds=("WhisperForConditionalGeneration",)),
 )
 
 ROTATABLE = tuple(family.model_type for family in FAMILIES if family.rotatable)

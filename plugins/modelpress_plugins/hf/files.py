@@ -49,11 +49,26 @@ def copy_companions(model: Artifact | Path, out: Path) -> None:
 
     model: an artifact, or a folder whose code is not trusted. Files that are in `out` already are replaced.
     """
-    folder, trusted = (model.path, trusts_code(model)) if isinstance(model, Artifact) else (model, False)
+    folder, trusted = (
+        (model.path, model.meta.trust_remote_code) if isinstance(model, Artifact) else (model, False)
+    )
     for name in companions(folder, code=trusted):
         _copy(folder, name, out)
     if isinstance(model, Artifact) and not has_tokenizer(folder) and find_tokenizer(model):
         copy_tokenizer(model, out)
+
+
+def whole_folder(model: Artifact, folder: Path) -> Path:
+    """A folder with the model and its tokenizer: the model's own, or else `folder`, made of links to all its
+    files and a copy of its tokenizer. For libraries that look for both in one place."""
+    if has_tokenizer(model.path) or find_tokenizer(model) is None:
+        return model.path
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(model.path.iterdir()):
+        if path.is_file():
+            _link(path, folder / path.name)
+    copy_tokenizer(model, folder)
+    return folder
 
 
 def copy_tokenizer(model: Artifact, out: Path) -> None:
@@ -62,8 +77,8 @@ def copy_tokenizer(model: Artifact, out: Path) -> None:
     Raises UserError when there is none.
     """
     folder = tokenizer_folder(model)
-    patterns = (*_OF_TOKENIZER, *_CODE) if trusts_code(model) else _OF_TOKENIZER
-    for name in companions(folder, code=trusts_code(model)):
+    patterns = (*_OF_TOKENIZER, *_CODE) if model.meta.trust_remote_code else _OF_TOKENIZER
+    for name in companions(folder, code=model.meta.trust_remote_code):
         if _matches(name, patterns):
             _copy(folder, name, out)
 
@@ -87,11 +102,6 @@ def travels(name: str) -> bool:
 def is_code(name: str) -> bool:
     """Whether it is a Python file of the model's own."""
     return _matches(name, _CODE)
-
-
-def trusts_code(model: Artifact) -> bool:
-    """Whether the user lets the model's own Python files run."""
-    return model.meta.trust_remote_code
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -128,6 +138,14 @@ def meta_beside_tokenizer(meta: Meta) -> Meta:
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch(name.lower(), pattern) for pattern in patterns)
+
+
+def _link(path: Path, target: Path) -> None:
+    """A link where the file system has them; Windows wants a privilege for it, and then it is a copy."""
+    try:
+        target.symlink_to(path.resolve())
+    except OSError:
+        shutil.copyfile(path, target)
 
 
 def _copy(folder: Path, name: str, out: Path) -> None:

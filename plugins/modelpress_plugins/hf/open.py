@@ -12,7 +12,6 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedMod
 from modelpress.api import Artifact, MissingDependencyError, UserError
 from modelpress_plugins.hf.bare_model import bare_model, open_config
 from modelpress_plugins.hf.config import read_config
-from modelpress_plugins.hf.files import trusts_code
 from modelpress_plugins.hf.four_bits import compute_as_everywhere
 from modelpress_plugins.hf.quantized import QuantizedCheckpoint, is_quantized
 from modelpress_plugins.hf.text_model import HfTextModel
@@ -102,7 +101,7 @@ def open_causal_lm(
         artifact.path,
         local_files_only=True,
         use_safetensors=True,
-        trust_remote_code=trusts_code(artifact),
+        trust_remote_code=artifact.meta.trust_remote_code,
         **options,
     )
     compute_as_everywhere(opened)
@@ -112,13 +111,13 @@ def open_causal_lm(
 def _open_dequantized(artifact: Artifact, options: dict[str, Any]) -> PreTrainedModel:
     with QuantizedCheckpoint(artifact.path) as checkpoint:
         state = {name: checkpoint.read(name) for name in checkpoint.names()}
-    config = open_config(artifact.path, trust_remote_code=trusts_code(artifact))
+    config = open_config(artifact.path, trust_remote_code=artifact.meta.trust_remote_code)
     del config.quantization_config
     if "lm_head.weight" in state:
         config.tie_word_embeddings = False
     if options["dtype"] == "auto":
         options["dtype"] = config.dtype or torch.float16
-    kind = type(bare_model(config, trust_remote_code=trusts_code(artifact)))
+    kind = type(bare_model(config, trust_remote_code=artifact.meta.trust_remote_code))
     opened: PreTrainedModel = kind.from_pretrained(None, config=config, state_dict=state, **options)
     return opened
 

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from modelpress.api import Artifact, UserError
-from modelpress_plugins.hf.files import tokenizer_folder, trusts_code
+from modelpress_plugins.hf.files import tokenizer_folder
 
 
 def load_tokenizer(artifact: Artifact) -> Any:
@@ -16,7 +16,7 @@ def load_tokenizer(artifact: Artifact) -> Any:
 
     Raises UserError when there is none.
     """
-    return open_tokenizer(tokenizer_folder(artifact), trust_remote_code=trusts_code(artifact))
+    return open_tokenizer(tokenizer_folder(artifact), trust_remote_code=artifact.meta.trust_remote_code)
 
 
 def open_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:

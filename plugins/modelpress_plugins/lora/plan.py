@@ -142,10 +142,11 @@ def _is_chosen(targets: list[str] | str, path: str) -> bool:
 
 
 def _guessed_shapes(model: ModelFacts) -> list[tuple[int, int]]:
-    """Seven matrices a layer, as in a Llama, when only config.json is known."""
+    """Those of the attention and of one feed-forward network a layer, when only config.json is known."""
     config = ModelConfig(model.config)
     hidden, wide = config.hidden_size, config.intermediate_size
-    return ([(hidden, hidden)] * 4 + [(hidden, wide)] * 3) * config.layers
+    forward = 3 if config.family.gated else 2
+    return ([(hidden, hidden)] * 4 + [(hidden, wide)] * forward) * config.layers
 
 
 def _base_bytes(config: AdapterConfig, model: ModelFacts, ctx: PlanContext) -> int:

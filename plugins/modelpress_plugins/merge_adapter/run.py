@@ -26,7 +26,6 @@ from modelpress_plugins.hf.files import (
     copy_tokenizer,
     has_tokenizer,
     meta_beside_tokenizer,
-    trusts_code,
 )
 
 from . import verify
@@ -155,7 +154,7 @@ class _Job:
 
     def merge(self, out: Path, seen: Seen | None) -> _Merged:
         """Write the merged model. seen: what training saw of a weight; None for the weights themselves."""
-        trust = trusts_code(self.base)
+        trust = self.base.meta.trust_remote_code
         with Checkpoint(self.base.path) as weights, Checkpoint(self.model.path, STEM) as deltas:
             adapter = read_adapter(self.model.path, deltas)
             targets = match(

@@ -1,69 +1,7 @@
-"""What the builder of onnxruntime-genai 0.18 can build. A test compares these tables with its source."""
+"""What the builder of onnxruntime-genai 0.18 takes. A test compares these tables with its source. Which
+architectures it builds: hf/families.py."""
 
 from __future__ import annotations
-
-SUPPORTED: frozenset[str] = frozenset(
-    {
-        "ChatGLMForConditionalGeneration",
-        "ChatGLMModel",
-        "Ernie4_5ForCausalLM",
-        "Gemma2ForCausalLM",
-        "Gemma3ForCausalLM",
-        "Gemma3ForConditionalGeneration",
-        "Gemma4ForConditionalGeneration",
-        "Gemma4UnifiedForConditionalGeneration",
-        "GemmaForCausalLM",
-        "GptOssForCausalLM",
-        "GraniteForCausalLM",
-        "GraniteMoeHybridForCausalLM",
-        "HunYuanDenseV1ForCausalLM",
-        "InternLM2ForCausalLM",
-        "Lfm2AudioForConditionalGeneration",
-        "Lfm2ForCausalLM",
-        "Lfm2MoeForCausalLM",
-        "Lfm2VlForConditionalGeneration",
-        "LlamaForCausalLM",
-        "Mistral3ForConditionalGeneration",
-        "MistralForCausalLM",
-        "NemotronForCausalLM",
-        "OlmoForCausalLM",
-        "Phi3ForCausalLM",
-        "Phi3SmallForCausalLM",
-        "Phi3VForCausalLM",
-        "Phi4MMForCausalLM",
-        "PhiForCausalLM",
-        "PhiMoEForCausalLM",
-        "Qwen2ForCausalLM",
-        "Qwen2_5_VLForConditionalGeneration",
-        "Qwen3ForCausalLM",
-        "Qwen3VLForConditionalGeneration",
-        "Qwen3_5ForConditionalGeneration",
-        "Qwen3_5MoeForConditionalGeneration",
-        "SmolLM3ForCausalLM",
-        "VideoChatFlashQwenForCausalLM",
-        "WhisperForConditionalGeneration",
-    }
-)
-"""`architectures[0]` of config.json."""
-
-QUANTIZED: frozenset[str] = frozenset(
-    {
-        "Ernie4_5ForCausalLM",
-        "Gemma2ForCausalLM",
-        "GemmaForCausalLM",
-        "GraniteForCausalLM",
-        "HunYuanDenseV1ForCausalLM",
-        "LlamaForCausalLM",
-        "MistralForCausalLM",
-        "NemotronForCausalLM",
-        "Phi3ForCausalLM",
-        "Qwen2ForCausalLM",
-        "Qwen3ForCausalLM",
-        "SmolLM3ForCausalLM",
-    }
-)
-"""Those whose quantized checkpoint it reads by tensor name and turns into the right model; each was built
-and its logits compared with the checkpoint's."""
 
 QUANT_METHODS: frozenset[str] = frozenset(
     {"awq", "compressed-tensors", "gptq", "modelopt", "olive", "quant_auto", "quark"}

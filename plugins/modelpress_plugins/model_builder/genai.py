@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import onnxruntime_genai as og  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from transformers import AutoTokenizer
 
 from modelpress.api import Artifact, PassError, UserError
+from modelpress_plugins.hf.tokenizer import open_tokenizer
 from modelpress_plugins.model_builder.check import CONFIG, check, read_config
 
 _LARGEST_BATCH = 64 * 256
@@ -48,9 +48,7 @@ class GenAIModel:
         facts = read_config(folder)["model"]
         self.context_length = int(facts["context_length"])
         self.eos_ids = frozenset(_as_list(facts.get("eos_token_id")))
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=trust_remote_code, local_files_only=True
-        )
+        self.tokenizer: Any = open_tokenizer(folder, trust_remote_code=trust_remote_code)
         self._pad_id: int | None = facts.get("pad_token_id")
         self._window = int(facts.get("decoder", {}).get("sliding_window", {}).get("window_size", 0))
         self._model: Any = _open(folder, device)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
-from modelpress.api import ModelFacts, PlanContext
+from modelpress.api import ModelFacts, PlanContext, nearest
+from modelpress_plugins.hf.config import ModelConfig
+from modelpress_plugins.hf.families import BUILDABLE
+from modelpress_plugins.hf.files import meta_beside_tokenizer
 from modelpress_plugins.model_builder.architectures import (
     PRECISIONS,
     PROVIDERS,
     QUANT_METHODS,
-    QUANTIZED,
     SEARCH_DEFAULTS,
-    SUPPORTED,
 )
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 _QUANTIZED_PRECISIONS = ("int8", "int4")
-_ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _LIBRARIES = 1_200 * 2**20
 """Bytes of a process that has imported torch, transformers and onnxruntime, with room for one tensor."""
 _OWN_PATH_FACTOR = 3.8
@@ -33,45 +31,46 @@ def plan(model: ModelFacts, config: ModelBuilderOptions, ctx: PlanContext) -> Mo
     """Report every problem; tell what the output will be like."""
     provider = _check_provider(config, ctx)
     _check_options(config, provider, ctx)
-    facts = text_facts(model.config)
+    facts = ModelConfig(model.config)
     if model.config:
-        _check_architecture(model.config, ctx)
+        _check_architecture(facts, ctx)
         _check_remote_code(model, ctx)
-        _check_quantization(model.config, config, ctx)
+        _check_quantization(facts, config, ctx)
         _check_shapes(facts, ctx)
         _check_search(facts, config, ctx)
-    streams = config.streaming is not False and streaming_obstacle(model.config, config) is None
-    if not streams and needs_rope_type(model.config):
+    streams = config.streaming is not False and streaming_obstacle(facts, config) is None
+    if not streams and needs_rope_type(facts):
         ctx.problem(
             "The builder wants rope_parameters.type in config.json, which transformers 5 no longer writes.",
             'Add "type": "longrope" beside rope_type there.',
         )
-    if config.streaming and (obstacle := streaming_obstacle(model.config, config)):
+    if config.streaming and (obstacle := streaming_obstacle(facts, config)):
         ctx.problem(f"The streaming path cannot do this: {obstacle}.", option="streaming")
     size = estimate_size(model, facts, config)
     memory = size * _STREAMING_FACTOR if streams else max(model.size * _OWN_PATH_FACTOR, size * 1.5)
     ctx.needs(memory=int(memory) + _LIBRARIES)
-    return replace(model, format="ort-genai", path=None, identity="", size=size, base=None, meta=model.meta)
+    return replace(
+        model,
+        format="ort-genai",
+        path=None,
+        identity="",
+        size=size,
+        base=None,
+        meta=meta_beside_tokenizer(model.meta),
+    )
 
 
-def text_facts(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The part of config.json that describes the language model."""
-    nested = config.get("text_config")
-    return {**config, **nested} if isinstance(nested, Mapping) else config
-
-
-def streaming_obstacle(model: Mapping[str, Any], config: ModelBuilderOptions) -> str | None:
+def streaming_obstacle(model: ModelConfig, config: ModelBuilderOptions) -> str | None:
     """Why a model cannot be quantized tensor by tensor and then repacked; None when it can.
 
     model: config.json. A model that is quantized already is repacked as it is: no obstacle.
     """
     if config.precision not in _QUANTIZED_PRECISIONS:
         return f"{config.precision} needs no quantization"
-    if quant_method(model):
+    if model.quantization:
         return None
-    architecture = architecture_of(model)
-    if architecture and architecture not in QUANTIZED:
-        return f"the builder does not read quantized checkpoints of {architecture} by name"
+    if model.architecture and not _reads_quantized(model.architecture):
+        return f"the builder does not read quantized checkpoints of {model.architecture} by name"
     if config.algo_config:
         return f"algo_config {config.algo_config} is a method of the builder's own"
     if config.op_types_to_quantize and set(config.op_types_to_quantize) != {"MatMul"}:
@@ -85,39 +84,25 @@ def streaming_obstacle(model: Mapping[str, Any], config: ModelBuilderOptions) ->
     return None
 
 
-def needs_rope_type(model: Mapping[str, Any]) -> bool:
+def needs_rope_type(model: ModelConfig) -> bool:
     """Whether the builder of onnxruntime-genai 0.18 would stumble over a longrope section of config.json."""
-    rope = model.get("rope_parameters") or model.get("rope_scaling") or {}
-    return rope.get("rope_type") == "longrope" and "type" not in rope
+    return model.rope.get("rope_type") == "longrope" and "type" not in model.rope
 
 
 _OWN_QUANTIZER_OPTIONS = {"matmul_mixed_precision", "use_qdq", "adapter_path", "num_hidden_layers"}
 
 
-def architecture_of(config: Mapping[str, Any]) -> str:
-    """The first of `architectures`; empty when config.json names none."""
-    names = config.get("architectures") or [""]
-    return str(names[0])
-
-
-def quant_method(config: Mapping[str, Any]) -> str:
-    """How the weights are quantized; empty for a float model."""
-    section = config.get("quantization_config")
-    return str(section.get("quant_method", "")) if isinstance(section, Mapping) else ""
-
-
-def estimate_size(model: ModelFacts, facts: Mapping[str, Any], config: ModelBuilderOptions) -> int:
+def estimate_size(model: ModelFacts, facts: ModelConfig, config: ModelBuilderOptions) -> int:
     """Bytes of the result; 0 when the input's size is not known.
 
     A quantized weight takes bits / 8 bytes and its share of a 4-byte scale; the embedding stays float.
     """
-    dtype = str(facts.get("dtype") or facts.get("torch_dtype") or "bfloat16")
-    if quant_method(model.config):
+    if facts.quantization:
         return int(model.size * 1.1)
-    weights = model.size / _ITEM_BYTES.get(dtype, 2)
+    weights = model.size / facts.item_bytes
     if config.precision not in _QUANTIZED_PRECISIONS:
         return int(weights * (4 if config.precision == "fp32" else 2))
-    embedding = int(facts.get("vocab_size") or 0) * int(facts.get("hidden_size") or 0)
+    embedding = facts.vocabulary * facts.hidden_size
     bits = 8 if config.precision == "int8" else 4
     per_weight = bits / 8 + 4 / (config.block_size or 32)
     return int(max(0, weights - embedding) * per_weight + embedding * 4) if weights else 0
@@ -191,39 +176,35 @@ def _check_quantization_only(config: ModelBuilderOptions, ctx: PlanContext) -> N
             )
 
 
-def _check_architecture(model: Mapping[str, Any], ctx: PlanContext) -> None:
-    architecture = architecture_of(model)
+def _check_architecture(model: ModelConfig, ctx: PlanContext) -> None:
+    architecture = model.architecture
     if not architecture:
         ctx.problem(
             "config.json of the model names no architecture.", "Add `architectures`, e.g. [LlamaForCausalLM]."
         )
-    elif architecture not in SUPPORTED:
+    elif architecture not in BUILDABLE:
         ctx.problem(
             f"The builder of onnxruntime-genai cannot build {architecture}.",
-            _nearest(architecture, SUPPORTED) + f" It builds {len(SUPPORTED)} architectures, among them "
+            _nearest(architecture, BUILDABLE) + f" It builds {len(BUILDABLE)} architectures, among them "
             "Llama, Mistral, Phi-3, Qwen 2 and 3, Gemma.",
         )
-    elif architecture in _CUDA_ONLY and ctx.accelerator.execution_provider != _CUDA:
-        ctx.problem(f"The builder builds {architecture} for CUDA only.", "Set the accelerator to CUDA.")
-
-
-_CUDA = "CUDAExecutionProvider"
-_CUDA_ONLY = {"PhiMoEForCausalLM"}
+    elif (only := BUILDABLE[architecture].builds_on) and ctx.accelerator.execution_provider not in only:
+        ctx.problem(
+            f"The builder builds {architecture} for {' and '.join(only)} only.",
+            "Set the accelerator to that.",
+        )
 
 
 def _check_remote_code(model: ModelFacts, ctx: PlanContext) -> None:
-    if model.config.get("auto_map") and not model.meta.trust_remote_code:
-        known = str(model.config.get("model_type", ""))
-        if architecture_of(model.config) in QUANTIZED and known:
-            return  # transformers has the architecture itself
+    if ModelConfig(model.config).needed_code and not model.meta.trust_remote_code:
         ctx.problem(
             "The model brings its own code (auto_map in config.json), which runs only if you trust it.",
             "Read that code, then set trust_remote_code: true under load_kwargs of the input model.",
         )
 
 
-def _check_quantization(model: Mapping[str, Any], config: ModelBuilderOptions, ctx: PlanContext) -> None:
-    method = quant_method(model)
+def _check_quantization(model: ModelConfig, config: ModelBuilderOptions, ctx: PlanContext) -> None:
+    method = model.quant_method
     if not method:
         return
     if method not in QUANT_METHODS:
@@ -233,7 +214,7 @@ def _check_quantization(model: Mapping[str, Any], config: ModelBuilderOptions, c
             "Start from the float model.",
         )
         return
-    section = model["quantization_config"]
+    section = model.quantization
     if config.precision not in _QUANTIZED_PRECISIONS:
         ctx.problem(
             f"The model is quantized already ({method}); {config.precision} would need float weights.",
@@ -260,29 +241,19 @@ def _check_quantization(model: Mapping[str, Any], config: ModelBuilderOptions, c
             )
 
 
-def _check_shapes(facts: Mapping[str, Any], ctx: PlanContext) -> None:
-    hidden, heads = facts.get("hidden_size"), facts.get("num_attention_heads")
-    if not (isinstance(hidden, int) and isinstance(heads, int) and heads > 0):
-        return
-    head_size = facts.get("head_dim") or hidden // heads
-    rotated = int(head_size * _rotary_share(facts))
+def _check_shapes(facts: ModelConfig, ctx: PlanContext) -> None:
+    rotated = int(facts.head_size * facts.rotary_share)
     if rotated % 16:
         ctx.problem(
-            f"The model turns {rotated} of the {head_size} dimensions of a head (rotary embedding); the "
-            "attention of the runtime needs a multiple of 16."
+            f"The model turns {rotated} of the {facts.head_size} dimensions of a head (rotary embedding); "
+            "the attention of the runtime needs a multiple of 16."
         )
 
 
-def _rotary_share(facts: Mapping[str, Any]) -> float:
-    rope = facts.get("rope_parameters") or {}
-    share = facts.get("partial_rotary_factor") or rope.get("partial_rotary_factor")
-    return float(share) if isinstance(share, int | float) else 1.0
-
-
-def _check_search(facts: Mapping[str, Any], config: ModelBuilderOptions, ctx: PlanContext) -> None:
-    context = facts.get("max_position_embeddings")
+def _check_search(facts: ModelConfig, config: ModelBuilderOptions, ctx: PlanContext) -> None:
+    context = facts.context_length
     longest = config.search.get("max_length")
-    if isinstance(context, int) and isinstance(longest, int) and longest > context:
+    if context and isinstance(longest, int) and longest > context:
         ctx.problem(
             f"search.max_length is {longest}, but the model's context holds {context} tokens.",
             option="search.max_length",
@@ -293,6 +264,10 @@ def _told(sizes: tuple[int, ...]) -> str:
     return ", ".join(map(str, sizes))
 
 
-def _nearest(name: str, known: frozenset[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f"Did you mean {close[0]}?" if close else ""
+def _nearest(name: str, known: Iterable[str]) -> str:
+    found = nearest(name, known)
+    return f"Did you mean {found}?" if found else ""
+
+
+def _reads_quantized(architecture: str) -> bool:
+    return architecture in BUILDABLE and BUILDABLE[architecture].builds_quantized

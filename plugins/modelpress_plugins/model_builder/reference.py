@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import init_empty_weights  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import PretrainedConfig
 
 from modelpress.api import Checkpoint
 from modelpress_plugins.grids.grid import Codes
 from modelpress_plugins.grids.row_blocks import row_blocks
+from modelpress_plugins.hf.bare_model import bare_model, open_config
 from modelpress_plugins.hf.quantized import QuantizationConfig, is_quantized, unpack
 from modelpress_plugins.tensors.bytes import read_tensor
 from modelpress_plugins.tensors.ordered_threads import StripThreads
@@ -43,9 +43,7 @@ def reference_logits(
     embedding_from_head: look ids up in the quantized lm_head, as a model with shared embeddings does.
     Raises NoReferenceError when the checkpoint is of another layout or its names are not transformers'.
     """
-    config = AutoConfig.from_pretrained(
-        folder, trust_remote_code=trust_remote_code, local_files_only=True, attn_implementation="eager"
-    )
+    config = open_config(folder, trust_remote_code=trust_remote_code, attention="eager")
     written = config.to_dict()
     if getattr(config, "quantization_config", None) is not None:
         if not is_quantized(written):
@@ -147,12 +145,8 @@ class StreamedEmbedding(nn.Module):
         return found if self._scale is None else found * self._scale
 
 
-def _streamed_model(config: Any, weights: Weights, trust_remote_code: bool) -> nn.Module:
-    with init_empty_weights(include_buffers=False):
-        model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-            config, dtype=torch.float32, trust_remote_code=trust_remote_code
-        )
-    model.eval()
+def _streamed_model(config: PretrainedConfig, weights: Weights, trust_remote_code: bool) -> nn.Module:
+    model: Any = bare_model(config, trust_remote_code=trust_remote_code)
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     names = {id(module): name for name, module in model.named_modules()}
     tied = {id(outputs): names[id(inputs)]} if outputs is not None else {}

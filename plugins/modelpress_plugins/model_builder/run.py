@@ -21,12 +21,16 @@ from modelpress.api import (
     UserError,
 )
 from modelpress_plugins.grids.stream import quantize_checkpoint
+from modelpress_plugins.hf.config import CONFIG as CONFIG_JSON
+from modelpress_plugins.hf.config import ModelConfig, read_config, write_json
+from modelpress_plugins.hf.files import copy_companions, whole_folder
+from modelpress_plugins.hf.quantized import METHOD
 from modelpress_plugins.model_builder.architectures import PROVIDERS
 from modelpress_plugins.model_builder.check import CONFIG
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.drive import build_folder
 from modelpress_plugins.model_builder.graph import shape_shared_scales, shares_embedding
-from modelpress_plugins.model_builder.plan import needs_rope_type, quant_method, streaming_obstacle
+from modelpress_plugins.model_builder.plan import needs_rope_type, streaming_obstacle
 from modelpress_plugins.model_builder.reference import NoReferenceError, reference_logits
 from modelpress_plugins.model_builder.verify import Logits, Trial, try_out, twin_reference, verify
 from modelpress_plugins.tensors.release import give_back_memory
@@ -58,7 +62,7 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
     """Build an onnxruntime-genai folder in ctx.out, load it, and compare it with its source."""
     provider = _provider(ctx)
     remote = model.meta.trust_remote_code
-    source = _source(model.path, config, ctx)
+    source = _source(model, config, ctx)
     build_folder(
         source.folder,
         ctx.out,
@@ -95,31 +99,31 @@ def _provider(ctx: PassContext) -> str:
     return provider
 
 
-def _source(folder: Path, config: ModelBuilderOptions, ctx: PassContext) -> Source:
-    """The model as it is, or quantized tensor by tensor first."""
-    written = _read_config(folder)
-    if quant_method(written):
-        _refuse_fused_zero_points(folder, written)
-        return Source(folder, written["quantization_config"])
+def _source(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Source:
+    """The model as it is, with its tokenizer, or quantized tensor by tensor first."""
+    written = read_config(model.path)
+    if written.quantization:
+        _refuse_fused_zero_points(model.path, written)
+        return Source(whole_folder(model, ctx.scratch / "model"), written.quantization)
     if config.precision not in _BITS:
-        return Source(folder, None)
+        return Source(whole_folder(model, ctx.scratch / "model"), None)
     obstacle = "streaming is false" if config.streaming is False else streaming_obstacle(written, config)
     if obstacle is None:
         try:
-            return _stream(folder, config, ctx)
+            return _stream(model, config, ctx)
         except UserError as error:
             if config.streaming:
                 raise
             obstacle = error.message
     if config.streaming is None:
         ctx.note(f"The builder itself quantizes, with the whole float model in memory: {obstacle}.")
-    return Source(folder, None)
+    return Source(whole_folder(model, ctx.scratch / "model"), None)
 
 
-def _stream(folder: Path, config: ModelBuilderOptions, ctx: PassContext) -> Source:
+def _stream(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Source:
     out = ctx.scratch / "quantized"
     quantize_checkpoint(
-        folder,
+        model.path,
         out,
         algorithm="rtn",
         bits=_BITS[config.precision],
@@ -128,16 +132,18 @@ def _stream(folder: Path, config: ModelBuilderOptions, ctx: PassContext) -> Sour
         progress=ctx.progress,
     )
     give_back_memory()
-    written = _read_config(out)
+    copy_companions(model, out)
+    written = read_config(out)
     if needs_rope_type(written):
-        written["rope_parameters"]["type"] = "longrope"
-        (out / "config.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
-    return Source(out, written["quantization_config"])
+        write_json(
+            out / CONFIG_JSON, {**written.document, "rope_parameters": {**written.rope, "type": "longrope"}}
+        )
+    return Source(out, written.quantization)
 
 
-def _refuse_fused_zero_points(folder: Path, config: Mapping[str, Any]) -> None:
+def _refuse_fused_zero_points(folder: Path, config: ModelConfig) -> None:
     """The builder of onnxruntime-genai 0.18 cuts packed zero points of fused projections at the wrong row."""
-    if quant_method(config) != "olive":
+    if config.quant_method != METHOD:
         return
     with Checkpoint(folder) as checkpoint:
         bad = [n for n in checkpoint.names() if n.endswith(("qkv_proj.qzeros", "gate_up_proj.qzeros"))]
@@ -234,7 +240,3 @@ def _decoder(folder: Path) -> Mapping[str, Any]:
     if "filename" not in model.get("decoder", {}):
         raise PassError(f"The builder wrote a {CONFIG} whose decoder names no file.")
     return dict(model["decoder"])
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpress.api import Artifact, PassContext, PassError
+from modelpress_plugins.hf.ids import encode_prompt
 from modelpress_plugins.model_builder.genai import GenAIModel
 from modelpress_plugins.model_builder.graph import accuracy_levels, set_accuracy_level
 
@@ -141,7 +142,7 @@ def _next_level(
 
 
 def _prompt(model: GenAIModel) -> list[int]:
-    ids = [int(i) for i in model.tokenizer(_PROMPT)["input_ids"]]
+    ids = encode_prompt(model.tokenizer, _PROMPT)
     room = max(1, min(_PROMPT_TOKENS, model.context_length - NEW_TOKENS - 1))
     return ids[:room] or [0]
 

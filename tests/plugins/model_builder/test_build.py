@@ -14,10 +14,12 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
-from modelpress.api import Accelerator, Artifact, MissingDependencyError, PassError
+from modelpress.api import Accelerator, Artifact, Meta, MissingDependencyError, PassError
 from modelpress_plugins.grids.stream import quantize_checkpoint
 from modelpress_plugins.model_builder.check import check
+from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.genai import load
+from modelpress_plugins.model_builder.run import build
 from modelpress_plugins.model_builder.verify import relative_error
 from modelpress_plugins.quantize.algorithms.hqq import half_quadratic
 
@@ -128,6 +130,20 @@ def test_longrope_as_transformers_5_writes_it_streams(
     (folder / "config.json").write_text(json.dumps(config))
     built(folder, precision="int4")
     assert context.reports["logits_error"] < 0.1
+
+
+@pytest.mark.parametrize("options", [{"precision": "int4"}, {"precision": "fp32"}])
+def test_a_tokenizer_that_lies_apart_comes_with_the_model(
+    tiny_phi3: Path, tmp_path: Path, context: Any, options: dict[str, Any]
+) -> None:
+    model, tokenizer = tmp_path / "model", tmp_path / "tokenizer"
+    shutil.copytree(tiny_phi3, model, ignore=shutil.ignore_patterns("tokenizer*", "special_tokens*"))
+    shutil.copytree(tiny_phi3, tokenizer, ignore=shutil.ignore_patterns("*.safetensors", "config.json"))
+    source = Artifact(model, "hf-model", "key", meta=Meta(tokenizer_path=str(tokenizer)))
+    artifact = build(source, ModelBuilderOptions.parse(options), context)
+    assert (artifact.path / "tokenizer.json").is_file()
+    assert not artifact.meta.tokenizer_path
+    assert not (model / "tokenizer.json").exists()
 
 
 def test_options_of_the_builders_own_method_fall_back_and_say_so(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from modelpress.api import Accelerator, ModelFacts
+from modelpress_plugins.hf.config import ModelConfig
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.plan import plan, streaming_obstacle
 
@@ -138,7 +139,7 @@ def test_longrope_without_type_is_refused_only_where_the_float_model_is_read() -
 
 def test_a_quantized_model_needs_no_streaming() -> None:
     model = {**LLAMA, "quantization_config": {"quant_method": "gptq"}}
-    assert streaming_obstacle(model, ModelBuilderOptions(precision="int4")) is None
+    assert streaming_obstacle(ModelConfig(model), ModelBuilderOptions(precision="int4")) is None
 
 
 def test_planning_imports_nothing_heavy() -> None:
