@@ -1,4 +1,4 @@
-"""Running a workflow file with its progress shown: what `run` and `quantize` share."""
+"""Running a workflow file with its progress shown: what `run` and commands of plugins share."""
 
 from __future__ import annotations
 

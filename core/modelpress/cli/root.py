@@ -14,7 +14,6 @@ _SECTIONS = {
         "run": Lazy("run", "Run a workflow."),
         "plan": Lazy("plan", "Show what a run would do; do nothing."),
         "validate": Lazy("validate", "Tell every problem of a workflow."),
-        "quantize": Lazy("quantize", "Quantize a model, without a workflow file."),
     },
     "What there is": {
         "passes": Lazy("nouns", "List passes; show one and its options.", made=True),

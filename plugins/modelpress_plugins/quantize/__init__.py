@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelpress.api import FormatSpec, PassSpec, Rename, hookimpl
+from modelpress.api import CommandSpec, FormatSpec, PassSpec, Rename, hookimpl
 from modelpress_plugins.quantize.algorithms.table import ROWS, Row
 from modelpress_plugins.ranges import ACCELERATE, TORCH, TRANSFORMERS
 
@@ -23,6 +23,17 @@ _CALIBRATED = (TORCH, TRANSFORMERS, ACCELERATE)
 @hookimpl
 def modelpress_passes() -> list[PassSpec]:
     return [*(pass_of(row) for row in ROWS), _MIXED_PRECISION, _QUAROT]
+
+
+@hookimpl
+def modelpress_commands() -> list[CommandSpec]:
+    return [
+        CommandSpec(
+            name="quantize",
+            summary="Quantize a model, without a workflow file.",
+            command="modelpress_plugins.quantize.command:command",
+        )
+    ]
 
 
 @hookimpl

@@ -10,11 +10,9 @@ import click
 import pytest
 from pydantic import Field
 
-from modelpress.cli import quantize
-from modelpress.cli.option_facts import option_facts, takes
-from modelpress.errors import Location, Problem, WorkflowError
-from modelpress.markers import DataRole
-from modelpress.options import Options
+from modelpress.api import DataRole, Options, Problem, UserError, WorkflowError, option_facts, takes
+from modelpress.errors import Location
+from modelpress_plugins.quantize import command as quantize
 
 
 class Demo(Options):
@@ -124,8 +122,17 @@ def test_an_option_of_the_pass_that_is_called_as_the_commands_own(invoke, run, t
     data = tmp_path / "d.json"
     words = ("quantize", "m", "-a", "SelectiveMixedPrecision", "--pass-algorithm", "snr", "--max-size", "9MB")
     invoke(*words, "-o", "out", "--data", str(data))
-    (options,) = run["workflow"]["passes"].values()
-    assert (options["type"], options["algorithm"]) == ("SelectiveMixedPrecision", "snr")
+    marks, follows = run["workflow"]["passes"].values()
+    assert (marks["type"], marks["algorithm"]) == ("SelectiveMixedPrecision", "snr")
+    assert follows == {"type": "Gptq", "data_config": marks["data_config"]}
+
+
+def test_a_quantizer_follows_what_only_marks_with_the_options_of_both(invoke, run) -> None:
+    words = ("quantize", "m", "-a", "SelectiveMixedPrecision", "--group-size", "32", "--max-size", "9MB")
+    invoke(*words, "--quantizer", "rtn", "-o", "out")
+    assert run["workflow"]["passes"]["rtn"] == {"type": "Rtn", "group_size": 32}
+    with pytest.raises(UserError, match="QuaRot cannot follow"):
+        invoke(*words, "--quantizer", "quarot", "-o", "out")
 
 
 def test_calibration_data_becomes_a_data_config(invoke, run, tmp_path: Path) -> None:

@@ -14,18 +14,28 @@ from typing import Any
 
 import click
 
-from modelpress.cli.execute import execute
-from modelpress.cli.option_facts import OptionFacts, option_facts, takes
-from modelpress.cli.planning import offline_option
-from modelpress.cli.progress import log_level, verbosity_options
-from modelpress.cli.text import examples, fold, json_option
-from modelpress.errors import UserError, WorkflowError
-from modelpress.identity import looks_like_path
-from modelpress.markers import DataRole
-from modelpress.nearest import did_you_mean
-from modelpress.options import Options
-from modelpress.registry import Registered, Registry
-from modelpress.specs import PassSpec
+from modelpress.api import (
+    DataRole,
+    OptionFacts,
+    Options,
+    PassSpec,
+    Registered,
+    Registry,
+    UserError,
+    WorkflowError,
+    did_you_mean,
+    examples,
+    execute,
+    fold,
+    json_option,
+    log_level,
+    looks_like_path,
+    offline_option,
+    option_facts,
+    takes,
+    verbosity_options,
+)
+from modelpress_plugins.quantize.marks import FORMAT as MARKED
 
 _ALGORITHM = "modelpress.algorithm"
 _PREFIX = "pass_option_"
@@ -36,6 +46,7 @@ _OWN = (
     "output_dir",
     "data",
     "text_template",
+    "quantizer",
     "trust_remote_code",
     "cache_dir",
     "offline",
@@ -98,6 +109,13 @@ class AlgorithmCommand(click.Command):
 @click.option(
     "--text-template", metavar="TEXT", help="How a row of the data becomes text: '{question} {answer}'."
 )
+@click.option(
+    "--quantizer",
+    default="Gptq",
+    show_default=True,
+    metavar="NAME",
+    help="What follows an algorithm that marks.",
+)
 @click.option("--trust-remote-code", is_flag=True, help="Run Python code that lies in the model's folder.")
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
 @offline_option
@@ -112,6 +130,7 @@ def command(
     output_dir: Path,
     data: Path | None,
     text_template: str | None,
+    quantizer: str,
     trust_remote_code: bool,
     cache_dir: Path | None,
     offline: bool,
@@ -124,6 +143,8 @@ def command(
     entry: Registered[PassSpec] = ctx.meta[_ALGORITHM][0]
     values = {name.removeprefix(_PREFIX): value for name, value in pass_options.items() if value is not None}
     workflow = one_pass_workflow(model, entry.spec.name, values, trust_remote_code=trust_remote_code)
+    if entry.spec.produces == MARKED:
+        _add_quantizer(workflow, entry, values, quantizer)
     if data is not None:
         _add_data(workflow, entry, data, text_template)
     elif _needs_data(entry):
@@ -174,6 +195,20 @@ def one_pass_workflow(
     if trust_remote_code:
         input_model["load_kwargs"] = {"trust_remote_code": True}
     return {"input_model": input_model, "passes": {pass_type.lower(): {"type": pass_type, **options}}}
+
+
+def _add_quantizer(
+    workflow: dict[str, Any], entry: Registered[PassSpec], values: Mapping[str, Any], name: str
+) -> None:
+    """The quantizer that takes the marks, with those of the options that it has, too."""
+    follower = find_algorithm(Registry.load(), name)
+    if MARKED not in follower.spec.accepts:
+        raise UserError(
+            f"{follower.spec.name} cannot follow {entry.spec.name}.", "Name a quantizer, e.g. gptq."
+        )
+    known = set(follower.resolve(follower.spec.config).model_fields) - {"overrides", "algorithm"}
+    shared = {option: value for option, value in values.items() if option in known}
+    workflow["passes"][follower.spec.name.lower()] = {"type": follower.spec.name, **shared}
 
 
 def options_of(options: type[Options]) -> list[click.Option]:
@@ -244,8 +279,9 @@ def _add_data(
             "pre_process_data_config": template,
         }
     ]
-    for options in workflow["passes"].values():
-        options.update(dict.fromkeys(names[:1], _DATA))
+    for step in workflow["passes"].values():
+        follower = find_algorithm(Registry.load(), step["type"])
+        step.update(dict.fromkeys(_data_options(follower.resolve(follower.spec.config))[:1], _DATA))
 
 
 def _needs_data(entry: Registered[PassSpec]) -> bool:
