@@ -67,5 +67,6 @@ def with_local_paths(options: O, folder: Path) -> O:
     values = options.model_dump(mode="json", exclude_unset=True)
     for path in found:
         absolute = each_text(value_at(whole, path), lambda text: str(folder / Path(text).expanduser()))
-        put_at(values, path, absolute, whole)
+        if absolute != value_at(whole, path):
+            put_at(values, path, absolute, whole)
     return type(options).parse(values)

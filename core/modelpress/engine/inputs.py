@@ -89,7 +89,8 @@ def resolve_options(options: Options, prefix: str, place: Place, tell: Tell) -> 
         found.append((mark, isinstance(value, str) and isinstance(faces[0], list), faces))
     for mark, is_glob, faces in reversed(found):  # a glob in a list takes the place of its matches
         for face, resolved in zip((here, job, key), faces, strict=True):
-            put_at(face, mark.path, resolved, whole, spread=is_glob)
+            if face is not here or resolved != value_at(whole, mark.path):
+                put_at(face, mark.path, resolved, whole, spread=is_glob)
     for data in marks(cls, options, DataRole):
         put_at(key, data.path, "$data", whole)  # the data's fingerprint counts, not what it is called
     secrets = _secrets(options, key, tell)
