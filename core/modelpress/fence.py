@@ -7,10 +7,8 @@ errors that modelpress promises to plugins (UserError, PassError …) pass throu
 
 from __future__ import annotations
 
-import dis
 import io
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -202,6 +200,8 @@ def is_interrupt(error: BaseException, function: str) -> bool:
         frame = frame.tb_next
     if frame is None or _package(str(frame.tb_frame.f_globals.get("__name__"))) != _package(function):
         return True
+    import dis  # noqa: PLC0415 - lists do without
+
     return frame.tb_frame.f_code.co_code[frame.tb_lasti] != dis.opmap["RAISE_VARARGS"]
 
 
@@ -221,11 +221,13 @@ def told_of(error: BaseException) -> str:
 
 def _place(error: BaseException, function: str) -> str:
     """` (plan.py, line 12)`: the innermost line of the plugin's own code."""
-    place = ""
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        if _package(str(frame.f_globals.get("__name__"))) == _package(function):
-            file = frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
-            place = f" ({file}, line {line})"
+    place, step = "", error.__traceback__
+    while step:
+        code = step.tb_frame.f_code
+        if _package(str(step.tb_frame.f_globals.get("__name__"))) == _package(function):
+            file = code.co_filename.replace("\\", "/").rpartition("/")[2]
+            place = f" ({file}, line {step.tb_lineno})"
+        step = step.tb_next
     return place
 
 

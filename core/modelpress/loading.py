@@ -6,7 +6,6 @@ import inspect
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -126,6 +125,8 @@ def load_plugin(point: EntryPoint, hooks: pluggy.PluginManager) -> Brought:
 def blame(error: BaseException) -> PluginError | None:
     """The error as a plugin's fault, where the innermost code that is the core's or a plugin's is a plugin's:
     what happens in the methods of an object that a plugin gave is told by this."""
+    import traceback  # noqa: PLC0415 - only failures need it
+
     points, _ = installed_points()
     modules = [str(f.f_globals.get("__name__")) for f, _ in traceback.walk_tb(error.__traceback__)]
     packages = {"modelpress", *(_package(point.value) for point in points)}

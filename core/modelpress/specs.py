@@ -66,7 +66,7 @@ class Rename:
     values: Mapping[Any, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Spec:
     """What every spec says.
 
@@ -94,6 +94,10 @@ class Spec:
     aliases: tuple[str, ...] = field(default=(), kw_only=True)
     renames: tuple[Rename, ...] = field(default=(), kw_only=True)
 
+    # Every list waits for these classes: what dataclasses would write for each of them takes a third of it.
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
     def __post_init__(self) -> None:
         for name in self.references:
             given = getattr(self, name)
@@ -101,7 +105,7 @@ class Spec:
                 object.__setattr__(self, name, Reference.of(given, name))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PassSpec(Spec):
     """One transformation of a model.
 
@@ -120,7 +124,7 @@ class PassSpec(Spec):
     devices: tuple[str, ...] = ("cpu", "gpu")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ModelSpec(Spec):
     """A way to name an input model in a workflow: `input_model: {type: HfModel, …}`.
 
@@ -138,7 +142,7 @@ class ModelSpec(Spec):
     fetch: Ref[contracts.ModelFetch[Options]] = _ABSENT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FormatSpec(Spec):
     """What an artifact is.
 
@@ -154,7 +158,7 @@ class FormatSpec(Spec):
     tokenizer: Ref[contracts.FormatTokenizer] = _ABSENT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DataContainerSpec(Spec):
     """A source of samples.
 
@@ -169,7 +173,7 @@ class DataContainerSpec(Spec):
     peek: Ref[contracts.DataPeek[Options]] = _ABSENT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SystemSpec(Spec):
     """A place where work runs. open: light to import, see contracts.SystemOpen."""
 
@@ -179,7 +183,7 @@ class SystemSpec(Spec):
     config: Ref[type[Options]] = _ABSENT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MetricSpec(Spec):
     """One or more numbers about a model.
 
@@ -196,7 +200,7 @@ class MetricSpec(Spec):
     formats: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ResourceSpec(Spec):
     """A kind of path that has to be fetched, named by `type` (`azureml_datastore`).
 
@@ -210,7 +214,7 @@ class ResourceSpec(Spec):
     config: Ref[type[Options]] = _ABSENT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SamplerSpec(Spec):
     """A way to search: `search_strategy: {sampler: tpe}`. open: see contracts.SamplerOpen."""
 
@@ -220,7 +224,7 @@ class SamplerSpec(Spec):
     config: Ref[type[Options]] = _ABSENT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CommandSpec(Spec):
     """A verb of the command line: `modelpress NAME`.
 

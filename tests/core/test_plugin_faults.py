@@ -166,7 +166,7 @@ RAISES = {
     "size as text": ("return ModelFacts('a', size='5 MB')", "'5 MB' for size, expected an int"),
     "size that is no number": ("return ModelFacts('a', size=float('nan'))", "nan for size, expected an int"),
     "a path as text": ("return ModelFacts('a', path='/x')", "'/x' for path, expected a Path or None"),
-    "meta that is a list": ("return ModelFacts('a', meta=[1])", "list for meta, expected a mapping"),
+    "meta that is a list": ("return ModelFacts('a', meta=[1])", "list for meta, expected a Meta"),
     "memory that is no number": ("ctx.needs(memory=float('nan'))\nreturn model", "memory"),
     "memory as text": ("ctx.needs(memory='lots')\nreturn model", "memory"),
     "a problem that is no text": ("ctx.problem(5)\nreturn model", "message"),
