@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from modelpress.api import UserError
+from modelpress_plugins.hf.limits import limited
 
 Message = Mapping[str, Any]
 """{role, content, …} as chat templates take it."""
@@ -30,16 +31,17 @@ def render_chat(
             "The model's tokenizer has no chat template.", "Give the template itself as chat_template."
         )
     try:
-        text: str = tokenizer.apply_chat_template(
-            list(messages),
-            chat_template=template,
-            tools=list(tools) if tools else None,
-            tokenize=False,
-            add_generation_prompt=ask,
+        return limited(
+            lambda: tokenizer.apply_chat_template(
+                list(messages),
+                chat_template=template,
+                tools=list(tools) if tools else None,
+                tokenize=False,
+                add_generation_prompt=ask,
+            )
         )
     except (TemplateError, TypeError, ValueError, KeyError) as error:
         raise UserError(f"The chat template refuses the messages: {error}.") from error
-    return text
 
 
 def takes_tools(tokenizer: Any, template: str | None) -> bool:

@@ -139,8 +139,10 @@ def _chat(tokenizer: Any, phrase: str, system_message: str | None) -> str:
     messages: list[Mapping[str, str]] = [{"role": "user", "content": phrase}]
     if system_message is not None:
         messages.insert(0, {"role": "system", "content": system_message})
-    text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return text
+    # Only here: it takes transformers, which comes with the model.
+    from modelpress_plugins.hf.chat import render_chat  # noqa: PLC0415
+
+    return render_chat(tokenizer, messages, ask=True)
 
 
 def _answer(model: TextModel, ids: list[int], max_new_tokens: int) -> None:
