@@ -8,6 +8,7 @@ ModelpressError
 ├── PassError                 4  a pass (or metric) ran and failed
 │   ├── PluginError           4  a plugin's code raised what it should not, or answered what it should not
 │   │                            (5 where the plugin is a system)
+│   ├── GoalsMissed           4  it did, and a goal that the workflow requires is missed
 │   └── WorkerDied            4  its process ended without an answer: killed, out of memory, crashed
 ├── HostError                 5  the system that should have run the work failed
 └── Interrupted             130  Ctrl-C or SIGTERM
@@ -97,6 +98,10 @@ class PassError(ModelpressError):
 
 class PluginError(PassError):
     """The code of a plugin broke its contract. Names plugin, distribution, version and function."""
+
+
+class GoalsMissed(PassError):
+    """The model is made and measured, and is not what the workflow requires it to be."""
 
 
 class WorkerDied(PassError):

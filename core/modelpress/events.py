@@ -7,6 +7,7 @@ remote streaming all read that file. Observers (hook `modelpress_event`) get bot
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -105,14 +106,31 @@ class RunFinished(Event):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """A run begins. id: its name in the cache's `runs/`; log: the file with all that it tells.
+
+    log_severity_level: of the workflow, 0 verbose … 4 fatal; None when it says nothing.
+    """
+
+    kind: ClassVar[str] = "run_started"
+    id: str
+    workflow_id: str
+    total: int
+    log: str
+    log_severity_level: int | None = None
+
+
 _KINDS: dict[str, type[Event]] = {
-    cls.kind: cls for cls in (Progress, Report, Log, StepStarted, StepFinished, StepFailed, RunFinished)
+    cls.kind: cls
+    for cls in (Progress, Report, Log, RunStarted, StepStarted, StepFinished, StepFailed, RunFinished)
 }
 
 
-def encode_event(event: Event) -> str:
-    """One JSON line, without the newline."""
-    return json.dumps({"kind": event.kind, **asdict(event)}, default=str)
+def encode_event(event: Event, at: float | None = None) -> str:
+    """One JSON line, without the newline. at: when it happened, Unix seconds."""
+    when = {} if at is None else {"time": round(at, 3)}
+    return json.dumps({**when, "kind": event.kind, **asdict(event)}, default=str)
 
 
 def decode_event(line: str) -> Event | None:
@@ -133,7 +151,7 @@ class EventFile:
         self._file = path.open("a", encoding="utf-8")
 
     def __call__(self, event: Event) -> None:
-        self._file.write(redact(encode_event(event)) + "\n")
+        self._file.write(redact(encode_event(event, time.time())) + "\n")
         self._file.flush()
 
     def close(self) -> None:

@@ -49,6 +49,9 @@ def _wrong_value(spec: Spec, field: Field[object], value: object) -> str:
     if field.name == "devices":
         right = bool(value) and not _all(value, _DEVICES.__contains__, "devices")
         return "" if right else f"a tuple of {', '.join(_DEVICES)}, one at least"
+    if field.name == "sub_types":
+        given = getattr(spec, "gives", {})
+        return "" if _is_sub_types(value, given) else "a mapping: another name -> one of the names in gives"
     check, what = _BY_TYPE[_type_of(field)]
     absent = not value and field.default is not MISSING
     return "" if (absent and isinstance(value, type(field.default))) or check(value) else what
@@ -106,6 +109,14 @@ def _is_given_number(item: tuple[object, object]) -> bool:
     name, told = item
     right = isinstance(told, tuple) and len(told) == 2 and isinstance(told[0], str) and type(told[1]) is bool
     return _is_name(name) and right
+
+
+def _is_sub_types(value: object, gives: object) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and isinstance(gives, Mapping)
+        and all(_is_name(name) and number in gives for name, number in value.items())
+    )
 
 
 _BY_TYPE: Mapping[str, tuple[Callable[[object], bool], str]] = {

@@ -190,6 +190,7 @@ class MetricSpec(Spec):
     run:     see contracts.MetricRun
     gives:   full name of each number (`latency_p50_ms`) -> (unit, higher_is_better)
     formats: formats it can measure; empty means all
+    sub_types: other names of its numbers in workflows (Olive's `accuracy_score`) -> full name
     """
 
     kind: ClassVar[str] = "metric"
@@ -198,6 +199,7 @@ class MetricSpec(Spec):
     config: Ref[type[Options]] = _ABSENT
     gives: Mapping[str, tuple[str, bool]] = field(kw_only=True)
     formats: tuple[str, ...] = ()
+    sub_types: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

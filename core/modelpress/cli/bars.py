@@ -15,7 +15,16 @@ from rich.text import Text
 
 from modelpress.cli.progress import Progress, Told, closing_line, step_title
 from modelpress.cli.text import cut, number, size
-from modelpress.events import Event, Log, Report, RunFinished, StepFailed, StepFinished, StepStarted
+from modelpress.events import (
+    Event,
+    Log,
+    Report,
+    RunFinished,
+    RunStarted,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+)
 from modelpress.events import Progress as Advance
 
 _WIDE = 90
@@ -27,7 +36,7 @@ _NUMBERS = {"loss": "loss", "tokens_per_second": "tok/s"}
 class TerminalProgress(Progress):
     """Draws with rich. Follows a change of the window's width; honours NO_COLOR."""
 
-    def __init__(self, stream: TextIO, level: str = "note") -> None:
+    def __init__(self, stream: TextIO, level: str | None = None) -> None:
         self._console = Console(file=stream, highlight=False, emoji=False, markup=False)
         self._told = Told(level)
         self._step: StepView | None = None
@@ -42,7 +51,9 @@ class TerminalProgress(Progress):
         self._live.start()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, StepStarted):
+        if isinstance(event, RunStarted):
+            self._told.begin(event)
+        elif isinstance(event, StepStarted):
             self._step = StepView(event)
         elif isinstance(event, Advance) and self._step:
             self._step.advance(event)

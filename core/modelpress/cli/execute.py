@@ -19,7 +19,7 @@ def execute(
     cache_dir: Path | None,
     offline: bool,
     in_process: bool,
-    level: str,
+    level: str | None,
     as_json: bool,
 ) -> RunResult:
     """Run it, and show how it goes; with as_json, progress goes to stderr and the record to stdout."""
@@ -44,5 +44,8 @@ def execute(
 
 def _print_metrics(result: RunResult) -> None:
     width = max((len(name) for name in result.metrics), default=0)
-    for name, value in result.metrics.items():
-        click.echo(f"  {name:<{width}}  {number(value)}")
+    values = {name: number(value) for name, value in result.metrics.items()}
+    wide = max((len(value) for value in values.values()), default=0)
+    for name, value in values.items():
+        judged = next((str(goal) for goal in reversed(result.goals) if goal.number == name), "")
+        click.echo(f"  {name:<{width}}  {value:<{wide}}  {judged}".rstrip())

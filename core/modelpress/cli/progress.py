@@ -12,13 +12,15 @@ from typing import TextIO
 import click
 
 from modelpress.cli.text import duration, shorten_path, size
-from modelpress.events import Event, Log, RunFinished, StepFailed, StepFinished, StepStarted
+from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, StepFinished, StepStarted
 
+_BY_SEVERITY = ("debug", "info", "warning", "error", "error")
+"""log_severity_level -> the least level that is told."""
 LEVELS = ("debug", "info", "note", "warning")
 """Of log lines, from the most talkative."""
 
 
-def open_progress(stream: TextIO, level: str) -> Progress:
+def open_progress(stream: TextIO, level: str | None) -> Progress:
     """Bars when people watch the stream, plain lines otherwise. level: the least log level to show."""
     if stream.isatty() and os.environ.get("TERM") != "dumb":
         # Only here: rich takes as long to import as everything else together.
@@ -41,13 +43,15 @@ class Progress:
 class PlainProgress(Progress):
     """One line per finished step; notes and warnings as they come, each once."""
 
-    def __init__(self, stream: TextIO, level: str = "note") -> None:
+    def __init__(self, stream: TextIO, level: str | None = None) -> None:
         self._stream = stream
         self._told = Told(level)
         self._resumed = False
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, StepStarted):
+        if isinstance(event, RunStarted):
+            self._told.begin(event)
+        elif isinstance(event, StepStarted):
             self._resumed = event.resumed
         elif isinstance(event, Log):
             self._told.once(event, self._write)
@@ -65,9 +69,16 @@ class PlainProgress(Progress):
 class Told:
     """Which log lines were told: each text once, and none below the level."""
 
-    def __init__(self, level: str) -> None:
-        self._least = LEVELS.index(level) if level in LEVELS else len(LEVELS)
+    def __init__(self, level: str | None) -> None:
+        """level: None goes by the workflow's log_severity_level, `note` when it has none."""
+        self._by_workflow = level is None
+        self._least = _rank(level or "note")
         self._texts: set[str] = set()
+
+    def begin(self, run: RunStarted) -> None:
+        """A run begins, and its workflow may say how much is to be told."""
+        if self._by_workflow and run.log_severity_level is not None:
+            self._least = _rank(_BY_SEVERITY[run.log_severity_level])
 
     def once(self, log: Log, write: Callable[[str], None]) -> None:
         if LEVELS.index(log.level) >= self._least and log.message not in self._texts:
@@ -97,9 +108,13 @@ def step_title(event: StepStarted | StepFinished | StepFailed) -> str:
     return f"[{event.index}/{event.total}] {event.pass_type}{name}"
 
 
-def log_level(verbose: int, level: str | None) -> str:
-    """The level that -v, -vv and --log-level ask for; the option counts more."""
-    return level or ("note", "info", "debug")[min(verbose, 2)]
+def _rank(level: str) -> int:
+    return LEVELS.index(level) if level in LEVELS else len(LEVELS)
+
+
+def log_level(verbose: int, level: str | None) -> str | None:
+    """The level that -v, -vv and --log-level ask for; the option counts more. None when neither is given."""
+    return level or (None, "info", "debug")[min(verbose, 2)]
 
 
 def verbosity_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -108,7 +123,7 @@ def verbosity_options(function: Callable[..., None]) -> Callable[..., None]:
         "--log-level",
         "log_level_name",
         type=click.Choice([*LEVELS, "error"]),
-        help="Least level of log lines that are shown.  [default: note]",
+        help="Least level of log lines that are shown.  [default: the workflow's, or note]",
     )
     more = click.option("-v", "--verbose", count=True, help="Show more; -vv shows all.")
     return more(level(function))

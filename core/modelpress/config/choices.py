@@ -16,20 +16,18 @@ from modelpress.config.schema import (
     InputModelSection,
     MetricSection,
     PassSection,
-    SubMetricSection,
     SystemSection,
     common_keys,
 )
+from modelpress.config.sub_metrics import read_sub_metrics
 from modelpress.config.tree import Node
 from modelpress.config.validation import tell_faults
 from modelpress.config.workflow import (
     DataChoice,
-    Goal,
     MetricChoice,
     ModelChoice,
     PassChoice,
     Positions,
-    SubMetric,
     SystemChoice,
     Unfit,
 )
@@ -158,8 +156,14 @@ class Choices:
             data = {"data": data_name, **data}
         if found is None or options is None:
             return None
-        sub_types = node.mapping.get("sub_types")
-        subs = tuple(s for item in (sub_types.items if sub_types else ()) if (s := _sub_metric(item)))
+        subs = read_sub_metrics(
+            node.mapping.get("sub_types"),
+            found.spec,
+            f"{path}.sub_types",
+            name,
+            self._positions,
+            self._problems,
+        )
         return MetricChoice(name, found, options, data, subs, path)
 
     def _group(self, name: str) -> Mapping[str, Node]:
@@ -253,13 +257,3 @@ def _expand(node: Node) -> list[Accelerator]:
     providers = section.execution_providers
     device = section.device or (device_of(providers[0]) if providers else "cpu")
     return [Accelerator(device, provider) for provider in providers or [_PROVIDERS[device]]]
-
-
-def _sub_metric(node: Node) -> SubMetric | None:
-    try:
-        section = SubMetricSection.model_validate(node.plain())
-    except ValidationError:
-        return None
-    goal = Goal(section.goal.type, section.goal.value) if section.goal else None
-    priority = section.priority if section.priority is not None and section.priority > 0 else None
-    return SubMetric(section.name, priority, section.higher_is_better, goal)

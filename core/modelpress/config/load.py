@@ -71,6 +71,7 @@ def load_workflow(path: Path, registry: Registry) -> WorkflowDraft:
         cache_dir=_folder(root, "cache_dir", folder, positions, problems),
         output_dir=_folder(root, "output_dir", folder, positions, problems),
         seed=_number(root, "seed") or 0,
+        require_goals=_flag(root, "require_goals"),
         log_severity_level=_number(root, "log_severity_level"),
         native=plain,
         positions=positions,
@@ -192,3 +193,8 @@ def _folder(root: Node, name: str, folder: Path, positions: Positions, problems:
 def _number(root: Node, name: str) -> int | None:
     node = root.mapping.get(name)
     return node.value if node and isinstance(node.value, int) else None
+
+
+def _flag(root: Node, name: str) -> bool:
+    node = root.mapping.get(name)
+    return node is not None and node.value is True

@@ -80,7 +80,9 @@ class SubMetricSection(Section):
     name: Name = Field(description="`accuracy_score`, `p50` …")
     priority: int | None = Field(default=None, description="1 is the highest; -1 or unset: only reported.")
     higher_is_better: bool | None = Field(default=None, description="Unset: as the metric has it.")
-    goal: GoalSection | None = Field(default=None, description="What a search is to reach.")
+    goal: GoalSection | None = Field(
+        default=None, description="What it is wanted to be: judged when it is measured."
+    )
 
 
 class MetricSection(Typed):
@@ -114,7 +116,10 @@ class PassSection(Typed):
 class WorkflowFile(Section):
     """A modelpress workflow: a model, and what is done to it."""
 
-    workflow_id: str | None = Field(default=None, description="A name for it, shown in the report.")
+    workflow_id: str | None = Field(
+        default=None,
+        description="What it is called in lists of runs and in run.json. Unset: the file's name.",
+    )
     input_model: InputModelSection = Field(description="The model to begin with.")
     data_configs: dict[str, DataSection] | None = Field(
         default=None, description="Data sets by name, for passes and metrics to use."
@@ -139,8 +144,14 @@ class WorkflowFile(Section):
         default=None, description="Where the model and the report are written, from this file's folder."
     )
     seed: int = Field(default=0, ge=0, lt=2**32, description="Every random choice follows from it.")
+    require_goals: bool = Field(
+        default=False, description="Whether a goal that is missed makes the run fail, with exit code 4."
+    )
     log_severity_level: int | None = Field(
-        default=None, ge=0, le=4, description="0 verbose, 1 info, 2 warning, 3 error, 4 fatal."
+        default=None,
+        ge=0,
+        le=4,
+        description="Least level of lines shown: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal.",
     )
     search_strategy: Any = Field(default=None, description="false or null: no search. More is not built yet.")
 

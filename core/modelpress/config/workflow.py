@@ -149,13 +149,15 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class SubMetric:
-    """One number of a metric: its name as Olive has it (`p50`), and what is wanted of it.
+    """One of a metric's numbers: its name as written (`p50`), and what is wanted of it.
 
+    numbers:  full names of those that the name means; a goal is about the first
     priority: 1 is the highest; None means that it is only reported
     higher_is_better: None takes the metric's own direction
     """
 
     name: str
+    numbers: tuple[str, ...]
     priority: int | None = None
     higher_is_better: bool | None = None
     goal: Goal | None = None
@@ -209,6 +211,7 @@ class WorkflowParts:
     metrics: what is measured of the model that comes out at the end
     native:  the whole in the native form, as plain JSON values in the order written, paths as written
     seed:    0 unless given
+    require_goals: whether a goal that is missed is an error
     cache_dir, output_dir: absolute; None when not given
     log_severity_level: 0 verbose … 4 fatal; None when not given
     """
@@ -225,6 +228,7 @@ class WorkflowParts:
     cache_dir: Path | None
     output_dir: Path | None
     seed: int
+    require_goals: bool
     log_severity_level: int | None
     native: Mapping[str, Any]
     positions: Positions

@@ -5,6 +5,8 @@ evaluations/KEY.json    the numbers of a finished metric
 jobs/KEY/               a step in work, or one that failed or was interrupted, with its checkpoint
 locks/KEY.lock          held while a step is in work, so that two runs do shared work once
 leases/KEY.*            one for each run that reads the artifact, held as long as that run lives
+history/KEY.jsonl       what a finished step or metric told while it was done
+runs/ID/                record and log of each run; they stay when the rest is cleared
 digests/                memory of file digests
 data/ resources/        converted data sets; what was fetched
 trash/                  what is being removed
@@ -48,7 +50,18 @@ def default_cache_folder() -> Path:
 
 SHARED_ROOMS = ("data", "resources")
 """Rooms that any run may read from: held by each run as a whole."""
-ROOMS = ("artifacts", "evaluations", "jobs", "locks", "leases", "digests", "trash", *SHARED_ROOMS)
+ROOMS = (
+    "artifacts",
+    "evaluations",
+    "history",
+    "runs",
+    "jobs",
+    "locks",
+    "leases",
+    "digests",
+    "trash",
+    *SHARED_ROOMS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,14 @@ class Cache:
 
     def artifact_folder(self, key: str) -> Path:
         return self.folder / "artifacts" / key
+
+    @property
+    def runs_folder(self) -> Path:
+        return self.folder / "runs"
+
+    def history_file(self, key: str) -> Path:
+        """What the step or metric with this key told while it was done."""
+        return self.folder / "history" / f"{key}.jsonl"
 
     def job_folder(self, key: str) -> Path:
         return self.folder / "jobs" / key
@@ -245,7 +266,7 @@ class Cache:
             size = _size(self.folder / name)
             if size and self._remove_free(name, self.folder / name):
                 freed += size
-        for name in ("evaluations", "digests"):
+        for name in ("evaluations", "digests", "history"):
             for file in (self.folder / name).glob("*"):
                 with suppress(OSError):
                     freed += file.stat().st_size

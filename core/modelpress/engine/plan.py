@@ -78,22 +78,20 @@ class Step(Task[PassSpec]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement(Task[MetricSpec]):
-    """One metric of an evaluator, for the model that a step gives (after=0: the input model)."""
+    """One metric of an evaluator, for the model that a step gives (after=0: the input model).
+
+    is_baseline: whether it only serves goals of later measurements to compare with
+    """
 
     after: int
     choice: MetricChoice
+    is_baseline: bool = False
 
     def select(self, result: Result) -> Result:
-        """With those numbers that the workflow asks for by their short names (`p50` of `latency_p50_ms`); all
-        when it names none, and a metric's only number under whatever name."""
-        numbers = result.metrics
-        names = [sub.name for sub in self.choice.sub_metrics]
-        chosen = {full: numbers[full] for name in names for full in numbers if _means(name, full)}
-        return replace(result, metrics=chosen or numbers)
-
-
-def _means(name: str, full: str) -> bool:
-    return name == full or f"_{name}_" in f"_{full}_"
+        """With those numbers that the workflow asks for; all when it names none."""
+        wanted = [full for sub in self.choice.sub_metrics for full in sub.numbers]
+        numbers = {full: result.metrics[full] for full in wanted if full in result.metrics}
+        return replace(result, metrics=numbers or result.metrics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

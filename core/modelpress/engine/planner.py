@@ -23,6 +23,7 @@ from modelpress.config.workflow import (
 from modelpress.context import Accelerator, DataFacts, ModelFacts
 from modelpress.disk import check_disk
 from modelpress.engine.cache import Cache
+from modelpress.engine.goals import compares_with_input
 from modelpress.engine.inputs import resolve_options
 from modelpress.engine.keys import step_key
 from modelpress.engine.libraries import Libraries
@@ -215,12 +216,23 @@ class _Planner:
     def _measurements(self, model: ModelFacts | None, steps: Sequence[Step]) -> list[Measurement]:
         if not self._draft.passes and model:
             return [self._measurement(m, 0, _input_key(model), model.format) for m in self._draft.metrics]
-        return [
-            self._measurement(metric, step.index, step.key, step.format_out)
+        wanted = [
+            (metric, step)
             for step in steps
             if isinstance(choice := self._draft.passes[step.index - 1], PassChoice)
             for metric in choice.metrics
         ]
+        compared = {m.path: m for m, _ in wanted if compares_with_input(m)} if model else {}
+        baselines = [
+            replace(
+                self._measurement(metric, 0, _input_key(model), model.format),
+                name=f"{metric.name} of the input model",
+                is_baseline=True,
+            )
+            for metric in compared.values()
+            if model
+        ]
+        return baselines + [self._measurement(m, s.index, s.key, s.format_out) for m, s in wanted]
 
     def _measurement(self, metric: MetricChoice, after: int, model_key: str, format: str) -> Measurement:
         registered, spec = metric.registered, metric.registered.spec

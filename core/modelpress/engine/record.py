@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from modelpress import __version__
-from modelpress.artifact import Artifact
-from modelpress.engine.ownership import RECORD, record_obstacle
-from modelpress.engine.plan import Measurement, Plan, Step
+from modelpress.engine.goals import Judgement
+from modelpress.engine.job import ErrorRecord
+from modelpress.engine.plan import Measurement, Step
 from modelpress.engine.step import Done
-from modelpress.errors import UserError
-from modelpress.files import sealed, write_whole
+from modelpress.events import JSONValue
+
+Status = Literal["running", "finished", "failed", "interrupted"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepRecord:
-    """One pass or metric. seconds and peak_memory (bytes) are of the work itself, whenever it was done."""
+    """One pass or metric. seconds and peak_memory (bytes) are of the work itself, whenever it was done.
+
+    baseline: a measurement of the input model, to compare with
+    """
 
     name: str
     type: str
@@ -29,17 +29,20 @@ class StepRecord:
     system: str
     cached: bool
     provider: str
-    options: Mapping[str, Any]
+    options: Mapping[str, JSONValue]
     libraries: Mapping[str, str]
-    data: Mapping[str, Any]
+    data: Mapping[str, JSONValue]
     size: int = 0
     seconds: float = 0.0
     peak_memory: int = 0
-    reports: Mapping[str, Any] = field(default_factory=dict)
+    reports: Mapping[str, JSONValue] = field(default_factory=dict)
+    notes: Sequence[str] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    baseline: bool = False
+    goals: Sequence[Judgement] = ()
 
     @staticmethod
-    def of(task: Step | Measurement, done: Done) -> StepRecord:
+    def of(task: Step | Measurement, done: Done, goals: Sequence[Judgement] = ()) -> StepRecord:
         """The record of a finished task."""
         return StepRecord(
             name=task.name,
@@ -56,65 +59,43 @@ class StepRecord:
             seconds=done.result.seconds,
             peak_memory=done.result.peak_memory,
             reports=done.result.reports,
+            notes=done.notes,
             metrics=done.result.metrics,
+            baseline=isinstance(task, Measurement) and task.is_baseline,
+            goals=goals,
         )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A record that grows with the run."""
+    """What `run.json` says.
 
+    id:      of this run, in the cache's `runs/`
+    status:  `running` until the run ends; error: why it did not end well
+    host, process: where it runs, the process by its number
+    log:     the file with all that it told
+    metrics: of the last model; goals: all that were judged
+    artifact: the model that came out; None until then
+    """
+
+    id: str
+    workflow_id: str
     workflow: str
+    status: Status
     started: str
-    input_model: Mapping[str, Any]
+    seconds: float
+    modelpress: str
+    python: str
+    platform: str
+    host: str
+    process: int
+    log: str
+    output_dir: str
     seed: int
-    translations: list[str]
-    steps: list[StepRecord] = field(default_factory=list)
-    document: dict[str, Any] = field(default_factory=dict)
-
-    @staticmethod
-    def start(plan: Plan) -> RunRecord:
-        """An empty record of a plan."""
-        model = plan.model
-        return RunRecord(
-            workflow=str(plan.workflow.path),
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-            input_model={"identity": model.identity, "format": model.format},
-            seed=plan.workflow.seed,
-            translations=[str(t) for t in plan.workflow.translations],
-        )
-
-    def add_step(self, record: StepRecord) -> None:
-        self.steps.append(record)
-
-    def finish(self, artifact: Artifact, seconds: float) -> dict[str, Any]:
-        """The whole as JSON values. metrics are those of the last model."""
-        metrics: dict[str, float] = {}
-        for step in self.steps:
-            if step.kind == "pass":
-                metrics = {}
-            metrics.update(step.metrics)
-        self.document = {
-            "modelpress": __version__,
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "workflow": self.workflow,
-            "started": self.started,
-            "seconds": round(seconds, 3),
-            "seed": self.seed,
-            "input_model": dict(self.input_model),
-            "translations": self.translations,
-            "steps": [asdict(step) for step in self.steps],
-            "metrics": metrics,
-            "artifact": artifact.to_record(),
-        }
-        return self.document
-
-    def write(self, output_dir: Path) -> Path:
-        """Write `run.json` into the output folder; whole or not at all."""
-        target = output_dir / RECORD
-        if reason := record_obstacle(target):
-            raise UserError(f"The run's record was not written: {target} {reason}.", "Move it away.")
-        output_dir.mkdir(parents=True, exist_ok=True)
-        write_whole(target, sealed(self.document))
-        return target
+    input_model: Mapping[str, str]
+    translations: Sequence[str]
+    steps: Sequence[StepRecord] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    goals: Sequence[Judgement] = ()
+    artifact: Mapping[str, Any] | None = None
+    error: ErrorRecord | None = None

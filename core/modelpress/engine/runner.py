@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import Any
 
 from modelpress.artifact import Artifact
 from modelpress.engine.export import export_model
+from modelpress.engine.goals import Judge, Judgement
 from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.prepare import Prepared, fetch_model, prepare
-from modelpress.engine.record import RunRecord, StepRecord
+from modelpress.engine.record import StepRecord
+from modelpress.engine.run_keeper import RunKeeper, missed
 from modelpress.engine.step import TaskRunner
-from modelpress.errors import Interrupted
-from modelpress.events import Event, Log, RunFinished, StepFailed, StepFinished, StepStarted
+from modelpress.errors import GoalsMissed, Interrupted
+from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, StepFinished, StepStarted
 from modelpress.registry import Registry
 
 OnEvent = Callable[[Event], None]
@@ -28,11 +30,13 @@ class RunResult:
 
     artifact:   the last step's model; in output_dir when the workflow has one, else in the cache
     metrics:    full metric name (`accuracy`, `latency_p50_ms`) -> value, of the final model
+    goals:      what became of each goal, in the order in which they were measured
     run_record: the record as JSON values; also in `run.json` in output_dir
     """
 
     artifact: Artifact
     metrics: Mapping[str, float]
+    goals: Sequence[Judgement]
     run_record: Mapping[str, Any]
 
 
@@ -74,44 +78,65 @@ def run(
         prepared.cache.hold_shared()
         plan = fetch_model(prepared, registry, tell)
         prepared.cache.digests.keep()
-        for text in (*map(str, plan.workflow.translations), *plan.notes):
-            tell(Log("note", text))
-        result = _Run(plan, prepared, registry, tell).go()
-        prepared.cache.digests.keep()
-        return result
+        keeper = RunKeeper(plan, prepared.cache.runs_folder, prepared.output_dir)
+        try:
+            return _Run(plan, prepared, registry, tell, keeper).go()
+        except BaseException as error:
+            keeper.fail(error)
+            raise
+        finally:
+            keeper.close()
+            prepared.cache.digests.keep()
 
 
 class _Run:
-    def __init__(self, plan: Plan, prepared: Prepared, registry: Registry, tell: OnEvent) -> None:
+    def __init__(
+        self, plan: Plan, prepared: Prepared, registry: Registry, tell: OnEvent, keeper: RunKeeper
+    ) -> None:
         self._plan = plan
         self._cache = prepared.cache
         self._output_dir = prepared.output_dir
-        self._tell = tell
-        self._runner = TaskRunner(plan, prepared, registry, tell)
-        self._record = RunRecord.start(plan)
-        self._started = time.monotonic()
+        self._observe = tell
+        self._keeper = keeper
+        self._judge = Judge()
+        self._tasks = TaskRunner(plan, prepared, registry, self._tell, keeper.log.take_output)
 
     def go(self) -> RunResult:
-        output_dir = self._output_dir
-        artifact = self._runner.input_model()
+        workflow, output_dir, keeper = self._plan.workflow, self._output_dir, self._keeper
         tasks = list(self._plan.tasks)
+        record = keeper.record
+        self._tell(
+            RunStarted(record.id, record.workflow_id, len(tasks), record.log, workflow.log_severity_level)
+        )
+        for text in (*map(str, workflow.translations), *self._plan.notes):
+            self._tell(Log("note", text))
+        artifact = self._tasks.input_model()
         for number, task in enumerate(tasks, start=1):
             artifact = self._do(task, artifact, number, len(tasks))
             if output_dir and isinstance(task, Step) and task.output_name:
                 export_model(artifact, output_dir / task.output_name, self._cache.digests)
         if output_dir:
             artifact = export_model(artifact, output_dir / "model", self._cache.digests)
-        record = self._record.finish(artifact, time.monotonic() - self._started)
-        path = self._record.write(output_dir) if output_dir else None
-        self._tell(RunFinished(str(output_dir or artifact.path), str(path or ""), record["seconds"]))
-        return RunResult(artifact, record["metrics"], record)
+        keeper.made(artifact)
+        wrong = missed(self._judge.judgements)
+        if workflow.require_goals and wrong:
+            told = f"The model misses its goals: {'; '.join(wrong)}."
+            raise GoalsMissed(told, f"It is in {artifact.path}.")
+        path = keeper.finish()
+        record = keeper.record
+        self._tell(RunFinished(str(output_dir or artifact.path), str(path or ""), record.seconds))
+        return RunResult(artifact, record.metrics, self._judge.judgements, keeper.as_json())
+
+    def _tell(self, event: Event) -> None:
+        self._keeper.log(event)
+        self._observe(event)
 
     def _do(self, task: Step | Measurement, model: Artifact, number: int, total: int) -> Artifact:
         """One task with its events around it. Returns the model that the next one is given."""
         started = time.monotonic()
         title = (number, total, task.name, task.type_name)
         try:
-            done = self._runner.do(
+            done = self._tasks.do(
                 task, model, lambda resumed: self._tell(StepStarted(*title, task.system, resumed))
             )
         except KeyboardInterrupt:
@@ -126,5 +151,6 @@ class _Run:
             raise
         seconds = round(time.monotonic() - started, 3)
         self._tell(StepFinished(*title, done.cached, seconds, done.size, done.summary))
-        self._record.add_step(StepRecord.of(task, done))
+        goals = self._judge.see(task, done.result) if isinstance(task, Measurement) else ()
+        self._keeper.add(StepRecord.of(task, done, goals))
         return done.model

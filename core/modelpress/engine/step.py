@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelpress.artifact import Artifact
 from modelpress.context import ModelFacts
 from modelpress.disk import megabytes
+from modelpress.engine.history import close_history, keep_events, told_before
 from modelpress.engine.job import Result, read_answer, ship_code, write_job
 from modelpress.engine.make_job import JobMaker
 from modelpress.engine.plan import Measurement, Plan, Step
@@ -24,12 +25,13 @@ _SUMMARY_NAMES = ("loss", "eval_loss", "merged_modules", "accuracy", "perplexity
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A finished task. model: what the step gave, or what was measured; result: what the worker said when it
-    was really done."""
+    """A finished task. model: what the step gave, or what was measured; result, notes: what the worker said
+    when it was really done."""
 
     cached: bool
     model: Artifact
     result: Result
+    notes: Sequence[str] = ()
 
     @property
     def size(self) -> int:
@@ -49,8 +51,15 @@ class TaskRunner:
     """Does the tasks of a plan."""
 
     def __init__(
-        self, plan: Plan, prepared: Prepared, registry: Registry, tell: Callable[[Event], None]
+        self,
+        plan: Plan,
+        prepared: Prepared,
+        registry: Registry,
+        tell: Callable[[Event], None],
+        keep_output: Callable[[str, Path], None],
     ) -> None:
+        """keep_output(name, file): called with what the worker printed during a task, before that goes."""
+        self._keep_output = keep_output
         self._plan = plan
         self._cache = prepared.cache
         self._systems = prepared.systems
@@ -83,23 +92,38 @@ class TaskRunner:
         found = self._cache.find(step.key, lambda text: self._tell(Log("warning", text)))
         if found:
             self._cache.hold(step.key)
-            return Done(True, _with_base(found, model), self._cache.result_of(step.key))
+            self._tell_again(step)
+            return Done(True, _with_base(found, model), self._cache.result_of(step.key), self._notes(step))
         out, result = self._work(step, model, on_start)
         base = (model.base or model) if result.base else None
         made = Artifact(out, result.format, step.key, base=base, meta=result.meta)
         made = self._cache.commit(out, made, _made_by(step, result))
         self._cache.hold(step.key)
-        self._cache.finish_job(step.key)
-        return Done(False, made, result)
+        self._finish(step, result)
+        return Done(False, made, result, self._notes(step))
 
     def _measure(self, wanted: Measurement, model: Artifact, on_start: Callable[[bool], None]) -> Done:
         found = self._cache.find_numbers(wanted.key, lambda text: self._tell(Log("warning", text)))
         if found:
-            return Done(True, model, wanted.select(found))
+            self._tell_again(wanted)
+            return Done(True, model, wanted.select(found), self._notes(wanted))
         _, result = self._work(wanted, model, on_start)
         self._cache.commit_numbers(wanted.key, result)
-        self._cache.finish_job(wanted.key)
-        return Done(False, model, wanted.select(result))
+        self._finish(wanted, result)
+        return Done(False, model, wanted.select(result), self._notes(wanted))
+
+    def _finish(self, task: Step | Measurement, result: Result) -> None:
+        folder = self._cache.job_folder(task.key)
+        close_history(folder, result, self._cache.history_file(task.key))
+        self._cache.finish_job(task.key)
+
+    def _tell_again(self, task: Step | Measurement) -> None:
+        for event in told_before(self._cache.history_file(task.key)):
+            self._tell(event)
+
+    def _notes(self, task: Step | Measurement) -> list[str]:
+        told = told_before(self._cache.history_file(task.key))
+        return list(dict.fromkeys(event.message for event in told if isinstance(event, Log)))
 
     def _work(
         self, task: Step | Measurement, model: Artifact, on_start: Callable[[bool], None]
@@ -110,6 +134,7 @@ class TaskRunner:
         checkpoint = folder / "checkpoint"
         resumed = checkpoint.is_dir() and any(checkpoint.iterdir())
         folder.mkdir(parents=True, exist_ok=True)
+        keep_events(folder)
         write_job(folder, self._jobs.job(task, model), self._jobs.inputs(task, model))
         if system.ships_code:
             ship_code(folder, self._jobs.packages(task))
@@ -121,6 +146,8 @@ class TaskRunner:
             if isinstance(task, Step) and task.size:
                 error.message += f" {task.name} writes about {megabytes(task.size)}."
             raise
+        finally:
+            self._keep_output(task.name, folder / "log.txt")
 
 
 def _input_artifact(facts: ModelFacts) -> Artifact:

@@ -28,6 +28,7 @@ def modelpress_metrics() -> list[MetricSpec]:
             run=f"{run}.accuracy:accuracy",
             config=f"{config}:AccuracyOptions",
             gives={"accuracy": ("", True)},
+            sub_types={"accuracy_score": "accuracy", "exact_match": "accuracy"},
         ),
         MetricSpec(
             name="perplexity",
@@ -43,6 +44,7 @@ def modelpress_metrics() -> list[MetricSpec]:
             run=f"{run}.size:size_on_disk",
             config=f"{config}:SizeOptions",
             gives={"size_on_disk": ("bytes", False)},
+            sub_types={"bytes": "size_on_disk"},
         ),
         MetricSpec(
             name="latency",

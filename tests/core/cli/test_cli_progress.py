@@ -12,7 +12,17 @@ from rich.console import Console
 
 from modelpress.cli.bars import StepView, TerminalProgress
 from modelpress.cli.progress import PlainProgress, log_level, open_progress
-from modelpress.events import Event, Log, Progress, Report, RunFinished, StepFailed, StepFinished, StepStarted
+from modelpress.events import (
+    Event,
+    Log,
+    Progress,
+    Report,
+    RunFinished,
+    RunStarted,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+)
 
 RUN: list[Event] = [
     Log("note", "lora_r is read as r"),
@@ -81,10 +91,33 @@ def test_the_run_goes_on_when_nobody_reads_any_more() -> None:
 
 @pytest.mark.parametrize(
     ("verbose", "name", "level"),
-    [(0, None, "note"), (1, None, "info"), (2, None, "debug"), (2, "error", "error")],
+    [(0, None, None), (1, None, "info"), (2, None, "debug"), (2, "error", "error")],
 )
-def test_verbosity_sets_the_least_level(verbose: int, name: str | None, level: str) -> None:
+def test_verbosity_sets_the_least_level(verbose: int, name: str | None, level: str | None) -> None:
     assert log_level(verbose, name) == level
+
+
+@pytest.mark.parametrize(
+    ("severity", "told"),
+    [
+        (None, ["note", "warning"]),
+        (0, ["debug", "info", "note", "warning"]),
+        (1, ["info", "note", "warning"]),
+        (2, ["warning"]),
+        (3, []),
+        (4, []),
+    ],
+)
+def test_the_workflow_says_how_much_is_told_unless_the_command_does(
+    severity: int | None, told: list[str]
+) -> None:
+    for level, expected in ((None, told), ("warning", ["warning"])):
+        stream = io.StringIO()
+        progress = PlainProgress(stream, level)
+        progress(RunStarted("id", "w", 1, "log.txt", severity))
+        for name in ("debug", "info", "note", "warning"):
+            progress(Log(name, f"a {name}"))
+        assert [line.partition(":")[0] for line in stream.getvalue().splitlines()] == expected
 
 
 def test_details_are_shown_on_request_only() -> None:

@@ -158,7 +158,7 @@ def test_a_failing_pass_is_not_cached_and_its_folder_is_named(demo) -> None:
         folder = Path(caught.value.hint.rpartition(": ")[2])
         assert (folder / "error.json").exists()
     assert demo.done == ["append "] * 2
-    assert not (demo.folder / "output").exists()
+    assert [path.name for path in (demo.folder / "output").iterdir()] == ["run.json"]
 
 
 def test_all_problems_are_told_at_once_and_nothing_is_written(demo) -> None:

@@ -1,0 +1,91 @@
+"""What a task told while it was done, one JSON object a line: `history.jsonl`.
+
+A job keeps one over all its tries; with the result it moves to the cache (`history/KEY.jsonl`), beside the
+artifact and not in it: what a model is does not depend on how its making went. Its lines are the job's events
+with the time (`time`, Unix seconds), reports with how far the work was (`done`, `total`, `unit`), and at the
+end `finished` with seconds and peak memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from modelpress.engine.job import Result
+from modelpress.events import Event, Log, Progress, Report, decode_event
+from modelpress.secrets import redact
+
+EVENTS = "events.jsonl"
+HISTORY = "history.jsonl"
+
+
+def keep_events(folder: Path) -> None:
+    """Add what a job's events tell to its history, before another try begins or the job's folder goes."""
+    events = folder / EVENTS
+    if not events.exists():
+        return
+    with (folder / HISTORY).open("a", encoding="utf-8") as file:
+        for line in _told(events):
+            file.write(redact(line) + "\n")
+    events.unlink()
+
+
+def close_history(folder: Path, result: Result, target: Path) -> None:
+    """Bring the history of a job that is done to its place in the cache; whole or not at all."""
+    keep_events(folder)
+    history = folder / HISTORY
+    last = {
+        "time": round(time.time(), 3),
+        "kind": "finished",
+        "seconds": result.seconds,
+        "peak_memory": result.peak_memory,
+    }
+    with history.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(last) + "\n")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(history, target)
+
+
+def told_before(history: Path) -> Iterator[Event]:
+    """The notes and warnings of a history, and the last report of each name: what a run from the cache tells
+    again. Nothing when there is none."""
+    reports: dict[str, Report] = {}
+    for line in _lines(history):
+        event = decode_event(line)
+        if isinstance(event, Report):
+            reports[event.name] = event
+        elif isinstance(event, Log) and event.level in ("note", "warning"):
+            yield event
+    yield from reports.values()
+
+
+def copy_history(history: Path, target: Path) -> None:
+    """A copy beside an exported model."""
+    if history.exists():
+        shutil.copyfile(history, target)
+
+
+def _told(events: Path) -> Iterator[str]:
+    at = Progress(0, 0, "")
+    for line in _lines(events):
+        event = decode_event(line)
+        if isinstance(event, Progress):
+            at = event
+        elif isinstance(event, Report):
+            fields = json.loads(line)
+            if at.unit:
+                fields.update(done=at.done, total=at.total, unit=at.unit)
+            yield json.dumps(fields)
+        elif isinstance(event, Log):
+            yield line
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
