@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         WorkflowError,
     )
     from modelpress.events import Event, Log, Progress, Report
+    from modelpress.files import write_whole
     from modelpress.identity import content_identity, looks_like_path
     from modelpress.markers import (
         DataRole,
@@ -193,6 +194,7 @@ __all__ = [
     "takes",
     "verbosity_options",
     "worker_environment",
+    "write_whole",
 ]
 
 _LAZY = {
@@ -266,6 +268,7 @@ _LAZY = {
     "Report": "modelpress.events",
     "content_identity": "modelpress.identity",
     "looks_like_path": "modelpress.identity",
+    "write_whole": "modelpress.files",
     "nearest": "modelpress.nearest",
     "installed_versions": "modelpress.provider",
     "DataRole": "modelpress.markers",

@@ -263,7 +263,7 @@ def _locate(path: Path, stem: str) -> dict[Path, list[str]]:
     if pickles := sorted(p.name for pattern in _PICKLES for p in path.glob(pattern)):
         raise UserError(
             f"{path} has its weights as a pickle only ({pickles[0]}); a pickle can run any code.",
-            "If you trust it, load it with transformers and save_pretrained() it: that writes safetensors.",
+            "If you trust it, load it with its library and save_pretrained() it: that writes safetensors.",
         )
     raise UserError(f"{path} has no {stem}.safetensors and no {index.name}.", "Is it the model's own folder?")
 

@@ -141,7 +141,7 @@ class PassContext(Protocol):
 
 
 class Tokenizer(Protocol):
-    """A transformers tokenizer, as far as the core uses one. Plugins that need more import transformers."""
+    """What turns text into ids, as far as the core uses one. Plugins know more of those that they open."""
 
     def decode(self, token_ids: Sequence[int], /) -> str: ...
 
@@ -153,9 +153,9 @@ class LoadedModel(Protocol):
 
 
 class TextModel(LoadedModel, Protocol):
-    """A causal language model opened in its runtime (transformers, onnxruntime-genai …).
+    """A causal language model opened in its runtime, whichever that is.
 
-    tokenizer is a transformers tokenizer; eos_ids are the ids that end an answer.
+    tokenizer is a `Tokenizer` at least; eos_ids are the ids that end an answer.
     """
 
     tokenizer: Any

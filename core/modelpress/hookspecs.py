@@ -65,7 +65,7 @@ def modelpress_formats() -> Iterable[FormatSpec]:
 
 @hookspec
 def modelpress_data_containers() -> Iterable[DataContainerSpec]:
-    """Sources of samples. Example: `return [DataContainerSpec(name="HuggingfaceContainer", …)]`."""
+    """Sources of samples. Example: `return [DataContainerSpec(name="AcmeLogs", …)]`."""
     return ()
 
 

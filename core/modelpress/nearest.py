@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name most like the given one; None when none is. Case, `-`, `_` and blanks do not count."""
+def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The name most like the given one; None when none is like it. Case, `-`, `_` and blanks do not count.
+
+    cutoff: the likeness that is asked for, 0 to 1.
+    """
     from difflib import get_close_matches  # noqa: PLC0415 - every command loads this module, few misspell
 
     by_folded: dict[str, str] = {}
     for candidate in names:
         by_folded.setdefault(_fold(candidate), candidate)
-    found = get_close_matches(_fold(name), by_folded, n=1, cutoff=0.6)
+    found = get_close_matches(_fold(name), by_folded, n=1, cutoff=cutoff)
     return by_folded[found[0]] if found else None
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +55,33 @@ def test_plugins_import_only_what_is_promised(path: Path) -> None:
     core = {name for name in imported(path) if name.partition(".")[0] == "modelpress"}
     allowed = {name for name in core if any(name == p or name.startswith(p + ".") for p in PROMISED)}
     assert core == allowed
+
+
+def plugin_folders() -> set[str]:
+    """Packages of modelpress_plugins that an entry point names; the others are rooms that all may use."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return {value.rpartition(".")[2] for value in project["entry-points"]["modelpress"].values()}
+
+
+@pytest.mark.parametrize("path", python_files(PLUGINS), ids=lambda p: p.relative_to(PLUGINS).as_posix())
+def test_no_plugin_uses_the_inside_of_another(path: Path) -> None:
+    own = path.relative_to(PLUGINS).parts[0]
+    used = {name.split(".")[1] for name in imported(path) if name.startswith("modelpress_plugins.")}
+    assert not (used & plugin_folders()) - {own}, "what two plugins share is a room without entry point"
+
+
+VENDORS = re.compile(r"hugging ?face|transformers|\bhf_|\bpeft\b", re.IGNORECASE)
+BORDER = ("config/olive", "doctor.py", "testing/", "worker.py")
+"""Where the core speaks of vendors: Olive's dialect, what is installed here, the switches that keep a worker
+offline, the kit's tiny model."""
+
+
+@pytest.mark.parametrize("path", python_files(CORE), ids=lambda p: p.relative_to(CORE).as_posix())
+def test_the_core_names_no_vendor(path: Path) -> None:
+    if path.relative_to(CORE).as_posix().startswith(BORDER):
+        pytest.skip("the border post")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [line.strip() for line in lines if VENDORS.search(line)] == []
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def load_model(folder: Path, registry: Registry, device: str = "cpu") -> LoadedM
 
 
 def load_tokenizer(folder: Path, registry: Registry) -> Tokenizer:
-    """The transformers tokenizer that lies with the model in a folder."""
+    """The tokenizer that lies with the model in a folder."""
     artifact = find_artifact(folder, registry)
     entry = format_of(artifact, registry)
     if not entry.spec.tokenizer:

@@ -13,7 +13,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
-from modelpress.api import UserError
+from modelpress.api import UserError, write_whole
 from modelpress_plugins.hf.families import Family, family_of
 
 CONFIG = "config.json"
@@ -202,8 +202,8 @@ def untied_document(config: ModelConfig) -> dict[str, object]:
 
 
 def write_json(file: Path, document: Mapping[str, object]) -> None:
-    """As transformers writes its files: indented, not escaped, a newline at the end."""
-    file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """As transformers writes its files: indented, not escaped, a newline at the end. Whole or not at all."""
+    write_whole(file, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(file: Path, hint: str = "") -> dict[str, object]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
-from modelpress.api import DataFacts, PlanContext, UserError, looks_like_path
+from modelpress.api import DataFacts, PlanContext, UserError, looks_like_path, nearest
 from modelpress_plugins.hf.chat_names import NAMED_TEMPLATES
 from modelpress_plugins.huggingface.combinations import faults
 from modelpress_plugins.huggingface.data_config import (
@@ -100,8 +98,8 @@ def _check_hub(name: str, load: LoadDataset, ctx: PlanContext) -> None:
             "Give a file as data_files, a folder as data_dir.",
             option=option,
         )
-    elif near := get_close_matches(name, FILE_KINDS, n=1, cutoff=0.75):
-        ctx.problem(f"{name!r} is no kind of file.", f"Did you mean {near[0]!r}?", option=option)
+    elif near := nearest(name, FILE_KINDS, cutoff=0.75):
+        ctx.problem(f"{name!r} is no kind of file.", f"Did you mean {near!r}?", option=option)
     elif hub_is_offline(ctx.offline) and cached_snapshot(name, load.revision, "datasets") is None:
         ctx.problem(
             f"The data set {name!r} is not in the hub's cache, and the run is offline.",
@@ -154,8 +152,8 @@ def _look_into_file(name: str, kind: str, load: LoadDataset, ctx: PlanContext) -
         ctx.problem(f"{file} is a folder.", "Give it as data_dir, or name the files in it.", option=option)
     else:
         siblings = [path.name for path in file.parent.iterdir()] if file.parent.is_dir() else []
-        near = get_close_matches(file.name, siblings, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else "Relative paths count from the workflow's folder."
+        near = nearest(file.name, siblings)
+        hint = f"Did you mean {near!r}?" if near else "Relative paths count from the workflow's folder."
         ctx.problem(f"The data file {file} does not exist.", hint, option=option)
     return None
 
@@ -237,16 +235,10 @@ def _side(template: str | None, side: str) -> str:
 def _tell_missing(named: Iterable[str], columns: tuple[str, ...], option: str, ctx: PlanContext) -> None:
     for name in named:
         if name not in columns:
-            near = _nearest(name, columns)
+            near = nearest(name, columns)
             known = f"It has: {', '.join(map(repr, columns))}."
             ctx.problem(
                 f"The data has no column {name!r}.",
                 f"Did you mean {near!r}?" if near else known,
                 option=option,
             )
-
-
-def _nearest(name: str, names: Iterable[str]) -> Any:
-    folded = {candidate.lower(): candidate for candidate in names}
-    found = get_close_matches(name.lower(), folded, n=1)
-    return folded[found[0]] if found else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from modelpress.api import (
     UserError,
     content_identity,
     looks_like_path,
+    nearest,
 )
 from modelpress_plugins.hf.config import (
     ADAPTER_CONFIG,
@@ -215,7 +215,7 @@ def _no_folder(path: Path, otherwise: str = "") -> UserError:
     if path.exists():
         return UserError(f"{path} is a file; a model is a folder.", "Give the folder it lies in.")
     siblings = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
-    near = get_close_matches(path.name, siblings, n=1)
+    near = nearest(path.name, siblings)
     otherwise = otherwise or "Relative paths count from the workflow's folder."
-    hint = f"Did you mean {near[0]!r}?" if near else otherwise
+    hint = f"Did you mean {near!r}?" if near else otherwise
     return UserError(f"The model folder {path} does not exist.", hint)

@@ -11,6 +11,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelpress.api import write_whole
+
 _MARK = "complete.json"
 
 
@@ -26,9 +28,7 @@ class SavedStep:
 def mark_complete(folder: Path, step: int, *, finished: bool) -> None:
     """Say that everything in the folder has been written."""
     document = {"step": step, "finished": finished, "files": _sizes(folder)}
-    draft = folder.with_name(f"{folder.name}.{_MARK}")
-    draft.write_text(json.dumps(document), encoding="utf-8")
-    draft.replace(folder / _MARK)
+    write_whole(folder / _MARK, json.dumps(document).encode())
 
 
 def last_complete(folder: Path) -> SavedStep | None:
