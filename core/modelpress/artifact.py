@@ -114,6 +114,33 @@ def artifact_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def links_leading_out(folder: Path, *, hidden: bool = False) -> list[Path]:
+    """Links below a folder that lead out of it: what they lead to is not the model's, and would be copied
+    with it. The blobs of a hub's cache are its snapshot's own (`models--org--name/{snapshots/X, blobs}`).
+
+    hidden: those in hidden folders (`.venv`) too, which are no part of a model
+    """
+    home = folder.resolve()
+    own = [home]
+    if home.parent.name == "snapshots":
+        own.append(home.parent.parent / "blobs")
+    found = []
+    for path in sorted(folder.rglob("*")):
+        part = hidden or not any(name.startswith(".") for name in path.relative_to(folder).parts[:-1])
+        if part and path.is_symlink() and not any(path.resolve().is_relative_to(root) for root in own):
+            found.append(path)
+    return found
+
+
+def refuse_links(folder: Path, *, hidden: bool = False) -> None:
+    """Raises UserError that names a link that leads out of a model's folder; see links_leading_out."""
+    for link in links_leading_out(folder, hidden=hidden):
+        raise UserError(
+            f"{link} is a link that leads out of the model's folder, to {link.resolve()}.",
+            "Put the file itself in its place, if it belongs to the model.",
+        )
+
+
 def digest_file(path: Path) -> str:
     """XXH3-128 of a file's bytes; 32 hex digits. Fast rather than cryptographic: it finds accidents."""
     state = xxhash.xxh3_128()

@@ -15,7 +15,15 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from modelpress.artifact import MANIFEST, Artifact, FileFacts, digest_file, read_manifest, write_manifest
+from modelpress.artifact import (
+    MANIFEST,
+    Artifact,
+    FileFacts,
+    digest_file,
+    read_manifest,
+    refuse_links,
+    write_manifest,
+)
 from modelpress.disk import disk_full, is_disk_full, megabytes
 from modelpress.engine.ownership import Digest, Export, obstacle
 from modelpress.errors import DiskFull, UserError
@@ -41,6 +49,7 @@ def export_model(artifact: Artifact, target: Path, digest: Digest = digest_file)
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        refuse_links(artifact.path, hidden=True)
         with _workshop(target) as folder:
             _copy_folder(artifact.path, folder / "new")
             _settle_manifest(artifact, folder / "new")

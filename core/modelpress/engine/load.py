@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from modelpress.artifact import MANIFEST, Artifact, open_artifact
+from modelpress.artifact import MANIFEST, Artifact, Meta, open_artifact, refuse_links
 from modelpress.context import LoadedModel, Tokenizer
 from modelpress.errors import PluginError, UserError
 from modelpress.registry import Registered, Registry
 from modelpress.specs import FormatSpec
 
+_PLAIN_KWARGS = ("torch_dtype", "dtype", "device_map")
 
-def find_artifact(folder: Path, registry: Registry) -> Artifact:
+
+def find_artifact(folder: Path, registry: Registry, *, trust_remote_code: bool = False) -> Artifact:
     """The artifact that a folder holds. Raises UserError saying what was looked for.
 
     An output folder of a run stands for the `model` in it. A folder without a manifest is asked of each
     format's check in turn.
+
+    trust_remote_code: whether Python files in the folder may be run. What a manifest says of it does not
+    count: it came with the folder.
     """
     if not folder.exists():
         raise UserError(f"There is no {folder}.", "Give the folder of a model, or a run's output folder.")
@@ -23,7 +29,8 @@ def find_artifact(folder: Path, registry: Registry) -> Artifact:
         raise UserError(f"{folder} is a file, expected the folder of a model.")
     for candidate in (folder, folder / "model"):
         if (candidate / MANIFEST).exists():
-            return open_artifact(candidate)
+            refuse_links(candidate)
+            return _told_by_a_stranger(open_artifact(candidate), trust_remote_code)
     reasons = []
     for entry in registry.all(FormatSpec):
         try:
@@ -31,8 +38,18 @@ def find_artifact(folder: Path, registry: Registry) -> Artifact:
         except (UserError, PluginError) as error:
             reasons.append(f"{entry.spec.name}: {error.message}")
             continue
-        return Artifact(folder, entry.spec.name, key="")
+        refuse_links(folder)
+        return Artifact(folder, entry.spec.name, key="", meta=Meta(trust_remote_code=trust_remote_code))
     raise UserError(f"{folder} holds no model of a known format ({'; '.join(reasons)}).")
+
+
+def _told_by_a_stranger(artifact: Artifact, trust: bool) -> Artifact:
+    """The artifact without what its manifest says on what is to be run or fetched."""
+    base = _told_by_a_stranger(artifact.base, trust) if artifact.base else None
+    kwargs = {name: value for name, value in artifact.meta.load_kwargs.items() if name in _PLAIN_KWARGS}
+    return replace(
+        artifact, base=base, meta=replace(artifact.meta, trust_remote_code=trust, load_kwargs=kwargs)
+    )
 
 
 def format_of(artifact: Artifact, registry: Registry) -> Registered[FormatSpec]:
@@ -40,9 +57,11 @@ def format_of(artifact: Artifact, registry: Registry) -> Registered[FormatSpec]:
     return registry.find(FormatSpec, artifact.format)
 
 
-def load_model(folder: Path, registry: Registry, device: str = "cpu") -> LoadedModel:
-    """Open the model in a folder in its runtime."""
-    artifact = find_artifact(folder, registry)
+def load_model(
+    folder: Path, registry: Registry, device: str = "cpu", *, trust_remote_code: bool = False
+) -> LoadedModel:
+    """Open the model in a folder in its runtime. trust_remote_code: see find_artifact."""
+    artifact = find_artifact(folder, registry, trust_remote_code=trust_remote_code)
     entry = format_of(artifact, registry)
     if not entry.spec.load:
         raise UserError(f"A model of format {artifact.format} cannot be run.")

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from modelpress.artifact import refuse_links
 from modelpress.config.workflow import (
     DataChoice,
     MetricChoice,
@@ -290,6 +291,14 @@ def _open_model(
         facts = ModelFacts(choice.produces, identity=" ".join(identities))
     if facts is None and len(context.findings.problems) == before:
         context.problem(f"{choice.registered.spec.name} does not say what model this is.")
+    model = facts
+    while model is not None:
+        try:
+            if model.path is not None and model.path.is_dir():
+                refuse_links(model.path)
+        except UserError as error:
+            context.problem(error.message, error.hint)
+        model = model.base
     return _identified(facts, digests, without) if facts else None
 
 

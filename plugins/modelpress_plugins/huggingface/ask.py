@@ -37,6 +37,7 @@ _PLACE = re.compile(r"\{[^{}\n]*\}")
 @click.option("--raw", is_flag=True, help="The phrase is the whole prompt: no template.")
 @click.option("--chat", is_flag=True, help="Use the chat template of the model's tokenizer.")
 @click.option("--system", "system_message", metavar="TEXT", help="System message; implies --chat.")
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code that lies in the model's folder.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or gpu.")
 def command(
     model: Path,
@@ -47,6 +48,7 @@ def command(
     raw: bool,
     chat: bool,
     system_message: str | None,
+    trust_remote_code: bool,
     device: str,
 ) -> None:
     """Put PHRASE (or standard input) to the model in a folder; the answer is written as it comes.
@@ -66,7 +68,7 @@ def command(
         prompt_template = trained_prompt(workflow, registry)
     meta = find_artifact(model, registry).meta
     _quieten_libraries()
-    opened: Any = load_model(model, registry, device)
+    opened: Any = load_model(model, registry, device, trust_remote_code=trust_remote_code)
     try:
         if not hasattr(opened, "generate"):
             raise UserError(f"{model} is not a model that writes text.")
