@@ -33,9 +33,11 @@ class Judgement:
 
     def __str__(self) -> str:
         side = "at least" if self.higher_is_better else "at most"
-        from_ = "" if self.baseline is None else f" ({self.type} {self.wanted:g}, from {self.baseline:g})"
         verdict = "met" if self.met else "missed"
-        return f"goal {verdict} by {abs(self.margin):g}: {side} {self.limit:g}{from_}"
+        told = f"goal {verdict} by {_short(abs(self.margin))}: {side} {_short(self.limit)}"
+        if self.baseline is None:
+            return told
+        return f"{told} ({self.type} {_short(self.wanted)}, from {_short(self.baseline)})"
 
 
 class Judge:
@@ -75,6 +77,10 @@ def goals(choice: MetricChoice) -> list[tuple[str, Goal, bool]]:
 def compares_with_input(choice: MetricChoice) -> bool:
     """Whether a goal of it is about a change, so that the input model has to be measured, too."""
     return any(goal.type != "threshold" for _, goal, _ in goals(choice))
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1e5 else f"{value:g}"
 
 
 def _judge(

@@ -128,4 +128,4 @@ class RunKeeper:
 
 def missed(goals: Sequence[Judgement]) -> list[str]:
     """A line for each goal that is missed."""
-    return [f"{goal.number} {goal.value:g}: {goal}" for goal in goals if not goal.met]
+    return [f"{goal.metric}: {goal.number} {goal.value:.6g}, {goal}" for goal in goals if not goal.met]

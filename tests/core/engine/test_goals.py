@@ -7,6 +7,7 @@ import json
 import pytest
 
 import modelpress
+from modelpress.engine.goals import Judgement
 from modelpress.errors import GoalsMissed, WorkflowError
 
 
@@ -92,7 +93,7 @@ def test_goals_are_in_the_record_and_in_the_summary(demo) -> None:
 
 
 def test_a_missed_goal_that_is_required_ends_with_4_and_the_model_is_there(demo) -> None:
-    with pytest.raises(GoalsMissed, match="words 3: goal missed by 2: at least 5"):
+    with pytest.raises(GoalsMissed, match="w: words 3, goal missed by 2: at least 5"):
         measured(demo, goal("threshold", 5), require_goals=True)
     assert (demo.folder / "output" / "model" / "text.txt").exists()
     record = json.loads((demo.folder / "output" / "run.json").read_text())
@@ -114,3 +115,10 @@ def test_a_number_that_a_metric_does_not_give_is_told_with_the_nearest(demo) -> 
     assert problem.where
     assert problem.where.line > 1
     assert demo.done == []
+
+
+def test_large_numbers_are_told_in_full() -> None:
+    judged = Judgement("size", "bytes", "threshold", 10, 4063284, None, 10, False, -4063274, False)
+    assert str(judged) == "goal missed by 4063274: at most 10"
+    relative = Judgement("a", "accuracy", "max-degradation", 0.02, 0.9, 0.95, 0.93, True, -0.03, False)
+    assert str(relative) == "goal missed by 0.03: at least 0.93 (max-degradation 0.02, from 0.95)"
