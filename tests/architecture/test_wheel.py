@@ -48,6 +48,7 @@ def test_it_holds_the_two_packages_and_nothing_else(wheel: Path) -> None:
     tops = {name.partition("/")[0] for name in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"modelpress", "modelpress_plugins"}
     assert "modelpress/py.typed" in names
+    assert "modelpress/templates/pass.txt" in names
     assert not [name for name in names if name.endswith((".safetensors", ".pyc")) or "/tests/" in name]
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
@@ -68,3 +69,10 @@ def test_it_lists_validates_and_plans_outside_the_checkout(python: Path, tmp_pat
     for command in ("validate", "plan"):
         done = run(python, command, workflow, folder=tmp_path)
         assert done.returncode == 0, done.stderr
+
+
+def test_it_writes_a_new_plugin_and_checks_it(python: Path, tmp_path: Path) -> None:
+    written = run(python, "plugins", "new", "pass", "AcmePrune", "--folder", "new", folder=tmp_path)
+    assert written.returncode == 0, written.stderr
+    checked = run(python, "plugins", "check", "./new", folder=tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from modelpress.cli import plugins_check, plugins_new
 from modelpress.cli.lazy import OpenGroup
 from modelpress.cli.text import examples, json_option, plural, print_json, print_table
 from modelpress.registry import BLOCK_VARIABLE, ONLY_VARIABLE, Plugin, Registry
@@ -38,6 +39,10 @@ def list_plugins(as_json: bool) -> None:
         click.echo(f"\nslow: every command waits {plugin.seconds:.1f} s for the import of {plugin.name}")
     if registry.blocked:
         click.echo(f"\nkept out by {BLOCK_VARIABLE} or {ONLY_VARIABLE}: {', '.join(registry.blocked)}")
+
+
+command.add_command(plugins_check.command)
+command.add_command(plugins_new.command)
 
 
 def brings(plugin: Plugin) -> str:
