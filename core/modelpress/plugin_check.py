@@ -150,8 +150,9 @@ def _of_import(point: EntryPoint) -> Iterator[Finding]:
     except (ImportError, ValueError) as error:
         yield Finding(what, "fault", str(error))
         return
+    one_file = point.value == point.name and point.dist is None
     code = (
-        "import sys, time, modelpress.api, modelpress.registry\n"
+        f"import sys, time, modelpress.api, modelpress.registry{', modelpress.options' if one_file else ''}\n"
         f"start = time.perf_counter()\nimport {module}\nprint(time.perf_counter() - start, *sys.modules)"
     )
     environment = child_environment({**os.environ, "PYTHONPATH": import_path()})
@@ -165,7 +166,7 @@ def _of_import(point: EntryPoint) -> Iterator[Finding]:
         yield Finding(what, "fault", last)
         return
     seconds, *modules = done.stdout.splitlines()[-1].split()
-    options = set[str]() if point.value == point.name and point.dist is None else {"pydantic"}
+    options = set[str]() if one_file else {"pydantic"}
     heavy = sorted(set(modules) & {*HEAVY, *options})
     took = float(seconds)
     if heavy:
@@ -227,8 +228,8 @@ def _what_is_wrong(spec: Spec, field: str, found: object) -> str:
 def _arguments(kind: str, field: str) -> Sequence[str]:
     """The names of the arguments that the field's Protocol is called with."""
     names = {**vars(specs), "contracts": contracts, "Options": Options, "click": click}
-    (spec_type,) = (each for each in Spec.__subclasses__() if each.kind == kind)
-    (protocol,) = get_args(get_type_hints(spec_type, names)[field])
+    kinds = {each.kind: each for each in Spec.__subclasses__()}
+    (protocol,) = get_args(get_type_hints(kinds[kind], names)[field])
     call = (get_origin(protocol) or protocol).__call__
     return [name for name in inspect.signature(call).parameters if name != "self"]
 

@@ -30,7 +30,7 @@ FAULTS = {
     "no such module": ("run=\"NAME:run\"", "run=\"NAME_elsewhere:run\"", "NAME_elsewhere"),
     "too few arguments": ("def run(model, options, ctx)", "def run(model)", "is called with"),
     "too many arguments": ("def plan(model, options, ctx)", "def plan(model, options, ctx, more)", "more"),
-    "no function": ("def plan(model, options, ctx):\n    return model", "plan = 3", "has to be a function"),
+    "no function": ("def plan(model, options, ctx):\n    return model", "plan = 3", "pass Blur: plan"),
     "async": ("def run", "async def run", "async"),
     "heavy import": ("from modelpress", "import numpy\nfrom modelpress", "numpy"),
     "slow import": (
