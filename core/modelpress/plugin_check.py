@@ -33,16 +33,12 @@ from modelpress.provider import installed_versions
 from modelpress.registry import Registered, Registry
 from modelpress.requirements import lacks, required_names
 from modelpress.specs import Reference, Spec
+from modelpress.testing.heavy import HEAVY
 
 TIME_LIMIT = 60.0
 """Seconds for the whole check."""
 SLOW_IMPORT = 1.0
 """Seconds that every command would wait for the plugin."""
-HEAVY = (
-    "accelerate", "bitsandbytes", "datasets", "jax", "numpy", "onnx", "onnxruntime", "openvino", "pandas",
-    "peft", "safetensors", "scipy", "sklearn", "tensorflow", "tokenizers", "torch", "transformers",
-)  # fmt: skip
-"""Modules that no listing and no plan may import."""
 _LIGHT = ("config", "plan", "check", "identity", "peek")
 """References that a plan imports; `open` too, where it is a model's or a system's."""
 

@@ -21,8 +21,8 @@ from modelpress.options import Options
 from modelpress.registry import Registered, Registry
 from modelpress.specs import Spec
 from modelpress.testing.context import options_class
+from modelpress.testing.heavy import HEAVY
 from modelpress.testing.libraries import missing
-from modelpress.testing.trial import HEAVY
 
 S = TypeVar("S", bound=Spec)
 T = TypeVar("T")

@@ -28,12 +28,10 @@ from modelpress.context import DataSource, ModelFacts
 from modelpress.registry import Registered, Registry
 from modelpress.specs import MetricSpec, PassSpec
 from modelpress.testing.context import RecordingPlan, model_facts, options_class, run_metric, run_pass
+from modelpress.testing.heavy import HEAVY
 from modelpress.testing.watch import Watch
 from modelpress.worker import WorkerContext
 
-HEAVY = ("torch", "transformers", "numpy", "onnx", "onnxruntime", "peft", "datasets", "safetensors", "pandas",
-         "scipy", "tensorflow", "jax", "sklearn", "tokenizers", "openvino")  # fmt: skip
-"""Modules that no plan and no listing may import."""
 TIME_LIMIT = 300
 """Seconds after which a trial is ended and counts as failed."""
 
