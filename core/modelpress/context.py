@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from modelpress.artifact import NO_META, Artifact, Meta
 from modelpress.events import Event, JSONValue
@@ -185,6 +185,28 @@ class Sample:
     attention_mask: list[int] | None = None
 
 
+@runtime_checkable
+class SampleTable(Protocol):
+    """Samples that are kept somewhere and taken by number, so that data of any size can be trained on.
+
+    Each has a label after its first token.
+    """
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each sample, without padding."""
+
+    @property
+    def highest_id(self) -> int:
+        """The highest id of all samples."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+    def __iter__(self) -> Iterator[Sample]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """One prompt with the answer that is right, as text."""
@@ -206,8 +228,12 @@ class DataSource(Protocol):
     def records(self) -> Iterator[Mapping[str, Any]]:
         """The rows as they were loaded."""
 
-    def samples(self, tokenizer: Any) -> Iterable[Sample]:
-        """The rows pre-processed and tokenized. Raises UserError when a row lacks a column."""
+    def samples(self, tokenizer: Any, limit: int | None = None, seed: int | None = None) -> Iterable[Sample]:
+        """The rows pre-processed and tokenized. Raises UserError when a row lacks a column.
+
+        limit: no more are needed than that: the first ones, or with a seed as many of rows drawn by chance.
+        A SampleTable is taken by number; anything else is held in memory whole.
+        """
 
     def exchanges(self, tokenizer: Any = None) -> Iterator[Exchange]:
         """Prompt and right answer of each row, for generation metrics. The tokenizer is needed for chat

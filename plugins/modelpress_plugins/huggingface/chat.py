@@ -47,6 +47,10 @@ class ChatLayout:
             return [chat.turns(whole, answers)]
         return [chat.until(i).turns(chat.write(i + 1), [i]) for i in answers]
 
+    @property
+    def identity(self) -> str:
+        return repr(self)
+
     def content(self, row: Row, place: str) -> str:
         return json.dumps(self._messages(row, place), sort_keys=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -32,10 +32,10 @@ class DummySource:
         """What is known without a tokenizer: each sample's number."""
         return ({"number": number} for number in self.numbers)
 
-    def samples(self, tokenizer: Any) -> Iterable[Sample]:
+    def samples(self, tokenizer: Any, limit: int | None = None, seed: int | None = None) -> list[Sample]:
         special = set(tokenizer.all_special_ids)
         plain = [i for i in range(len(tokenizer)) if i not in special]
-        return [self._sample(number, plain) for number in self.numbers]
+        return [self._sample(number, plain) for number in self.numbers[:limit]]
 
     def exchanges(self, tokenizer: Any = None) -> Iterator[Exchange]:
         raise UserError("Dummy data has no right answers.", "Measure with data that has some.")

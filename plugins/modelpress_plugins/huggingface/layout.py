@@ -38,7 +38,8 @@ def make_layout(options: HuggingfaceOptions, pre: PreProcess, first: Row) -> Lay
 
 def _pair_layout(pre: PreProcess, first: Row) -> Layout:
     if pre.pair_format not in ("default", "custom"):
-        return FunctionLayout(PAIR_FORMATS[pre.pair_format], f"pair_format {pre.pair_format}")
+        name = f"pair_format {pre.pair_format}"
+        return FunctionLayout(PAIR_FORMATS[pre.pair_format], name, identity=name)
     if isinstance(first.get(pre.input_col or ""), list) and pre.output_col:
         return ChatLayout(pre.input_col or "", None, answer=pre.output_col)
     return PairLayout(*pair_templates(pre))

@@ -6,29 +6,25 @@ FOLDER/rows.json     the digest of rows.arrow; written last
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa  # type: ignore[import-untyped]
-import xxhash
-from filelock import FileLock
 
 from modelpress_plugins.huggingface.file_records import read_record
+from modelpress_plugins.huggingface.sealed_folder import open_or_make
 
 _BATCH = 10_000
 _RECORD = pa.schema([("record", pa.large_string())])
 
 
 class RowStore:
-    """Rows by number, read where they lie."""
+    """Rows by number, read where they lie. name: that of its folder, which stands for its content."""
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, name: str, table: pa.Table) -> None:
+        self.name = name
         self._table = table
         self._as_json = table.schema == _RECORD
 
@@ -65,41 +61,14 @@ def store_batches(
 def _open_or_make(
     folder: Path, schema: Callable[[], pa.Schema], batches: Callable[[], Iterable[pa.RecordBatch]]
 ) -> RowStore:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if not _is_whole(folder):
-            _make(folder, schema(), batches())
-    with pa.memory_map(str(folder / "rows.arrow")) as source:
-        return RowStore(pa.ipc.open_file(source).read_all())
-
-
-def _make(folder: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    """Beside its place first: what is half written is never taken for a store."""
-    fresh = folder.with_name(f"{folder.name}.{uuid4().hex[:8]}.tmp")
-    fresh.mkdir()
-    try:
-        with pa.OSFile(str(fresh / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            for batch in batches:
+    def write(fresh: Path) -> None:
+        with (
+            pa.OSFile(str(fresh / "rows.arrow"), "wb") as sink,
+            pa.ipc.new_file(sink, schema()) as writer,
+        ):
+            for batch in batches():
                 writer.write_batch(batch)
-        digest = _digest(fresh / "rows.arrow")
-        (fresh / "rows.json").write_text(json.dumps({"digest": digest}), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(fresh, folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
-
-def _is_whole(folder: Path) -> bool:
-    try:
-        told = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
-        return bool(told["digest"] == _digest(folder / "rows.arrow"))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _digest(path: Path) -> str:
-    state = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while chunk := file.read(8 * 2**20):
-            state.update(chunk)
-    return state.hexdigest()
+    open_or_make(folder, "rows.json", write)
+    with pa.memory_map(str(folder / "rows.arrow")) as source:
+        return RowStore(folder.name, pa.ipc.open_file(source).read_all())

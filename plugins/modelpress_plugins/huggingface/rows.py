@@ -7,7 +7,7 @@ import json
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from random import Random
@@ -47,6 +47,8 @@ class Rows:
     name: str
     table: Table | Iterable[Mapping[str, Any]]
     numbers: Sequence[int] | None = None
+    source: str = ""
+    """What decides the content of the table; empty where that cannot be told."""
 
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """(number of the row in the file, counting from 1; the row)."""
@@ -65,13 +67,21 @@ class Rows:
 
     def select(self, numbers: Sequence[int]) -> Rows:
         """Rows by their number in the file, counting from 0."""
-        return Rows(self.name, self.table, numbers)
+        return replace(self, numbers=numbers)
 
     def shuffled(self, seed: int) -> Rows:
         """The same rows in a random order that the seed alone decides."""
         numbers = array("q", self._numbers)
         Random(seed).shuffle(numbers)
         return self.select(numbers)
+
+    @property
+    def identity(self) -> str:
+        """What decides the rows and their order; empty where that cannot be told."""
+        if self.numbers is None or not self.source:
+            return self.source
+        chosen = hashlib.blake2b(array("q", self.numbers).tobytes(), digest_size=16)
+        return f"{self.source} {chosen.hexdigest()}"
 
     @property
     def _numbers(self) -> Sequence[int]:
@@ -134,7 +144,7 @@ def _rows_of_files(load: LoadDataset, kind: str, folder: Path) -> Rows:
     joined = _Joined([(tables[part.splitname], part.from_ or 0, part.to) for part in parts])
     if not len(joined):
         raise UserError(f"The data set {name} has no rows (split {load.split!r}).")
-    return Rows(name, joined)
+    return Rows(name, joined, source=f"{[table.name for table in tables.values()]} {load.split}")
 
 
 class _Joined:
@@ -212,7 +222,7 @@ def _rows_of_hub(load: LoadDataset, kind: str, folder: Path) -> Rows:
         return Rows(name, loaded)
     if not len(loaded):
         raise UserError(f"The data set {name} has no rows (split {load.split!r}).")
-    return Rows(name, HubTable(loaded))
+    return Rows(name, HubTable(loaded), source=f"{name} {loaded._fingerprint}")
 
 
 def holdout_part(rows: Rows, holdout: Holdout) -> Rows:

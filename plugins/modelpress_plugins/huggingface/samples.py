@@ -8,10 +8,11 @@ from itertools import islice
 from typing import Any
 
 from modelpress.api import NO_LOSS, Sample
-from modelpress_plugins.hf.ids import encode_prompts, ends_with_eos
+from modelpress_plugins.hf.ids import encode_prompts, ends_with
 from modelpress_plugins.huggingface.data_config import PreProcess
+from modelpress_plugins.huggingface.tokens import Tokens
 
-_TEXTS_AT_ONCE = 256
+_TEXTS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,37 +23,22 @@ class Piece:
     learned: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Ids with their labels; both of the same length."""
-
-    ids: list[int]
-    labels: list[int]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-def make_samples(texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: Any) -> Iterator[Sample]:
-    """The samples of the texts, in their order."""
-    documents = encode(texts, pre, tokenizer)
-    samples = islice(_cut(documents, pre, tokenizer), pre.max_samples)
-    return (_finish(tokens, pre, tokenizer) for tokens in samples)
+def make_tokens(texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: Any) -> Iterator[Tokens]:
+    """The samples of the texts, in their order, without padding."""
+    return islice(_cut(encode(texts, pre, tokenizer), pre, tokenizer), pre.max_samples)
 
 
 def encode(texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: Any) -> Iterator[Tokens]:
     """Each text as ids, begin and end tokens included where they are asked for."""
+    special, eos = pre.add_special_tokens, tokenizer.eos_token_id
     for batch in _batches(texts):
         starts = [_starts(pieces) for pieces in batch]
-        encoded = iter(
-            encode_prompts(tokenizer, [s for each in starts for s in each], pre.add_special_tokens)
-        )
+        encoded = iter(encode_prompts(tokenizer, [s for each in starts for s in each], special))
         for pieces, each in zip(batch, starts, strict=True):
             tokens = _join(pieces, [next(encoded) for _ in each], tokenizer)
-            if pre.add_special_tokens and not ends_with_eos(tokenizer, tokens.ids):
-                tokens.ids.append(tokenizer.eos_token_id)
-                learned = bool(pieces) and pieces[-1].learned
-                tokens.labels.append(tokenizer.eos_token_id if learned else NO_LOSS)
+            if special and not ends_with(eos, tokens.ids):
+                tokens.ids.append(eos)
+                tokens.labels.append(eos if pieces and pieces[-1].learned else NO_LOSS)
             yield tokens
 
 
@@ -64,6 +50,8 @@ def _batches(texts: Iterable[Sequence[Piece]]) -> Iterator[list[Sequence[Piece]]
 
 def _starts(pieces: Sequence[Piece]) -> list[str]:
     """The text up to the end of each piece."""
+    if len(pieces) == 1:
+        return [pieces[0].text]
     text, starts = "", []
     for piece in pieces:
         text += piece.text
@@ -100,7 +88,8 @@ def _cut(documents: Iterator[Tokens], pre: PreProcess, tokenizer: Any) -> Iterat
     else:
         made = _windows(_stream(documents, _joint(pre, tokenizer)), length, length)
     for tokens in made:
-        learns = any(label != NO_LOSS for label in tokens.labels)
+        # The label of the first token teaches nothing: nothing stands before it.
+        learns = tokens.labels.count(NO_LOSS) - (tokens.labels[:1] == [NO_LOSS]) < len(tokens) - 1
         if learns and not (pre.drop_short_sequences and len(tokens) < length):
             yield tokens
 
@@ -171,8 +160,8 @@ def _window(ids: list[int], labels: list[int], start: int, length: int, known: i
     return Tokens(ids, [NO_LOSS] * known + labels[known:])
 
 
-def _finish(tokens: Tokens, pre: PreProcess, tokenizer: Any) -> Sample:
-    """As a Sample, padded where asked for."""
+def finish(tokens: Tokens, pre: PreProcess, tokenizer: Any) -> Sample:
+    """As a sample of the API, padded where asked for."""
     ids, labels, mask = tokens.ids, list(tokens.labels), [1] * len(tokens)
     missing = pre.max_seq_len - len(ids)
     if pre.pad_to_max_len and missing > 0:

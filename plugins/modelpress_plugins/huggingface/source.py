@@ -2,54 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from pathlib import Path
 from typing import Any
 
-from modelpress.api import Exchange, Sample, UserError
+from modelpress.api import Exchange, UserError
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions, PreProcess
 from modelpress_plugins.huggingface.layout import make_layout
 from modelpress_plugins.huggingface.recognize import recognize
 from modelpress_plugins.huggingface.rows import Rows, holdout_part, load_rows, split_rows
-from modelpress_plugins.huggingface.samples import Piece, make_samples
+from modelpress_plugins.huggingface.samples import Piece
+from modelpress_plugins.huggingface.stored_samples import StoredSamples
 from modelpress_plugins.huggingface.text import Layout, PairLayout, TemplateLayout, Turn
 
 
 def open_huggingface(config: HuggingfaceOptions, folder: Path) -> HuggingfaceSource:
-    """Open a data config. folder: where converted data sets are kept."""
+    """Open a data config. folder: where converted data sets and tokenized samples are kept."""
     rows = load_rows(config.load_dataset_config, folder)
     if config.holdout:
         rows = holdout_part(rows, config.holdout)
     _, first = next(iter(rows))
     pre = recognize(config.pre_process_data_config, first).pre
-    return HuggingfaceSource(rows, pre, make_layout(config, pre, first))
+    return HuggingfaceSource(rows, pre, make_layout(config, pre, first), folder / "samples")
 
 
 class HuggingfaceSource:
     """A modelpress.api.DataSource over rows of text."""
 
-    def __init__(self, rows: Rows, pre: PreProcess, layout: Layout) -> None:
+    def __init__(self, rows: Rows, pre: PreProcess, layout: Layout, folder: Path) -> None:
         self.name = rows.name
+        self.rows = rows
         self.pre = pre
-        self._rows = rows
-        self._layout = layout
+        self.layout = layout
+        self._folder = folder
 
     @property
     def prompt_template(self) -> str | None:
         """The text of a row up to the answer, `{column}` where a column goes."""
-        return self._layout.prompt if isinstance(self._layout, TemplateLayout | PairLayout) else None
+        return self.layout.prompt if isinstance(self.layout, TemplateLayout | PairLayout) else None
 
     def records(self) -> Iterator[Mapping[str, Any]]:
-        return (row for _, row in self._rows)
+        return (row for _, row in self.rows)
 
-    def samples(self, tokenizer: Any) -> Iterable[Sample]:
-        """Made anew each time it is gone through."""
-        return _Samples(self, tokenizer)
+    def samples(self, tokenizer: Any, limit: int | None = None, seed: int | None = None) -> StoredSamples:
+        """Made when they are first asked for by number; those that are only gone through are not kept."""
+        source = self if limit is None or seed is None else self._drawn(limit, seed)
+        return StoredSamples(source, tokenizer, limit, self._folder)
 
     def exchanges(self, tokenizer: Any = None) -> Iterator[Exchange]:
-        for number, row in self._rows:
-            place = self._rows.place(number)
-            turns = self._layout.texts(row, place, tokenizer)[-1]
+        for number, row in self.rows:
+            place = self.rows.place(number)
+            turns = self.layout.texts(row, place, tokenizer)[-1]
             last = max((i for i, turn in enumerate(turns) if turn.answer is not None), default=None)
             if last is None:
                 raise UserError(
@@ -60,31 +63,29 @@ class HuggingfaceSource:
             yield Exchange(before + turns[last].prompt, turns[last].answer or "")
 
     def split(self, eval_size: float, seed: int) -> tuple[HuggingfaceSource, HuggingfaceSource]:
-        train, evaluation = split_rows(self._rows, self._layout.content, eval_size, seed)
+        train, evaluation = split_rows(self.rows, self.layout.content, eval_size, seed)
         return self._with(train), self._with(evaluation)
 
     def texts(self, tokenizer: Any) -> Iterator[list[Piece]]:
         """Each row as pieces of text. Rows without text are passed over; without an answer, refused."""
-        rows, pre = self._rows, self.pre
+        rows, pre = self.rows, self.pre
         if pre.strategy_in_use.endswith("-random"):
             rows = rows.shuffled(pre.random_seed)
         for number, row in rows:
             place = rows.place(number)
-            for turns in self._layout.texts(row, place, tokenizer):
+            for turns in self.layout.texts(row, place, tokenizer):
                 if any(turn.text.strip() for turn in turns):
                     yield _masked(turns, place) if pre.masks_prompt else [_plain(turns)]
 
     def _with(self, rows: Rows) -> HuggingfaceSource:
-        return HuggingfaceSource(rows, self.pre, self._layout)
+        return HuggingfaceSource(rows, self.pre, self.layout, self._folder)
 
-
-class _Samples:
-    def __init__(self, source: HuggingfaceSource, tokenizer: Any) -> None:
-        self._source = source
-        self._tokenizer = tokenizer
-
-    def __iter__(self) -> Iterator[Sample]:
-        return make_samples(self._source.texts(self._tokenizer), self._source.pre, self._tokenizer)
+    def _drawn(self, limit: int, seed: int) -> HuggingfaceSource:
+        """The rows in an order of chance, where there are more than `limit`: the first then stand for all."""
+        table, strategy = self.rows.table, self.pre.strategy_in_use
+        if not isinstance(table, Sized) or len(table) <= limit or strategy.endswith("-random"):
+            return self
+        return self._with(self.rows.shuffled(seed))
 
 
 def _plain(turns: list[Turn]) -> Piece:

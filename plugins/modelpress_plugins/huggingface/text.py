@@ -41,6 +41,10 @@ class Layout(Protocol):
     def content(self, row: Row, place: str) -> str:
         """What makes two rows the same."""
 
+    @property
+    def identity(self) -> str:
+        """What decides the text that it writes; empty where that cannot be told."""
+
 
 def corpus_template(pre: PreProcess) -> Template:
     """The template of a corpus: as written, or made of text_cols."""
@@ -104,6 +108,10 @@ class TemplateLayout:
         prompt, answer, tail = (part.fill(lambda column: cell(row, column, place)) for part in cut)
         return [[Turn(prompt, answer, tail)]]
 
+    @property
+    def identity(self) -> str:
+        return repr(self)
+
     def content(self, row: Row, place: str) -> str:
         return self.template.fill(lambda column: cell(row, column, place))
 
@@ -127,6 +135,10 @@ class PairLayout:
         )
         return [[Turn(source, target)]]
 
+    @property
+    def identity(self) -> str:
+        return repr(self)
+
     def content(self, row: Row, place: str) -> str:
         return self.texts(row, place, None)[0][0].text
 
@@ -142,6 +154,7 @@ class FunctionLayout:
 
     function: Callable[[dict[str, Any]], Any]
     name: str
+    identity: str = ""
 
     def texts(self, row: Row, place: str, tokenizer: Any) -> list[list[Turn]]:
         try:

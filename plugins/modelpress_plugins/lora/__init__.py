@@ -35,5 +35,6 @@ def _spec(name: str) -> PassSpec:
         plan="modelpress_plugins.lora.plan:plan",
         requires=(*_LIBRARIES, BITSANDBYTES) if quantized else _LIBRARIES,
         extra="qlora" if quantized else "train",
+        version=2,
         renames=RENAMES if quantized else (*RENAMES, WITHOUT_DOUBLE_QUANT),
     )

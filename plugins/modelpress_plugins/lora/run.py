@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, LoraRuntimeConfig, PeftConfig, TaskType
-from transformers import PreTrainedModel, set_seed
+from transformers import PreTrainedModel, TrainingArguments, set_seed
 
 from modelpress.api import (
     Artifact,
@@ -16,6 +16,7 @@ from modelpress.api import (
     MissingDependencyError,
     PassContext,
     PassError,
+    SampleTable,
     UserError,
 )
 from modelpress_plugins.hf.files import copy_tokenizer
@@ -25,7 +26,7 @@ from modelpress_plugins.lora.arguments import saves_by_time, trainer_arguments
 from modelpress_plugins.lora.attach_adapter import attach_adapter, check_targets
 from modelpress_plugins.lora.frozen_base import open_base, quantization, train_device, training_dtype
 from modelpress_plugins.lora.process_state import freed, quiet, repeatable
-from modelpress_plugins.lora.samples import TrainingSamples
+from modelpress_plugins.lora.samples import HeldSamples, TrainingSamples
 from modelpress_plugins.lora.save import check_finite, save_config, save_weights
 from modelpress_plugins.lora.train_adapter import train_adapter
 
@@ -118,8 +119,9 @@ def _train_here(
     tokenizer = load_tokenizer(model)
     dtype = training_dtype(config.torch_dtype, device)
     source = ctx.data("train")
-    train, evaluation = _samples(source, config, ctx, tokenizer)
-    arguments = trainer_arguments(config, ctx, device, dtype, evaluates=evaluation is not None)
+    evaluates = config.eval_data_config is not None or config.eval_dataset_size is not None
+    arguments = trainer_arguments(config, ctx, device, dtype, evaluates=evaluates)
+    train, evaluation = _samples(source, config, ctx, tokenizer, arguments)
     bits = quantization(config, dtype, device)
     base = open_base(model, dtype, device, bits)
     _check_fit(base, train, ctx)
@@ -138,7 +140,11 @@ def _train_here(
 
 
 def _samples(
-    source: DataSource, config: options.AdapterConfig, ctx: PassContext, tokenizer: Any
+    source: DataSource,
+    config: options.AdapterConfig,
+    ctx: PassContext,
+    tokenizer: Any,
+    arguments: TrainingArguments,
 ) -> tuple[TrainingSamples, TrainingSamples | None]:
     """(train, evaluation). Raises UserError when there is nothing to learn from."""
     evaluation = None
@@ -148,20 +154,41 @@ def _samples(
         args = config.training_args
         seeds = (seed for seed in (args.data_seed, args.seed, ctx.seed) if seed is not None)
         source, evaluation = source.split(config.eval_dataset_size, next(seeds))
-    train = _learnable(source, "train", ctx, tokenizer)
+    train = _learnable(source, "train", ctx, tokenizer, *_needed(arguments))
     return train, _learnable(evaluation, "evaluation", ctx, tokenizer) if evaluation is not None else None
 
 
-def _learnable(source: DataSource, use: str, ctx: PassContext, tokenizer: Any) -> TrainingSamples:
-    samples = TrainingSamples(source.samples(tokenizer))
+def _needed(arguments: TrainingArguments) -> tuple[int | None, int | None]:
+    """(samples that the steps can see at most, None when their number is not fixed; the seed that draws them,
+    None when they are taken in order)."""
+    if arguments.max_steps <= 0:
+        return None, None
+    batch = arguments.train_batch_size * arguments.gradient_accumulation_steps
+    in_order = arguments.train_sampling_strategy == "sequential"
+    seed = arguments.data_seed if arguments.data_seed is not None else arguments.seed
+    return arguments.max_steps * batch, None if in_order else seed
+
+
+def _learnable(
+    source: DataSource,
+    use: str,
+    ctx: PassContext,
+    tokenizer: Any,
+    limit: int | None = None,
+    seed: int | None = None,
+) -> TrainingSamples:
+    found = source.samples(tokenizer, limit, seed)
+    table = found if isinstance(found, SampleTable) else HeldSamples(found)
+    samples = TrainingSamples(table)
+    skipped = table.skipped if isinstance(table, HeldSamples) else 0
     if len(samples) == 0:
-        lost = f": {samples.skipped} have no label." if samples.skipped else "."
+        lost = f": {skipped} have no label." if skipped else "."
         raise UserError(
             f"{source.name} gives no sample for {use}{lost}",
             "Look at it with `modelpress data preview`; max_seq_len may have cut the labels off.",
         )
-    if samples.skipped:
-        ctx.note(f"{samples.skipped} {use} samples without a label were left out; {len(samples)} remain.")
+    if skipped:
+        ctx.note(f"{skipped} {use} samples without a label were left out; {len(samples)} remain.")
     return samples
 
 

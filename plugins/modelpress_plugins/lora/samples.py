@@ -5,52 +5,76 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch.utils.data import Dataset, Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from modelpress.api import NO_LOSS, Sample
+from modelpress.api import NO_LOSS, Sample, SampleTable
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 """input_ids and labels of one sample, int32, both (length,)."""
 
 
 class TrainingSamples(Dataset[Pair]):
-    """Samples end to end in two arrays: 8 bytes a token, whatever their number.
+    """What a pass trains on, by number; without padding (batches are padded as they are made)."""
 
-    Padding is taken out (batches are padded as they are made). A sample without a label after its first
-    token teaches nothing and is left out; `skipped` counts those.
+    def __init__(self, table: SampleTable) -> None:
+        self._table = table
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getitem__(self, index: int) -> Pair:
+        sample = _without_padding(self._table[index])
+        return torch.tensor(sample.input_ids, dtype=torch.int32), torch.tensor(
+            sample.labels, dtype=torch.int32
+        )
+
+    @property
+    def highest_id(self) -> int:
+        return self._table.highest_id
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Tokens of each sample."""
+        return self._table.lengths
+
+
+class HeldSamples:
+    """A SampleTable whose samples lie end to end in two arrays: 8 bytes a token, whatever their number.
+
+    A sample without a label after its first token teaches nothing and is left out; `skipped` counts those.
     """
 
     def __init__(self, samples: Iterable[Sample]) -> None:
-        ids, labels, ends = array("i"), array("i"), array("q")
+        self._ids, self._labels, self._ends = array("i"), array("i"), array("q")
         self.skipped = 0
         for sample in map(_without_padding, samples):
             if all(label == NO_LOSS for label in sample.labels[1:]):
                 self.skipped += 1
                 continue
-            ids.extend(sample.input_ids)
-            labels.extend(sample.labels)
-            ends.append(len(ids))
-        self._ends = ends
-        self._ids = torch.tensor(ids, dtype=torch.int32)  # (tokens,)
-        self._labels = torch.tensor(labels, dtype=torch.int32)  # (tokens,)
+            self._ids.extend(sample.input_ids)
+            self._labels.extend(sample.labels)
+            self._ends.append(len(self._ids))
 
     def __len__(self) -> int:
         return len(self._ends)
 
-    def __getitem__(self, index: int) -> Pair:
+    def __getitem__(self, index: int) -> Sample:
         span = slice(self._ends[index - 1] if index else 0, self._ends[index])
-        return self._ids[span], self._labels[span]
+        return Sample(list(self._ids[span]), list(self._labels[span]))
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[number] for number in range(len(self)))
 
     @property
     def highest_id(self) -> int:
-        return int(self._ids.max())
+        return max(self._ids)
 
     @property
     def lengths(self) -> list[int]:
-        """Tokens of each sample."""
         return [end - start for start, end in zip([0, *self._ends[:-1]], self._ends, strict=True)]
 
 

@@ -11,7 +11,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from modelpress.api import NO_LOSS, Artifact
-from modelpress_plugins.hf.ids import encode_prompt, encode_prompts, ends_with_eos
+from modelpress_plugins.hf.ids import encode_prompt, encode_prompts, ends_with
 from modelpress_plugins.huggingface import ask
 from modelpress_plugins.huggingface.source import open_huggingface
 from modelpress_plugins.metrics import accuracy
@@ -132,5 +132,5 @@ def test_an_end_token_that_the_text_itself_has_stays(added: PreTrainedTokenizerF
 def test_without_special_tokens_nothing_is_added(added: PreTrainedTokenizerFast) -> None:
     (ids,) = encode_prompts(added, ["hi"], False)
     assert added.decode(ids) in ("hi", "h i")
-    assert not ends_with_eos(added, ids)
+    assert not ends_with(added.eos_token_id, ids)
     assert encode_prompts(added, [], True) == []

@@ -32,7 +32,7 @@ class Sentences:
     def records(self) -> Iterator[Mapping[str, Any]]:
         return ({"words": row} for row in self._rows)
 
-    def samples(self, tokenizer: Any) -> Iterator[Sample]:
+    def samples(self, tokenizer: Any, limit: int | None = None, seed: int | None = None) -> Iterator[Sample]:
         for row in self._rows:
             answer = [3 if row[0] % 2 else 4, 2]
             ids = [1, *row, *answer]

@@ -18,7 +18,7 @@ class Counting:
     name = "counting"
     prompt_template: str | None = None
 
-    def samples(self, tokenizer: Any) -> Iterator[Sample]:
+    def samples(self, tokenizer: Any, limit: int | None = None, seed: int | None = None) -> Iterator[Sample]:
         for row in range(8):
             ids = list(range(3 + row, 20 + 2 * row))
             yield Sample(ids, ids)

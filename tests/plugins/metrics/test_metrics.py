@@ -74,7 +74,7 @@ class Data:
     def exchanges(self, tokenizer: Any = None) -> Iterator[Exchange]:
         yield from self._exchanges
 
-    def samples(self, tokenizer: Any) -> list[Sample]:
+    def samples(self, tokenizer: Any, limit: int | None = None, seed: int | None = None) -> list[Sample]:
         return self._samples
 
 

@@ -140,7 +140,9 @@ def test_files_for_other_quantizers_are_read(tmp_path: Path) -> None:
 class Rows:
     """A data source of random ids."""
 
-    def samples(self, tokenizer: object) -> Iterator[object]:
+    def samples(
+        self, tokenizer: object, limit: int | None = None, seed: int | None = None
+    ) -> Iterator[object]:
         from modelpress.api import Sample
 
         for _ in range(4):

@@ -35,7 +35,7 @@ SMALL = {"group_size": 16, "sym": True}
 class Samples:
     name = "calibration"
 
-    def samples(self, tokenizer: Any) -> Iterator[Sample]:
+    def samples(self, tokenizer: Any, limit: int | None = None, seed: int | None = None) -> Iterator[Sample]:
         generator = torch.Generator().manual_seed(0)
         for _ in range(24):
             ids = torch.randint(3, 90, (20,), generator=generator).tolist()

@@ -42,7 +42,7 @@ class Samples:
 
     name = "calibration"
 
-    def samples(self, tokenizer: Any) -> Iterator[Sample]:
+    def samples(self, tokenizer: Any, limit: int | None = None, seed: int | None = None) -> Iterator[Sample]:
         generator = torch.Generator().manual_seed(0)
         for at in range(24):
             ids = torch.randint(3, 90, (24 if at % 2 else 17,), generator=generator).tolist()

@@ -28,8 +28,13 @@ class Lines:
     def records(self) -> Iterator[Mapping[str, str]]:
         yield from ({"line": line} for line in self._lines)
 
-    def samples(self, tokenizer: Encodes) -> Iterator[Sample]:
-        for line in self._lines:
+    def samples(
+        self, tokenizer: Encodes, limit: int | None = None, seed: int | None = None
+    ) -> Iterator[Sample]:
+        wanted = list(self._lines)
+        if seed is not None:
+            Random(seed).shuffle(wanted)
+        for line in wanted[:limit]:
             ids = tokenizer.encode(line)
             yield Sample(ids, list(ids))
 
