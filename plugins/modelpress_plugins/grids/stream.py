@@ -16,6 +16,7 @@ from modelpress_plugins.grids.grid import Codes, Grid
 from modelpress_plugins.grids.nearest import round_to_nearest
 from modelpress_plugins.grids.row_blocks import read_weight_rows, row_blocks
 from modelpress_plugins.grids.targets import Choice, Part, Target, Targets, find_targets
+from modelpress_plugins.hf.config import read_config
 from modelpress_plugins.hf.files import copy_companions
 from modelpress_plugins.hf.quantized import QuantizationConfig, declared_tensors, is_quantized, tensors_of
 from modelpress_plugins.tensors.bytes import FLOATS, TORCH_DTYPES, as_bytes, check_finite, read_tensor
@@ -82,7 +83,7 @@ def stream_model(
     """Quantize with a rounder that needs no data; what a quantizer of ours has left, when the checkpoint is
     quantized already. Memory: a few blocks of rows for each thread. marks: see `write_model`."""
     source = model.path if isinstance(model, Artifact) else model
-    config = read_config(source)
+    config: Mapping[str, Any] = read_config(source).document
     if not is_quantized(config):
         _refuse_quantized(config)
     with Checkpoint(source) as checkpoint, StripThreads() as threads:
@@ -99,19 +100,10 @@ def stream_model(
         return write_model(model, checkpoint, config, out, targets, algorithm, pieces, {}, progress, marks)
 
 
-def read_float_config(source: Path) -> dict[str, Any]:
+def read_float_config(source: Path) -> Mapping[str, Any]:
     """`config.json` of a model that is not quantized yet. Raises UserError otherwise."""
-    config = read_config(source)
+    config: Mapping[str, Any] = read_config(source).document
     _refuse_quantized(config)
-    return config
-
-
-def read_config(source: Path) -> dict[str, Any]:
-    """`config.json` of a model."""
-    try:
-        config: dict[str, Any] = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{source / 'config.json'} cannot be read: {error}.") from None
     return config
 
 

@@ -12,7 +12,6 @@ fused ones at the wrong row; `fused` in the config says how to put them together
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from modelpress.api import Checkpoint, UserError
 from modelpress_plugins.grids.grid import Codes, Grid
+from modelpress_plugins.hf.config import read_config
 from modelpress_plugins.tensors.bytes import read_tensor
 
 METHOD = "olive"
@@ -173,7 +173,7 @@ class QuantizedCheckpoint:
     """
 
     def __init__(self, folder: Path) -> None:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_config(folder).document
         self.config = QuantizationConfig.from_json(config)
         self._checkpoint = Checkpoint(folder)
         self._part_of = {part: whole for whole, parts in self.config.fused.items() for part in parts}

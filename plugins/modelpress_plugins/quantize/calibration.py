@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.api import Artifact, PassContext, Sample, parse_size
-from modelpress_plugins.grids.stream import read_config
+from modelpress_plugins.hf.config import read_config
 from modelpress_plugins.hf.tokenizer import load_tokenizer
 from modelpress_plugins.quantize.activations import batches_of
 from modelpress_plugins.quantize.config import DataOptions
@@ -26,8 +26,7 @@ def calibration_of(
 ) -> Calibration:
     """Tokenized, in batches. sequential: see `Calibration`."""
     tokenizer = load_tokenizer(model)
-    text = read_config(model.path)
-    context = int((text.get("text_config") or text).get("max_position_embeddings") or 2048)
+    context = read_config(model.path).context_length or 2048
     samples = (
         own_samples(tokenizer) if config.data_config is None else ctx.data("calibration").samples(tokenizer)
     )

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights  # type: ignore[import-untyped]
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from modelpress.api import Checkpoint, UserError
 from modelpress_plugins.grids.row_blocks import row_blocks
+from modelpress_plugins.hf.bare_model import bare_model, open_config
 from modelpress_plugins.tensors.bytes import check_finite, read_tensor
 
 
@@ -24,12 +23,8 @@ class LayeredDecoder:
     """The layers of a causal language model over a float checkpoint."""
 
     def __init__(self, checkpoint: Checkpoint, trust_remote_code: bool = False, device: str = "cpu") -> None:
-        config = AutoConfig.from_pretrained(checkpoint.path, trust_remote_code=trust_remote_code)
-        with init_empty_weights():
-            model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-                config, trust_remote_code=trust_remote_code, dtype=torch.float32
-            )
-        model.eval()
+        config = open_config(checkpoint.path, trust_remote_code=trust_remote_code)
+        model: Any = bare_model(config, trust_remote_code=trust_remote_code)
         decoder = model.get_decoder()
         names = {id(module): name for name, module in model.named_modules()}
         if decoder is None or not hasattr(decoder, "layers") or not hasattr(decoder, "norm"):

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from modelpress.api import ModelFacts, PlanContext
+from modelpress_plugins.hf.families import ROTATABLE
+from modelpress_plugins.hf.files import meta_beside_tokenizer
 from modelpress_plugins.quantize.config import (
     CalibratedConfig,
     DataOptions,
@@ -49,6 +51,7 @@ def plan(model: ModelFacts, config: QuantizerConfig, ctx: PlanContext) -> ModelF
         source,
         path=None,
         identity="",
+        meta=meta_beside_tokenizer(source.meta),
         config={**source.config, "quantization_config": before or {**block, "symmetric": config.sym}},
         size=source.size if before else _size(source, text, config),
     )
@@ -99,10 +102,8 @@ def plan_rotation(model: ModelFacts, config: QuaRotConfig, ctx: PlanContext) -> 
             "not known to be a plain RMS norm.",
             f"Known: {', '.join(ROTATABLE)}.",
         )
-    return replace(model, path=None, identity="", config={**model.config, "tie_word_embeddings": False})
-
-
-ROTATABLE = ("llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3", "granite")
+    document = {**model.config, "tie_word_embeddings": False}
+    return replace(model, path=None, identity="", config=document, meta=meta_beside_tokenizer(model.meta))
 
 
 def _size(model: ModelFacts, text: Mapping[str, Any], config: QuantizerConfig) -> int:

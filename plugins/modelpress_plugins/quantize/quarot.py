@@ -21,8 +21,8 @@ from torch import Tensor
 from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError, UserError
 from modelpress_plugins.grids.row_blocks import row_blocks
 from modelpress_plugins.grids.stream import read_float_config
+from modelpress_plugins.hf.families import ROTATABLE
 from modelpress_plugins.hf.files import copy_companions
-from modelpress_plugins.quantize.plan import ROTATABLE
 from modelpress_plugins.quantize.rotation import Rotation
 from modelpress_plugins.tensors.bytes import TORCH_DTYPES, as_bytes, check_finite, read_tensor
 

@@ -9,6 +9,7 @@ from modelpress.api import Artifact, PassContext
 from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.grids.stream import Report, Rounder, stream_model
 from modelpress_plugins.grids.targets import WHOLE_ROW, Choice
+from modelpress_plugins.hf.files import meta_beside_tokenizer
 from modelpress_plugins.quantize.algorithms.code import code_of, own_options
 from modelpress_plugins.quantize.config import GridOptions, QuantizerConfig, QuaRotConfig
 from modelpress_plugins.quantize.marks import Marks, marked
@@ -22,12 +23,12 @@ def quantize(model: Artifact, config: QuantizerConfig, ctx: PassContext) -> Arti
     rounder: Rounder = partial(code_of(config.row), **own_options(config))
     report = stream_model(source, ctx.out, choice, rounder, config.row.key, ctx.progress, marks.overrides)
     tell(report, choice, ctx)
-    return ctx.artifact("hf-model", meta=source.meta)
+    return ctx.artifact("hf-model", meta=meta_beside_tokenizer(source.meta))
 
 
 def quarot(model: Artifact, config: QuaRotConfig, ctx: PassContext) -> Artifact:
     rotate_model(model, ctx.out, config.rotate_mode, config.seed, ctx.progress)
-    return ctx.artifact("hf-model", meta=model.meta)
+    return ctx.artifact("hf-model", meta=meta_beside_tokenizer(model.meta))
 
 
 def choice_of(config: GridOptions, marks: Marks | None = None) -> Choice:

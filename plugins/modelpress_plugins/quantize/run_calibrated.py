@@ -7,6 +7,7 @@ import torch
 from modelpress.api import Artifact, Checkpoint, PassContext
 from modelpress_plugins.grids.stream import read_float_config
 from modelpress_plugins.grids.targets import find_targets
+from modelpress_plugins.hf.files import meta_beside_tokenizer
 from modelpress_plugins.quantize.algorithms.code import code_of, own_options
 from modelpress_plugins.quantize.calibration import calibration_of
 from modelpress_plugins.quantize.config import CalibratedConfig
@@ -49,7 +50,7 @@ def quantize_with(
             "(measured)."
         )
     tell(report, choice, ctx)
-    return ctx.artifact("hf-model", meta=source.meta)
+    return ctx.artifact("hf-model", meta=meta_beside_tokenizer(source.meta))
 
 
 def device_of(ctx: PassContext) -> str:
