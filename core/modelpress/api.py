@@ -80,7 +80,7 @@ if TYPE_CHECKING:
         WorkflowError,
     )
     from modelpress.events import Event, Log, Progress, Report
-    from modelpress.files import write_whole
+    from modelpress.files import finished, mark_finished, write_whole
     from modelpress.identity import content_identity, looks_like_path
     from modelpress.markers import (
         DataRole,
@@ -168,6 +168,7 @@ __all__ = [
     "examples",
     "execute",
     "find_artifact",
+    "finished",
     "fold",
     "hookimpl",
     "import_path",
@@ -178,6 +179,7 @@ __all__ = [
     "load_workflow",
     "log_level",
     "looks_like_path",
+    "mark_finished",
     "nearest",
     "number",
     "offline_option",
@@ -271,6 +273,8 @@ _LAZY = {
     "Report": "modelpress.events",
     "content_identity": "modelpress.identity",
     "looks_like_path": "modelpress.identity",
+    "finished": "modelpress.files",
+    "mark_finished": "modelpress.files",
     "write_whole": "modelpress.files",
     "nearest": "modelpress.nearest",
     "installed_versions": "modelpress.provider",

@@ -12,16 +12,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
 from modelpress.errors import UserError
 from modelpress.events import JSONValue
+from modelpress.files import digest_file as digest_file
 from modelpress.files import flush_to_disk, sealed, unsealed, write_whole
 from modelpress.records import from_json, to_json
 
 MANIFEST = "modelpress.json"
 MANIFEST_VERSION = 3
-_CHUNK = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +137,6 @@ def refuse_links(folder: Path, *, hidden: bool = False) -> None:
             f"{link} is a link that leads out of the model's folder, to {link.resolve()}.",
             "Put the file itself in its place, if it belongs to the model.",
         )
-
-
-def digest_file(path: Path) -> str:
-    """XXH3-128 of a file's bytes; 32 hex digits. Fast rather than cryptographic: it finds accidents."""
-    state = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            state.update(chunk)
-    return state.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,16 @@ _SEAL = "seal"
 _BLANK = "0" * 32
 _SEAL_LINE = re.compile(rb'\n "seal": "([0-9a-f]{32})"')
 """The line of the outermost object, indented by one: deeper ones are indented by more."""
+_MARK = "complete.json"
+_CHUNK = 8 * 2**20
+_IS_WINDOWS = os.name == "nt"
 _PATIENCE = 3.0
 
 
 def replace(source: Path, target: Path) -> None:
     """os.replace, tried again for a while where Windows refuses: a virus scanner or an indexer that looks
     into a new file holds it for a moment."""
-    end = time.monotonic() + (_PATIENCE if os.name == "nt" else 0)
+    end = time.monotonic() + (_PATIENCE if _IS_WINDOWS else 0)
     pause = 0.01
     while True:
         try:
@@ -83,6 +86,45 @@ def unsealed(content: bytes) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(content)
     del document[_SEAL]
     return document
+
+
+def digest_file(path: Path) -> str:
+    """XXH3-128 of a file's bytes; 32 hex digits. Fast rather than cryptographic: it finds accidents."""
+    state = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            state.update(chunk)
+    return state.hexdigest()
+
+
+def mark_finished(path: Path, facts: Mapping[str, Any] | None = None) -> None:
+    """Say that a file, or everything in a folder, was written to its end: what a later try goes on from.
+
+    The mark (`FILE.complete`, or `complete.json` in the folder) keeps the digests, and facts: JSON values.
+    """
+    write_whole(_mark(path), sealed({"facts": dict(facts or {}), "files": _digests(path)}))
+
+
+def finished(path: Path) -> dict[str, Any] | None:
+    """The facts of a finished file or folder; None when it has no mark, or a byte of it is not as it was."""
+    try:
+        document = unsealed(_mark(path).read_bytes())
+        if document["files"] == _digests(path):
+            return dict(document["facts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def _mark(path: Path) -> Path:
+    return path / _MARK if path.is_dir() else path.with_name(f"{path.name}.complete")
+
+
+def _digests(path: Path) -> dict[str, str]:
+    if path.is_file():
+        return {"": digest_file(path)}
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file != path / _MARK)
+    return {file.relative_to(path).as_posix(): digest_file(file) for file in files}
 
 
 def _digest(content: bytes) -> str:

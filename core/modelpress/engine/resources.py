@@ -22,7 +22,7 @@ from modelpress.engine.cache import Cache
 from modelpress.errors import HostError, PluginError, UserError
 from modelpress.events import Event, Log
 from modelpress.fence import fault
-from modelpress.files import flush_to_disk, replace
+from modelpress.files import digest_file, flush_to_disk, replace, sealed, unsealed, write_whole
 from modelpress.markers import IDENTITY, Secret, marks
 from modelpress.options import Options
 from modelpress.paths import put_at, with_local_paths
@@ -68,7 +68,11 @@ class RemoteResource:
         waiting = Log("note", f"Another run is fetching the {self._words}; waiting for it.")
         with cache.lock(f"resource-{self.folder.name}", lambda: tell(waiting)):
             if found := self.path:
-                return found
+                if self._is_whole(cache.digests):
+                    return found
+                tell(
+                    Log("warning", f"What was fetched of the {self._words} is damaged: it is fetched again.")
+                )
             tell(Log("note", f"Fetching the {self._words}."))
             part = self.folder.with_name(f"{self.folder.name}.part")
             shutil.rmtree(part, ignore_errors=True)
@@ -81,6 +85,14 @@ class RemoteResource:
                 shutil.rmtree(part, ignore_errors=True)
                 raise
         return self.path or self.folder
+
+    def _is_whole(self, digest: Callable[[Path], str]) -> bool:
+        record = _read_record(self.folder)
+        content = self.folder / "content"
+        try:
+            return record is not None and record["files"] == _digests(content, digest)
+        except OSError:
+            return False
 
     @property
     def _words(self) -> str:
@@ -102,8 +114,9 @@ class RemoteResource:
             "path": path.relative_to(content.resolve()).as_posix(),
             "identity": self.identity,
             "source": _source(self.registered, self.options),
+            "files": _digests(content, digest_file),
         }
-        (part / _RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_whole(part / _RECORD, sealed(record))
 
 
 class Remotes:
@@ -192,9 +205,14 @@ def _reaching(found: Registered[ResourceSpec]) -> Iterator[None]:
         ) from error
 
 
+def _digests(content: Path, digest: Callable[[Path], str]) -> dict[str, str]:
+    files = sorted(path for path in content.rglob("*") if path.is_file())
+    return {path.relative_to(content).as_posix(): digest(path) for path in files}
+
+
 def _read_record(folder: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        record = unsealed((folder / _RECORD).read_bytes())
         return record if (folder / "content" / record["path"]).exists() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,19 +1,16 @@
-"""Checkpoints that can be trusted: one counts only when it was written to its end.
+"""Checkpoints that can be trusted: one counts only when it was written to its end, and is as it was written.
 
-The Trainer writes a checkpoint file by file. Each finished one gets a mark that lists its files and their
-sizes; a process that is killed in between leaves no mark, or a mark that does not fit.
+The Trainer writes a checkpoint file by file. Each finished one gets a mark with the digests of its files; a
+process that is killed in between leaves no mark, or a mark that does not fit.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelpress.api import write_whole
-
-_MARK = "complete.json"
+from modelpress.api import finished, mark_finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +24,7 @@ class SavedStep:
 
 def mark_complete(folder: Path, step: int, *, finished: bool) -> None:
     """Say that everything in the folder has been written."""
-    document = {"step": step, "finished": finished, "files": _sizes(folder)}
-    write_whole(folder / _MARK, json.dumps(document).encode())
+    mark_finished(folder, {"step": step, "finished": finished})
 
 
 def last_complete(folder: Path) -> SavedStep | None:
@@ -45,14 +41,5 @@ def last_complete(folder: Path) -> SavedStep | None:
 
 
 def _read(folder: Path) -> SavedStep | None:
-    try:
-        document = json.loads((folder / _MARK).read_text(encoding="utf-8"))
-        if document["files"] == _sizes(folder):
-            return SavedStep(folder, document["step"], document["finished"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    return {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != _MARK}
+    facts = finished(folder)
+    return SavedStep(folder, facts["step"], facts["finished"]) if facts else None

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError
+from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError, finished, mark_finished
 from modelpress_plugins.grids.grid import Codes, Grid
 from modelpress_plugins.grids.row_blocks import read_weight_rows, row_blocks
 from modelpress_plugins.grids.stream import Report, write_model
@@ -126,7 +126,7 @@ def _do_layer(
         return decoder.run(view.module, index, batch.to(decoder.device))
 
     file = calibration.finished / f"layer-{index:05d}.safetensors"
-    if not file.is_file():
+    if finished(file) is None:
         _quantize_layer(view, forward, hidden, algorithm, calibration, file)
     elif go_on:
         _restore(view, file)
@@ -199,7 +199,7 @@ def _quantize_head(
 ) -> None:
     """In blocks of rows: the rows of a weight are quantized each by itself."""
     file = calibration.finished / "lm_head.safetensors"
-    if file.is_file():
+    if finished(file) is not None:
         return
     norm = decoder.norm()
     inputs = InputStatistics(head.columns, calibration.tokens, decoder.device)
@@ -214,6 +214,7 @@ def _quantize_head(
             codes = algorithm.quantize(weight, part.grid, inputs)
             for name, tensor in tensors_of(part.module, codes).items():
                 writer.write(name, as_bytes(tensor.cpu()))
+    mark_finished(file)
 
 
 def _save(file: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -222,6 +223,7 @@ def _save(file: Path, tensors: Mapping[str, Tensor]) -> None:
     with CheckpointWriter(file.parent, declared, stem=file.stem) as writer:
         for name, tensor in tensors.items():
             writer.write(name, as_bytes(tensor.cpu()))
+    mark_finished(file)
 
 
 def _assemble(

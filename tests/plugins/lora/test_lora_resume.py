@@ -179,3 +179,16 @@ def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], second
         assert process.poll() is None, "the training ended before it could be killed"
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_a_checkpoint_with_a_changed_byte_is_not_gone_on_from(tmp_path: Path) -> None:
+    """A flipped bit in an optimizer's state trains on, to other weights."""
+    for step in (1, 2):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "optimizer.pt").write_bytes(b"momentum")
+        mark_complete(folder, step, finished=False)
+    (tmp_path / "checkpoint-2" / "optimizer.pt").write_bytes(b"mome\xeetum")
+    saved = last_complete(tmp_path)
+    assert saved is not None
+    assert (saved.step, saved.finished) == (1, False)
