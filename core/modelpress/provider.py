@@ -22,12 +22,17 @@ class Provider:
 
     @cached_property
     def name(self) -> str:
-        """The distribution's name, as on PyPI; `unknown` for an entry point that belongs to none."""
-        return self._headers.get("name", "unknown")
+        """The distribution's name, as on PyPI; the file's for a plugin of one file."""
+        return self._headers.get("name", f"{self.package}.py")
 
     @cached_property
     def version(self) -> str:
         return self._headers.get("version", "0")
+
+    @property
+    def installed(self) -> bool:
+        """Whether a distribution brings it. A plugin of one file has to be carried along wherever it runs."""
+        return self._distribution is not None
 
     @cached_property
     def package(self) -> str:

@@ -189,6 +189,18 @@ class Registry:
                     registry._load_plugin(point, hooks)
         return registry
 
+    def has_plugin(self, name: str) -> bool:
+        return any(plugin.name == name for plugin in self.plugins)
+
+    def add(self, point: EntryPoint) -> str:
+        """Load one more plugin, of a file that a workflow names. Returns what is wrong with it, or nothing."""
+        hooks = pluggy.PluginManager("modelpress")
+        hooks.add_hookspecs(hookspecs)
+        before = len(self.broken)
+        with output_aside():
+            self._load_plugin(point, hooks)
+        return "; ".join(broken.error for broken in self.broken[before:])
+
     def find(self, kind: type[K], name: str) -> Registered[K]:
         """The one with this name or alias. Raises UserError with the nearest name."""
         found = self._by_kind.get(kind, {}).get(name)

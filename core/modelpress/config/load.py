@@ -23,7 +23,9 @@ from modelpress.config.tree import Node
 from modelpress.config.validation import tell_faults
 from modelpress.config.workflow import LOCAL_SYSTEM, Positions, WorkflowDraft
 from modelpress.config.written import expand_text
+from modelpress.errors import UserError
 from modelpress.nearest import did_you_mean
+from modelpress.one_file import entry_point
 from modelpress.problems import Problems
 from modelpress.registry import Registry
 from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, Spec, SystemSpec
@@ -88,6 +90,7 @@ def read_native(path: Path, registry: Registry) -> NativeWorkflow:
     """Read a file in any form and put it into today's, options of plugins included."""
     problems, translations = Problems(), Translations()
     root = read_source(path, problems)
+    _load_plugins(root, path.absolute().parent, registry, problems)
     translate(root, problems, translations)
     dialect = Dialect(root, problems, translations)
     model = root.mapping.get("input_model")
@@ -103,6 +106,21 @@ def read_native(path: Path, registry: Registry) -> NativeWorkflow:
         for node in nodes:
             _rename_options(dialect, node, kind, registry)
     return NativeWorkflow(root, translations, problems)
+
+
+def _load_plugins(root: Node, folder: Path, registry: Registry, problems: Problems) -> None:
+    """The plugins of one file that the workflow names. Others that lie there are not even looked at."""
+    node = root.mapping.get("plugins")
+    for item in node.items if node else ():
+        if not isinstance(item.value, str) or registry.has_plugin(Path(item.value).stem):
+            continue  # the check of the shape tells the first; the second was loaded a moment ago
+        try:
+            wrong = registry.add(entry_point(folder, item.value))
+        except UserError as error:
+            problems.add(error.message, error.hint, where=item.place)
+            continue
+        if wrong:
+            problems.add(f"The plugin {item.value} does not work: {wrong}.", where=item.place)
 
 
 def _rename_options(dialect: Dialect, node: Node, kind: type[Any], registry: Registry) -> None:

@@ -116,6 +116,10 @@ class PassSection(Typed):
 class WorkflowFile(Section):
     """A modelpress workflow: a model, and what is done to it."""
 
+    plugins: list[Name] | None = Field(
+        default=None,
+        description="Files in the folder modelpress_plugins beside this file that bring plugins: my_pass.py.",
+    )
     workflow_id: str | None = Field(
         default=None,
         description="What it is called in lists of runs and in run.json. Unset: the file's name.",

@@ -68,13 +68,15 @@ class JobMaker:
             inputs.update(self._bring(plan.resolved))
         return inputs
 
-    def packages(self, task: Step | Measurement) -> dict[str, Path]:
-        """Import name -> folder, of modelpress and of every distribution whose code the job names."""
+    def packages(self, task: Step | Measurement, *, all_of_them: bool) -> dict[str, Path]:
+        """Import name -> folder, of modelpress and of every distribution whose code the job names; else only
+        the plugins of one file, which are installed nowhere."""
         containers = [plan.choice.registered.provider for plan in task.data.values()]
         formats = [entry.provider for entry in self._formats]
-        packages = {"modelpress": Path(errors.__file__).parent}
+        packages = {"modelpress": Path(errors.__file__).parent} if all_of_them else {}
         for provider in (task.registered.provider, *containers, *formats):
-            packages.update({folder.stem: folder for folder in provider.folders})
+            if all_of_them or not provider.installed:
+                packages.update({folder.stem: folder for folder in provider.folders})
         return packages
 
     def _bring(self, resolved: ResolvedOptions) -> dict[str, Path]:

@@ -136,8 +136,8 @@ class TaskRunner:
         folder.mkdir(parents=True, exist_ok=True)
         keep_events(folder)
         write_job(folder, self._jobs.job(task, model), self._jobs.inputs(task, model))
-        if system.ships_code:
-            ship_code(folder, self._jobs.packages(task))
+        if packages := self._jobs.packages(task, all_of_them=system.ships_code):
+            ship_code(folder, packages)
         on_start(resumed)
         try:
             system.run(folder, self._tell)
