@@ -193,7 +193,7 @@ class Registry:
         return any(plugin.name == name for plugin in self.plugins)
 
     def add(self, point: EntryPoint) -> str:
-        """Load one more plugin, of a file that a workflow names. Returns what is wrong with it, or nothing."""
+        """Load one more plugin, of a file that a workflow names. Returns what is wrong, or nothing."""
         hooks = pluggy.PluginManager("modelpress")
         hooks.add_hookspecs(hookspecs)
         before = len(self.broken)
