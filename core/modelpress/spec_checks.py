@@ -88,6 +88,10 @@ def _is_version(value: object) -> bool:
     return type(value) is int and value > 0
 
 
+def _is_switch(value: object) -> bool:
+    return type(value) is bool
+
+
 def _is_names(value: object) -> bool:
     return isinstance(value, tuple) and all(map(_is_name, value))
 
@@ -122,6 +126,7 @@ def _is_sub_types(value: object, gives: object) -> bool:
 _BY_TYPE: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "str": (_is_line, "a line of text"),
     "int": (_is_version, "a number from 1"),
+    "bool": (_is_switch, "True or False"),
     "tuple[str, ...]": (_is_names, "a tuple of names"),
     "tuple[Rename, ...]": (_is_renames, "a tuple of Renames"),
     "Mapping[str, tuple[str, bool]]": (_is_gives, "a mapping: name -> (unit, higher is better)"),

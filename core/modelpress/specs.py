@@ -112,6 +112,8 @@ class PassSpec(Spec):
     run:      the work, see contracts.PassRun
     plan:     what can be said before it, see contracts.PassPlan; optional
     accepts:  formats it takes; produces: the format it gives. `"same"` gives the format it took.
+    by_threads: whether the bytes of the result depend on how many threads compute, as sums over samples do:
+                their number is part of the cache key then
     """
 
     kind: ClassVar[str] = "pass"
@@ -122,6 +124,7 @@ class PassSpec(Spec):
     config: Ref[type[Options]] = _ABSENT
     plan: Ref[contracts.PassPlan[Options]] = _ABSENT
     devices: tuple[str, ...] = ("cpu", "gpu")
+    by_threads: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

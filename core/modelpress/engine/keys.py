@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -20,11 +21,13 @@ def step_key(
     accelerator: Accelerator,
     seed: int,
     libraries: Mapping[str, str],
+    threads: str = "",
 ) -> str:
     """SHA-256, 64 hex digits, over all that decides the result of a pass or metric.
 
     options: canonical, paths replaced by content identities; model: the input's key or identity;
-    data: role -> fingerprint. Names that a user gives to steps and data configs do not count.
+    data: role -> fingerprint; threads: `threads_here` for what depends on it, else empty. Names that a user
+    gives to steps and data configs do not count.
     """
     record = {
         "kind": registered.spec.kind,
@@ -37,6 +40,18 @@ def step_key(
         "accelerator": asdict(accelerator),
         "seed": seed,
         "libraries": dict(libraries),
+        **({"threads": threads} if threads else {}),
     }
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def threads_here() -> str:
+    """What decides how many threads a library computes with on this machine: `omp 4, mkl -, of 8`.
+
+    Sums are made in another order with another number, so that their last digits differ.
+    """
+    omp, mkl = (os.environ.get(f"{name}_NUM_THREADS", "") or "-" for name in ("OMP", "MKL"))
+    # The processors that this process may use, where the platform tells; a container may have few of many.
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"omp {omp}, mkl {mkl}, of {usable}"

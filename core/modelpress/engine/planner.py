@@ -26,7 +26,7 @@ from modelpress.disk import check_disk
 from modelpress.engine.cache import Cache
 from modelpress.engine.goals import compares_with_input
 from modelpress.engine.inputs import resolve_options
-from modelpress.engine.keys import step_key
+from modelpress.engine.keys import step_key, threads_here
 from modelpress.engine.libraries import Libraries
 from modelpress.engine.plan import DataPlan, Measurement, PlanDraft, Step
 from modelpress.engine.plan_context import Findings, StepContext
@@ -188,7 +188,7 @@ class _Planner:
         facts_out = _facts_out(registered, facts, resolved.here, context, ask=not self._is_elsewhere)
         key = step_key(
             registered, resolved.key, input_key, _fingerprints(data), context.accelerator, self._draft.seed,
-            libraries,
+            libraries, threads_here() if spec.by_threads else "",
         )  # fmt: skip
         return Step(
             name=choice.name,

@@ -36,5 +36,6 @@ def _spec(name: str) -> PassSpec:
         requires=(*_LIBRARIES, BITSANDBYTES) if quantized else _LIBRARIES,
         extra="qlora" if quantized else "train",
         version=2,
+        by_threads=True,
         renames=RENAMES if quantized else (*RENAMES, WITHOUT_DOUBLE_QUANT),
     )

@@ -60,6 +60,7 @@ def pass_of(row: Row) -> PassSpec:
         requires=_CALIBRATED if row.calibrated else (TORCH,),
         extra="train",
         version=row.version,
+        by_threads=row.calibrated,
         renames=(*_RENAMES, *row.renames),
     )
 
@@ -75,6 +76,7 @@ _MIXED_PRECISION = PassSpec(
     requires=_CALIBRATED,
     extra="train",
     version=2,
+    by_threads=True,
     renames=(
         *_RENAMES,
         Rename("quantizer", None, "It marks only; the quantizer that follows takes the marks."),
@@ -87,9 +89,9 @@ _QUAROT = PassSpec(
     summary="Rotate weights so that none stands out; the model computes the same. Quantize after.",
     accepts=("hf-model",),
     produces="hf-model",
-    run="modelpress_plugins.quantize.run:quarot",
+    run="modelpress_plugins.quantize.run_rotation:quarot",
     config="modelpress_plugins.quantize.config:QuaRotConfig",
     plan="modelpress_plugins.quantize.plan:plan_rotation",
-    requires=(TORCH,),
+    requires=_CALIBRATED,
     extra="train",
 )

@@ -23,6 +23,8 @@ from modelpress_plugins.grids.row_blocks import row_blocks
 from modelpress_plugins.grids.stream import read_float_config
 from modelpress_plugins.hf.families import ROTATABLE
 from modelpress_plugins.hf.files import copy_companions
+from modelpress_plugins.quantize.decoder import LayeredDecoder
+from modelpress_plugins.quantize.layer import SAME
 from modelpress_plugins.quantize.rotation import Rotation
 from modelpress_plugins.tensors.bytes import TORCH_DTYPES, as_bytes, check_finite, read_tensor
 
@@ -47,6 +49,8 @@ def rotate_model(
         )
     with Checkpoint(source) as checkpoint:
         rotator = _Rotator(checkpoint, config, mode, seed)
+        trusted = isinstance(model, Artifact) and model.meta.trust_remote_code
+        check_layers(LayeredDecoder(checkpoint, trusted), rotator, config["vocab_size"])
         declared = [(n, checkpoint.info(n).dtype, checkpoint.info(n).shape) for n in checkpoint.names()]
         if rotator.tied:
             declared = [d for d in declared if d[0] != HEAD]
@@ -64,6 +68,33 @@ def rotate_model(
                 raise PassError(f"Writing {out} failed: {error.strerror or error}.") from error
         progress(len(declared), len(declared), "tensors")
 
+
+def check_layers(decoder: LayeredDecoder, rotator: _Rotator, vocabulary: int) -> None:
+    """Run some tokens through each layer as it is and as it will be, in float32, before anything is rounded.
+
+    Raises PassError for a layer that would compute something else. Two layers are in memory at a time.
+    """
+    ids = torch.randint(vocabulary, (1, PROBE_TOKENS), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        (hidden,) = decoder.embed([ids])
+        for index in range(len(decoder)):
+            layer, turned = decoder.layer(index), decoder.layer(index)
+            for name, parameter in turned.named_parameters():
+                parameter.data.copy_(rotator.turned(decoder.name(index) + name))
+            after = decoder.run(layer, index, hidden)
+            moved = decoder.run(turned, index, rotator.hidden(hidden)) - rotator.hidden(after)
+            # Most of a layer's output is its input passed on: an error is measured against what it adds.
+            allowed = SAME * float((after - hidden).norm()) + 1e-6 * float(after.norm())
+            if not float(moved.norm()) <= allowed:  # also for NaN
+                raise PassError(
+                    f"{decoder.name(index).rstrip('.')} would not compute the same once rotated: it is off "
+                    f"by {float(moved.norm() / (after - hidden).norm()):.2g} of what it adds.",
+                    "Quantize without QuaRot, and please report it with the model's config.json.",
+                )
+            hidden = after
+
+
+PROBE_TOKENS = 32
 
 EMBEDDING, HEAD, LAST_NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 
@@ -87,17 +118,25 @@ class _Rotator:
         dtype = TORCH_DTYPES[self._checkpoint.info(source).dtype]
         if name in (EMBEDDING, HEAD):
             self._write_rows(writer, name, source)
-        elif _FOLDED.search(name):
-            norm = read_tensor(self._checkpoint, name)
-            check_finite(norm, name)
-            writer.write(name, as_bytes(torch.ones_like(norm)))
-        elif match := _PROJECTION.match(name):
-            tensor = read_tensor(self._checkpoint, name).float()
-            check_finite(tensor, name)
-            turn = self._weight if match[4] == "weight" else self._bias
-            writer.write(name, as_bytes(turn(tensor, match[1], match[3]).to(dtype)))
+        elif _FOLDED.search(name) or _PROJECTION.match(name):
+            writer.write(name, as_bytes(self.turned(name).to(dtype)))
         else:
             writer.copy(self._checkpoint, name)
+
+    def turned(self, name: str) -> Tensor:
+        """A tensor of a layer as it will be, float32."""
+        tensor = read_tensor(self._checkpoint, name).float()
+        check_finite(tensor, name)
+        if _FOLDED.search(name):
+            return torch.ones_like(tensor)
+        if match := _PROJECTION.match(name):
+            turn = self._weight if match[4] == "weight" else self._bias
+            return turn(tensor, match[1], match[3])
+        return tensor
+
+    def hidden(self, states: Tensor) -> Tensor:
+        """Hidden states (rows, length, width) as the rotated model has them."""
+        return self._stream.rows(states.reshape(-1, states.shape[-1])).view(states.shape)
 
     def _write_rows(self, writer: CheckpointWriter, name: str, source: str) -> None:
         """Embedding and output layer, in blocks of rows: they are the largest."""

@@ -1,4 +1,4 @@
-"""The passes that need no data, and QuaRot. No model is built, transformers is not imported."""
+"""The passes that need no data. No model is built, transformers is not imported."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from modelpress_plugins.grids.stream import Report, Rounder, stream_model
 from modelpress_plugins.grids.targets import WHOLE_ROW, Choice
 from modelpress_plugins.hf.files import meta_beside_tokenizer
 from modelpress_plugins.quantize.algorithms.code import code_of, own_options
-from modelpress_plugins.quantize.config import GridOptions, QuantizerConfig, QuaRotConfig
+from modelpress_plugins.quantize.config import GridOptions, QuantizerConfig
 from modelpress_plugins.quantize.marks import Marks, marked
-from modelpress_plugins.quantize.quarot import rotate_model
 
 
 def quantize(model: Artifact, config: QuantizerConfig, ctx: PassContext) -> Artifact:
@@ -24,11 +23,6 @@ def quantize(model: Artifact, config: QuantizerConfig, ctx: PassContext) -> Arti
     report = stream_model(source, ctx.out, choice, rounder, config.row.key, ctx.progress, marks.overrides)
     tell(report, choice, ctx)
     return ctx.artifact("hf-model", meta=meta_beside_tokenizer(source.meta))
-
-
-def quarot(model: Artifact, config: QuaRotConfig, ctx: PassContext) -> Artifact:
-    rotate_model(model, ctx.out, config.rotate_mode, config.seed, ctx.progress)
-    return ctx.artifact("hf-model", meta=meta_beside_tokenizer(model.meta))
 
 
 def choice_of(config: GridOptions, marks: Marks | None = None) -> Choice:

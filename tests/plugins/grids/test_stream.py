@@ -11,7 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from modelpress.api import Artifact, Checkpoint, CheckpointWriter, ModelFacts, ModelpressError, UserError
+from modelpress.api import (
+    Artifact,
+    Checkpoint,
+    CheckpointWriter,
+    ModelFacts,
+    ModelpressError,
+    PassError,
+    UserError,
+)
 from modelpress.testing import PassContract, RecordingPlan, input_artifact, make_tiny_model, pass_context
 from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.grids.nearest import round_to_nearest
@@ -150,7 +158,7 @@ def test_nan_and_infinity_are_refused_by_name_and_leave_nothing(
     name: str, value: float, llama: Path, tmp_path: Path
 ) -> None:
     source = change(llama, tmp_path / "bad", name, value)
-    with pytest.raises(ModelpressError, match=name.replace(".", r"\.")):
+    with pytest.raises(ModelpressError, PassError, match=name.replace(".", r"\.")):
         quantize_checkpoint(source, tmp_path / "q")
     assert not list((tmp_path / "q").glob("*"))
 
@@ -202,7 +210,7 @@ def test_a_disk_that_fills_up_leaves_nothing(
         write(self, name, buffer)
 
     monkeypatch.setattr(CheckpointWriter, "write", full)
-    with pytest.raises(ModelpressError, match="disk is full"):
+    with pytest.raises(ModelpressError, PassError, match="disk is full"):
         quantize_checkpoint(llama, tmp_path / "q")
     assert not list((tmp_path / "q").glob("*"))
 
@@ -246,3 +254,15 @@ def test_a_rotated_model_computes_the_same(mode: str, tmp_path: Path) -> None:
     assert torch.allclose(before, after, atol=1e-5)  # float32 rounding
     moved = load_file(tmp_path / "r" / "model.safetensors")["model.layers.0.mlp.up_proj.weight"]
     assert not torch.allclose(moved, tensors["model.layers.0.mlp.up_proj.weight"], atol=1e-2)
+
+
+def test_a_rotation_that_would_change_a_layer_is_refused_before_anything_is_written(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modelpress_plugins.quantize import quarot
+
+    heads = quarot.Rotation.heads
+    monkeypatch.setattr(quarot.Rotation, "heads", lambda self, weight: heads(self, weight) * 1.01)
+    with pytest.raises(PassError, match=r"model\.layers\.0 would not compute the same"):
+        quarot.rotate_model(llama, tmp_path / "r", "hadamard", 0, lambda *_: None)
+    assert not list(tmp_path.glob("r/*"))
