@@ -221,6 +221,12 @@ def _check_quantization(model: ModelConfig, config: ModelBuilderOptions, ctx: Pl
             "Set precision to int4 or int8, or start from the float model.",
             option="precision",
         )
+    if section.get("embeds") and config.precision == "int8":
+        ctx.problem(
+            "The input embedding of the model is quantized, which the builder reads with int4 only.",
+            "Set precision to int4: weights that are quantized keep their bits.",
+            option="precision",
+        )
     if (group := section.get("group_size", 32)) not in BLOCK_SIZES:
         ctx.problem(f"The model is quantized in blocks of {group}; the runtime takes {_told(BLOCK_SIZES)}.")
     symmetric = section.get("symmetric", section.get("sym"))

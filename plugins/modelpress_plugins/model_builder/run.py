@@ -45,10 +45,12 @@ _BITS = {"int4": 4, "int8": 8}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What the builder reads. quantization: of its config.json; None for a float model."""
+    """What the builder reads. quantization: of its config.json; None for a float model.
+    streamed: quantized here, from a float model."""
 
     folder: Path
     quantization: Mapping[str, Any] | None
+    streamed: bool = False
 
     @property
     def symmetric(self) -> bool | None:
@@ -75,6 +77,11 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
     _write_search_defaults(ctx.out / CONFIG, config.search)
     graph = ctx.out / str(_decoder(ctx.out)["filename"])
     shape_shared_scales(graph)
+    if shares_embedding(graph) and (source.quantization is None or source.streamed):
+        ctx.note(
+            "The model ties its embeddings: ids are looked up in the quantized output layer. "
+            "`extra_options: {shared_embeddings: false}` keeps the input embedding in float, which is larger."
+        )
     told = Meta(
         task=model.meta.task,
         trust_remote_code=model.meta.trust_remote_code,
@@ -138,7 +145,7 @@ def _stream(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> S
         write_json(
             out / CONFIG_JSON, {**written.document, "rope_parameters": {**written.rope, "type": "longrope"}}
         )
-    return Source(out, written.quantization)
+    return Source(out, written.quantization, streamed=True)
 
 
 def _refuse_fused_zero_points(folder: Path, config: ModelConfig) -> None:
@@ -175,7 +182,7 @@ def _builder_options(
     if section is not None and (source.symmetric is not False or section.get("overrides")):
         # The builder joins q, k and v by their zero points, also where there are none or widths differ.
         options["fuse_qkv"] = False
-    if section is not None and section.get("quant_method") == "olive":
+    if section is not None and section.get("quant_method") == "olive" and not source.streamed:
         # The builder would share wherever config.json ties the two, and make a float embedding 4 bits.
         options["shared_embeddings"] = bool(section.get("embeds"))
     if config.precision == "int8":

@@ -46,13 +46,19 @@ def plan(model: ModelFacts, config: QuantizerConfig, ctx: PlanContext) -> ModelF
     if source.size:
         layer = source.size / max(1, text.get("num_hidden_layers") or 1)
         ctx.needs(memory=LIBRARIES + int(6 * layer if isinstance(config, CalibratedConfig) else 64 * 2**20))
-    block = {"quant_method": METHOD, "bits": config.bits, "group_size": _stored(config.group_size)}
+    shares = config.embeds and config.lm_head and bool(source.config.get("tie_word_embeddings"))
+    block: dict[str, Any] = {"quant_method": METHOD, "bits": config.bits, "symmetric": config.sym}
+    block |= {
+        "group_size": _stored(config.group_size),
+        **before,
+        "embeds": shares or bool(before.get("embeds")),
+    }
     return replace(
         source,
         path=None,
         identity="",
         meta=meta_beside_tokenizer(source.meta),
-        config={**source.config, "quantization_config": before or {**block, "symmetric": config.sym}},
+        config={**source.config, "quantization_config": block},
         size=source.size if before else _size(source, text, config),
     )
 

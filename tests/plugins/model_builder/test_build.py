@@ -15,10 +15,13 @@ import transformers
 from transformers import AutoModelForCausalLM
 
 from modelpress.api import Accelerator, Artifact, Meta, MissingDependencyError, PassError
-from modelpress_plugins.grids.stream import quantize_checkpoint
+from modelpress_plugins.grids.grid import Grid
+from modelpress_plugins.grids.stream import quantize_checkpoint, stream_model
+from modelpress_plugins.grids.targets import Choice
 from modelpress_plugins.model_builder.check import check
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.genai import load
+from modelpress_plugins.model_builder.graph import shares_embedding
 from modelpress_plugins.model_builder.run import build
 from modelpress_plugins.model_builder.verify import relative_error
 from modelpress_plugins.quantize.algorithms.hqq import half_quadratic
@@ -67,6 +70,20 @@ def test_zero_points_survive_the_streaming_path(
 ) -> None:
     built(request.getfixturevalue(model), precision="int4", is_symmetric=False, block_size=16)
     assert context.reports["logits_error"] < 0.1  # 8-bit activations: 2 to 4 % on this model
+    told = [note for note in context.notes if "ties its embeddings" in note]
+    assert (context.notes, len(told)) == (told, int(model == "tied_phi3"))
+
+
+@pytest.mark.parametrize(("embeds", "bits"), [(False, 4), (True, 4), (True, 8)])
+def test_a_tied_embedding_is_what_the_quantizer_says(
+    embeds: bool, bits: int, tied_phi3: Path, tmp_path: Path, built: Build, context: Any
+) -> None:
+    overrides = {"lm_head": {"bits": bits}}
+    choice = Choice(Grid(4, 16, False), lm_head=True, embeds=embeds, overrides=overrides)
+    stream_model(tied_phi3, tmp_path / "q", choice, half_quadratic, "hqq", lambda *_: None)
+    artifact = built(tmp_path / "q", precision="int4")
+    assert shares_embedding(artifact.path / "model.onnx") == embeds
+    assert context.reports["logits_error"] < 0.1
     assert context.notes == []
 
 
