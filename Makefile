@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 QUESTION ?= She cried all night after the funeral of her old friend.
 
-.PHONY: demo test fmt lint types bench schema clean
+.PHONY: demo test fmt lint types bench schema docs clean
 
 demo: $(VENV)/.installed  ## the main job on the embedded example, then one question to the finished model
 	$(BIN)/modelpress run examples/emotions/workflow.yaml
@@ -31,6 +31,9 @@ bench: $(VENV)/.installed-dev  ## measure against the competitors; results go to
 
 schema: $(VENV)/.installed-dev  ## the committed JSON Schema of workflow files, made anew
 	MODELPRESS_BLOCK_PLUGINS=hello,example $(BIN)/modelpress schema > docs/workflow.schema.json
+
+docs: $(VENV)/.installed-dev  ## the pages that are made from the code
+	MODELPRESS_BLOCK_PLUGINS=hello,example $(BIN)/modelpress plugins docs docs
 
 clean:
 	rm -rf $(VENV) build dist examples/emotions/output examples/emotions/output-olive examples/emotions/cache

@@ -41,6 +41,18 @@ def write_plugin(kind: str, name: str, folder: Path | None = None) -> tuple[Path
     target = folder or Path("-".join(["modelpress", *words]))
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is there already.", "Name another with --folder.")
+    written = []
+    for path, text in template_files(kind, name):
+        file = target / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        written.append(file)
+    return target, written
+
+
+def template_files(kind: str, name: str) -> Iterator[tuple[str, str]]:
+    """(path, text) of each file of a plugin that brings one such thing."""
+    words = [word.lower() for word in _WORD.findall(name)]
     values = {
         "kind": "data container" if kind == "data" else kind,
         "noun": KINDS[kind],
@@ -51,13 +63,8 @@ def write_plugin(kind: str, name: str, folder: Path | None = None) -> tuple[Path
         "module": "_".join(words),
         "class": "".join(word.capitalize() for word in words),
     }
-    written = []
-    for path, text in (*_template("common", values), *_template(kind, values)):
-        file = target / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-        written.append(file)
-    return target, written
+    yield from _template("common", values)
+    yield from _template(kind, values)
 
 
 def _template(name: str, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -47,6 +47,18 @@ def test_the_committed_schema_is_fresh() -> None:
     assert committed == done.stdout, "run `make schema`"
 
 
+def test_the_pages_on_plugins_are_fresh(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "modelpress", "plugins", "docs", str(tmp_path)],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+        env={**os.environ, "MODELPRESS_BLOCK_PLUGINS": "hello,example"},
+    )  # fmt: skip
+    made = {path.relative_to(tmp_path): path.read_text("utf-8") for path in tmp_path.rglob("*.md")}
+    assert len(made) == 10
+    stale = [name for name, text in made.items() if (ROOT / "docs" / name).read_text("utf-8") != text]
+    assert stale == [], "run `make docs`"
+
+
 def test_every_plugin_folder_has_its_entry_point() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     folders = {p.parent.name for p in (ROOT / "plugins" / "modelpress_plugins").glob("*/__init__.py")}

@@ -79,3 +79,11 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     with pytest.raises(UserError, match="there already"):
         write_plugin("pass", "AcmePrune", tmp_path)
+
+
+def test_contributing_names_a_page_for_every_kind() -> None:
+    root = Path(__file__).resolve().parents[2]
+    text = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for kind in KINDS:
+        assert f"](docs/plugins/{kind}.md)" in text
+        assert (root / "docs" / "plugins" / f"{kind}.md").is_file()

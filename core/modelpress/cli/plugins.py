@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from modelpress.cli import plugins_check, plugins_new
@@ -43,6 +45,17 @@ def list_plugins(as_json: bool) -> None:
 
 command.add_command(plugins_check.command)
 command.add_command(plugins_new.command)
+
+
+@command.command("docs", epilog=examples("modelpress plugins docs docs"))
+@click.argument("folder", type=click.Path(path_type=Path))
+def write_docs(folder: Path) -> None:
+    """Write pages on all plugins, with their options, and on how each kind is written, into FOLDER."""
+    # Only here: reading options needs pydantic, and a list must not.
+    from modelpress.plugin_pages import write_pages  # noqa: PLC0415
+
+    for path in write_pages(folder, Registry.load()):
+        click.echo(path)
 
 
 def brings(plugin: Plugin) -> str:
