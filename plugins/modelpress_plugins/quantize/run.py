@@ -19,6 +19,7 @@ def quantize(model: Artifact, config: QuantizerConfig, ctx: PassContext) -> Arti
     """For every algorithm that needs no data."""
     source, marks = marked(model)
     choice = choice_of(config, marks)
+    tell_marks(config, marks, ctx)
     rounder: Rounder = partial(code_of(config.row), **own_options(config))
     report = stream_model(source, ctx.out, choice, rounder, config.row.key, ctx.progress, marks.overrides)
     tell(report, choice, ctx)
@@ -42,6 +43,15 @@ def choice_of(config: GridOptions, marks: Marks | None = None) -> Choice:
     )
     merged = {module: {**mark, **chosen.given_for(module)} for module, mark in marks.overrides.items()}
     return replace(chosen, overrides={**merged, **chosen.overrides, **merged})
+
+
+def tell_marks(config: GridOptions, marks: Marks, ctx: PassContext) -> None:
+    """What the marks say for all modules counts for more than the options: tell where the two differ."""
+    wanted = {"bits": config.bits, "group_size": config.group_size, "symmetric": config.sym}
+    differing = [name for name, value in marks.default.items() if wanted[name] != value]
+    if differing:
+        told, asked = (", ".join(f"{n} {given[n]}" for n in differing) for given in (marks.default, wanted))
+        ctx.note(f"As marked by SelectiveMixedPrecision: {told}; the options of this step say {asked}.")
 
 
 def tell(report: Report, choice: Choice, ctx: PassContext) -> None:

@@ -14,7 +14,7 @@ from modelpress_plugins.quantize.config import CalibratedConfig
 from modelpress_plugins.quantize.decoder import LayeredDecoder
 from modelpress_plugins.quantize.layerwise import Algorithm, quantize_layerwise
 from modelpress_plugins.quantize.marks import marked
-from modelpress_plugins.quantize.run import choice_of, tell
+from modelpress_plugins.quantize.run import choice_of, tell, tell_marks
 
 
 def quantize(model: Artifact, config: CalibratedConfig, ctx: PassContext) -> Artifact:
@@ -28,6 +28,7 @@ def quantize_with(
     source, marks = marked(model)
     float_config = read_float_config(source.path)
     choice = choice_of(config, marks)
+    tell_marks(config, marks, ctx)
     with Checkpoint(source.path) as checkpoint:
         targets = find_targets(checkpoint, float_config, choice)
         decoder = LayeredDecoder(checkpoint, source.meta.trust_remote_code, device_of(ctx))

@@ -158,7 +158,7 @@ def test_nan_and_infinity_are_refused_by_name_and_leave_nothing(
     name: str, value: float, llama: Path, tmp_path: Path
 ) -> None:
     source = change(llama, tmp_path / "bad", name, value)
-    with pytest.raises(ModelpressError, PassError, match=name.replace(".", r"\.")):
+    with pytest.raises(ModelpressError, match=name.replace(".", r"\.")):
         quantize_checkpoint(source, tmp_path / "q")
     assert not list((tmp_path / "q").glob("*"))
 
@@ -210,7 +210,7 @@ def test_a_disk_that_fills_up_leaves_nothing(
         write(self, name, buffer)
 
     monkeypatch.setattr(CheckpointWriter, "write", full)
-    with pytest.raises(ModelpressError, PassError, match="disk is full"):
+    with pytest.raises(ModelpressError, match="disk is full"):
         quantize_checkpoint(llama, tmp_path / "q")
     assert not list((tmp_path / "q").glob("*"))
 

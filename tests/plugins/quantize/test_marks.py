@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from modelpress_plugins.quantize.config import (
 )
 from modelpress_plugins.quantize.marks import FORMAT, Marks, check_marks, marked, read_marks, write_marks
 from modelpress_plugins.quantize.plan import plan, plan_marks
-from modelpress_plugins.quantize.run import choice_of, quantize
+from modelpress_plugins.quantize.run import choice_of, quantize, tell_marks
 from modelpress_plugins.quantize.run_calibrated import quantize as quantize_on_data
 from modelpress_plugins.quantize.run_marks import is_listed, mark
 
@@ -109,6 +110,10 @@ def test_the_quantizer_takes_the_marks_and_leaves_those_of_what_stays_float(
     tied: Path, tmp_path: Path
 ) -> None:
     marks = marks_of(tied, tmp_path / "marks", algorithm="k_quant_down")
+    notes: list[str] = []
+    context: Any = SimpleNamespace(note=notes.append)
+    tell_marks(GptqConfig.parse({"bits": 2}), read_marks(marks.path), context)
+    assert notes == ["As marked by SelectiveMixedPrecision: bits 4; the options of this step say bits 2."]
     first = run(quantize_on_data, GptqConfig.parse(SMALL), marks, tmp_path / "gptq")
     assert first.format == "hf-model"
     written = block(first.path)
