@@ -7,7 +7,6 @@ names when all of them are whole.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import struct
@@ -28,6 +27,7 @@ from modelpress.checkpoint import (
     tensor_info,
 )
 from modelpress.errors import PassError, UserError
+from modelpress.files import replace
 
 DEFAULT_SHARD_SIZE = "5GB"
 DEFAULT_METADATA: Mapping[str, str] = MappingProxyType({"format": "pt"})
@@ -129,7 +129,7 @@ class CheckpointWriter:
                 self._write_index()
             for name in sorted(self._started):
                 self._named.add(name)
-                os.replace(self._folder / _part(name), self._folder / name)
+                replace(self._folder / _part(name), self._folder / name)
         except OSError as error:
             raise self._failed(error) from error
         self._closed = True

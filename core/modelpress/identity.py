@@ -14,6 +14,7 @@ from pathlib import Path
 import xxhash
 
 from modelpress.artifact import MANIFEST, digest_file
+from modelpress.errors import UserError
 from modelpress.files import write_whole
 
 _CLOCK_NS = 50_000_000
@@ -35,14 +36,25 @@ def content_identity(path: Path, memo: DigestMemo | None = None, without: Collec
     without: folders below it that are no part of it, e.g. one that the result is written to.
     """
     digest = memo or digest_file
+    require_utf8(path)
     if path.is_file():
         return f"content:{digest(path)}"
     state = xxhash.xxh3_128()
     for file in sorted(p for p in path.rglob("*") if p.is_file() and p != path / MANIFEST):
         if any(file.is_relative_to(folder) for folder in without):
             continue
+        require_utf8(file)
         state.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
     return f"content:{state.hexdigest()}"
+
+
+def require_utf8(path: Path) -> None:
+    """Raises UserError for a path that is no text: what is written down of it is UTF-8 everywhere."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        told = str(path).encode("utf-8", "backslashreplace").decode()
+        raise UserError(f"The path {told} is not UTF-8.", "Give the file or folder another name.") from None
 
 
 class DigestMemo:

@@ -22,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         from modelpress.cli.root import root  # noqa: PLC0415
 
         _survive_code_pages()
+        for argument in sys.argv[1:] if arguments is None else arguments:
+            argument.encode()  # raises for a path that is no text, which is told as that
         # NO_COLOR (no-color.org): any value but the empty one.
         color = False if os.environ.get("NO_COLOR") else None
         code = root.main(args=arguments, prog_name="modelpress", standalone_mode=False, color=color)

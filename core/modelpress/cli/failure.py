@@ -42,6 +42,10 @@ def report_failure(error: BaseException) -> int:
         return 130
     if isinstance(error, click.ClickException):
         return _tell_usage(error)
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        text = str(error.object).encode("utf-8", "backslashreplace").decode()
+        tell("error", f"{shorten_path(text)} is not UTF-8: modelpress takes no path or text like that.")
+        return 2
     if isinstance(error, OSError) and error.errno in _PLAIN_OS_ERRORS:
         tell("error", f"{error.strerror}: {error.filename or 'no file named'}")
         return 2

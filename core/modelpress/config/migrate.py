@@ -13,6 +13,7 @@ import yaml
 from modelpress.config.load import read_native
 from modelpress.config.source import resolvers
 from modelpress.errors import UserError
+from modelpress.files import write_whole
 from modelpress.registry import Registry
 
 
@@ -28,6 +29,8 @@ def migrate(old: Path, new: Path, registry: Registry, *, overwrite: bool = False
         raise UserError(f"{new} has to end in .yaml, .yml or .json.")
     if new.exists() and not overwrite:
         raise UserError(f"{new} exists already.", "Choose another name, or say that it may be overwritten.")
+    if new.exists() and old.exists() and os.path.samefile(old, new):
+        raise UserError(f"{new} is the file that is read.", "Give the new one another name.")
     native = read_native(old, registry)
     native.problems.raise_if_any()
     text = dump_json(native.root.plain()) if new.suffix.lower() == ".json" else dump_yaml(native.root.plain())
@@ -66,10 +69,8 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(unfinished, path)
+        write_whole(path.resolve(), text.encode())
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from None
 

@@ -9,7 +9,6 @@ end `finished` with seconds and peak memory.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from modelpress.engine.job import Result
 from modelpress.events import Event, Log, Progress, Report, decode_event
+from modelpress.files import finished, mark_finished, replace
 from modelpress.secrets import redact
 
 EVENTS = "events.jsonl"
@@ -47,12 +47,16 @@ def close_history(folder: Path, result: Result, target: Path) -> None:
     with history.open("a", encoding="utf-8") as file:
         file.write(json.dumps(last) + "\n")
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(history, target)
+    replace(history, target)
+    mark_finished(target)
 
 
 def told_before(history: Path) -> Iterator[Event]:
     """The notes and warnings of a history, and the last report of each name: what a run from the cache tells
-    again. Nothing when there is none."""
+    again. Nothing when there is none; of a damaged one, that it is damaged."""
+    if history.exists() and finished(history) is None:
+        yield Log("warning", f"The history {history} is damaged: what was told then is not told again.")
+        return
     reports: dict[str, Report] = {}
     for line in _lines(history):
         event = decode_event(line)

@@ -8,6 +8,7 @@ from pathlib import Path
 from modelpress.artifact import MANIFEST, Artifact, Meta, open_artifact, refuse_links
 from modelpress.context import LoadedModel, Tokenizer
 from modelpress.errors import PluginError, UserError
+from modelpress.identity import require_utf8
 from modelpress.registry import Registered, Registry
 from modelpress.specs import FormatSpec
 
@@ -23,6 +24,7 @@ def find_artifact(folder: Path, registry: Registry, *, trust_remote_code: bool =
     trust_remote_code: whether Python files in the folder may be run. What a manifest says of it does not
     count: it came with the folder.
     """
+    require_utf8(folder)
     if not folder.exists():
         raise UserError(f"There is no {folder}.", "Give the folder of a model, or a run's output folder.")
     if not folder.is_dir():

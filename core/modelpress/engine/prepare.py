@@ -17,6 +17,7 @@ from modelpress.engine.planner import make_plan
 from modelpress.engine.resources import Remotes
 from modelpress.engine.systems import OpenSystems
 from modelpress.events import Event
+from modelpress.identity import require_utf8
 from modelpress.markers import resource_refs
 from modelpress.problems import Problems
 from modelpress.registry import Registry
@@ -48,9 +49,13 @@ def prepare(
 
     output_dir, cache_dir: instead of the workflow's own. The systems are closed at the end of the block.
     """
+    require_utf8(file)
     workflow = load_workflow(file, registry)
     cache = Cache(cache_dir.absolute() if cache_dir else workflow.cache_dir or default_cache_folder())
     target = output_dir.absolute() if output_dir else workflow.output_dir
+    for path in (workflow.path, cache.folder, target):
+        if path is not None:
+            require_utf8(path)
     place = Place(workflow.folder, cache.digests, Remotes(registry, cache, workflow.folder, offline=offline))
     workflow = _with_model_here(workflow, place)
     systems = OpenSystems(workflow, registry, place, in_process=in_process)
