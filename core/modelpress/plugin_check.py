@@ -201,7 +201,7 @@ def _what_is_wrong(spec: Spec, field: str, found: object) -> str:
     if field == "config":
         if not (isinstance(found, type) and issubclass(found, Options)):
             return "it is no subclass of modelpress.api.Options"
-        silent = [name for name, option in found.model_fields.items() if not option.description]
+        silent = undescribed(found)
         return f"without a description: {', '.join(silent)}" if silent else ""
     if field == "command":
         return "" if isinstance(found, click.Command) else "it is no command of click"
@@ -218,6 +218,16 @@ def _what_is_wrong(spec: Spec, field: str, found: object) -> str:
     except ValueError:
         return ""  # written in C, without a signature
     return ""
+
+
+def undescribed(options: type[Options]) -> list[str]:
+    """Options that nothing is said about. A group of options is described by the docstring of its class."""
+    return [
+        name
+        for name, field in options.model_fields.items()
+        if not field.description
+        and not (isinstance(field.annotation, type) and issubclass(field.annotation, Options))
+    ]
 
 
 @cache

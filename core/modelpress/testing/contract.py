@@ -18,6 +18,7 @@ from pydantic import JsonValue, ValidationError
 from modelpress.artifact import artifact_files, digest_file
 from modelpress.engine.process import child_environment, import_path
 from modelpress.options import Options
+from modelpress.plugin_check import undescribed
 from modelpress.registry import Registered, Registry
 from modelpress.specs import Spec
 from modelpress.testing.context import options_class
@@ -101,8 +102,7 @@ class Contract(Generic[S]):
         config = options_class(registered)
         assert issubclass(config, Options)
         assert config.model_config.get("extra") == "forbid"
-        silent = [name for name, field in config.model_fields.items() if not field.description]
-        assert silent == [], "give these options a description"
+        assert undescribed(config) == [], "give these options a description"
 
     def test_its_options_survive_a_round_trip(self, registered: Registered[S], tmp_path: Path) -> None:
         options = self.parsed(registered, self.some_options(tmp_path))

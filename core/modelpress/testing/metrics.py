@@ -82,10 +82,13 @@ class MetricContract(Contract[MetricSpec]):
             assert isinstance(higher_is_better, bool)
 
     def test_it_requires_the_libraries_that_it_imports(
-        self, registered: Registered[MetricSpec], plain: Trial
+        self, registered: Registered[MetricSpec], registry: Registry, source: Artifact, plain: Trial
     ) -> None:
+        """What opening the model's format needs is the format's to say."""
         given(plain)
-        assert undeclared(plain.libraries, registered.spec.requires, registered.distribution) == []
+        opened = registry.get(FormatSpec, source.format)
+        declared = (*registered.spec.requires, *(opened.spec.requires if opened else ()))
+        assert undeclared(plain.libraries, declared, registered.distribution) == []
 
     def test_it_reads_no_environment_variable(self, plain: Trial) -> None:
         given(plain)

@@ -7,7 +7,7 @@ containers `HuggingfaceContainer` and `DummyDataContainer`; the commands `ask` a
 from __future__ import annotations
 
 from modelpress.api import CommandSpec, DataContainerSpec, FormatSpec, ModelSpec, Rename, hookimpl
-from modelpress_plugins.ranges import DATASETS, PEFT, SAFETENSORS, TORCH, TRANSFORMERS
+from modelpress_plugins.ranges import ACCELERATE, DATASETS, PEFT, SAFETENSORS, TORCH, TRANSFORMERS
 
 MODELPRESS_API = 1
 
@@ -54,7 +54,7 @@ def modelpress_formats() -> list[FormatSpec]:
             check=f"{_HF}.folder:check_hf_model",
             load=f"{_HF}.open:load_hf_model",
             tokenizer=f"{_HF}.tokenizer:load_tokenizer",
-            requires=(TORCH, TRANSFORMERS, SAFETENSORS),
+            requires=(ACCELERATE, TORCH, TRANSFORMERS, SAFETENSORS, PEFT),
             extra="cpu",
         ),
         FormatSpec(
@@ -63,7 +63,7 @@ def modelpress_formats() -> list[FormatSpec]:
             check=f"{_HF}.folder:check_hf_adapter",
             load=f"{_HF}.open:load_hf_adapter",
             tokenizer=f"{_HF}.tokenizer:load_tokenizer",
-            requires=(TORCH, TRANSFORMERS, SAFETENSORS, PEFT),
+            requires=(ACCELERATE, TORCH, TRANSFORMERS, SAFETENSORS, PEFT),
             extra="cpu",
         ),
     ]
