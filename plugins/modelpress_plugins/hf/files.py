@@ -66,7 +66,7 @@ def whole_folder(model: Artifact, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(model.path.iterdir()):
         if path.is_file():
-            _link(path, folder / path.name)
+            link(path, folder / path.name)
     copy_tokenizer(model, folder)
     return folder
 
@@ -140,7 +140,7 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch(name.lower(), pattern) for pattern in patterns)
 
 
-def _link(path: Path, target: Path) -> None:
+def link(path: Path, target: Path) -> None:
     """A link where the file system has them; Windows wants a privilege for it, and then it is a copy."""
     try:
         target.symlink_to(path.resolve())

@@ -31,6 +31,12 @@ def shares_embedding(graph: Path) -> bool:
     return any(True for _ in _nodes(_read(graph), _LOOKUP))
 
 
+def attention_windows(graph: Path) -> list[int]:
+    """The sliding window of each attention node, in the order of the layers; 0 where it sees everything."""
+    nodes = _nodes(_read(graph), "GroupQueryAttention")
+    return [next((max(0, a.i) for a in node.attribute if a.name == "local_window_size"), 0) for node in nodes]
+
+
 def shape_shared_scales(graph: Path) -> bool:
     """Give the scales and zero points of a shared embedding the two dimensions that its lookup wants.
 

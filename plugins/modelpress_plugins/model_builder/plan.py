@@ -18,7 +18,8 @@ from modelpress_plugins.model_builder.architectures import (
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 
 BLOCK_SIZES = (16, 32, 64, 128, 256)
-_QUANTIZED_PRECISIONS = ("int8", "int4")
+_BITS = {"int8": 8, "int4": 4}
+_QUANTIZED_PRECISIONS = tuple(_BITS)
 _LIBRARIES = 1_200 * 2**20
 """Bytes of a process that has imported torch, transformers and onnxruntime, with room for one tensor."""
 _OWN_PATH_FACTOR = 3.8
@@ -39,11 +40,6 @@ def plan(model: ModelFacts, config: ModelBuilderOptions, ctx: PlanContext) -> Mo
         _check_shapes(facts, ctx)
         _check_search(facts, config, ctx)
     streams = config.streaming is not False and streaming_obstacle(facts, config) is None
-    if not streams and needs_rope_type(facts):
-        ctx.problem(
-            "The builder wants rope_parameters.type in config.json, which transformers 5 no longer writes.",
-            'Add "type": "longrope" beside rope_type there.',
-        )
     if config.streaming and (obstacle := streaming_obstacle(facts, config)):
         ctx.problem(f"The streaming path cannot do this: {obstacle}.", option="streaming")
     size = estimate_size(model, facts, config)
@@ -82,11 +78,6 @@ def streaming_obstacle(model: ModelConfig, config: ModelBuilderOptions) -> str |
     if own := sorted(set(config.extra_options) & _OWN_QUANTIZER_OPTIONS):
         return f"extra_options.{own[0]} is an option of the builder's own quantizer"
     return None
-
-
-def needs_rope_type(model: ModelConfig) -> bool:
-    """Whether the builder of onnxruntime-genai 0.18 would stumble over a longrope section of config.json."""
-    return model.rope.get("rope_type") == "longrope" and "type" not in model.rope
 
 
 _OWN_QUANTIZER_OPTIONS = {"matmul_mixed_precision", "use_qdq", "adapter_path", "num_hidden_layers"}
@@ -221,7 +212,16 @@ def _check_quantization(model: ModelConfig, config: ModelBuilderOptions, ctx: Pl
             "Set precision to int4 or int8, or start from the float model.",
             option="precision",
         )
-    if section.get("embeds") and config.precision == "int8":
+    bits = section.get("bits", section.get("w_bit"))
+    if config.precision in _BITS and isinstance(bits, int) and bits != _BITS[config.precision]:
+        ctx.problem(
+            f"precision is {config.precision}, but the model is quantized already to {bits} bits.",
+            f"Set precision to int{bits}: weights that are quantized keep their bits."
+            if bits in _BITS.values()
+            else "Start from the float model.",
+            option="precision",
+        )
+    elif section.get("embeds") and config.precision == "int8":
         ctx.problem(
             "The input embedding of the model is quantized, which the builder reads with int4 only.",
             "Set precision to int4: weights that are quantized keep their bits.",

@@ -21,8 +21,8 @@ from modelpress.api import (
     UserError,
 )
 from modelpress_plugins.grids.stream import quantize_checkpoint
-from modelpress_plugins.hf.config import CONFIG as CONFIG_JSON
-from modelpress_plugins.hf.config import ModelConfig, read_config, write_json
+from modelpress_plugins.hf.bare_model import open_config
+from modelpress_plugins.hf.config import ModelConfig, read_config
 from modelpress_plugins.hf.files import copy_companions, whole_folder
 from modelpress_plugins.hf.quantized import METHOD
 from modelpress_plugins.model_builder.architectures import PROVIDERS
@@ -30,8 +30,10 @@ from modelpress_plugins.model_builder.check import CONFIG
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.drive import build_folder
 from modelpress_plugins.model_builder.graph import shape_shared_scales, shares_embedding
-from modelpress_plugins.model_builder.plan import needs_rope_type, streaming_obstacle
+from modelpress_plugins.model_builder.mend import mended
+from modelpress_plugins.model_builder.plan import streaming_obstacle
 from modelpress_plugins.model_builder.reference import NoReferenceError, reference_logits
+from modelpress_plugins.model_builder.switches import lengths, require_windows
 from modelpress_plugins.model_builder.verify import Logits, Trial, try_out, twin_reference, verify
 from modelpress_plugins.tensors.release import give_back_memory
 
@@ -66,7 +68,7 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
     remote = model.meta.trust_remote_code
     source = _source(model, config, ctx)
     build_folder(
-        source.folder,
+        mended(source.folder, ctx.scratch / "mended", trust_remote_code=remote),
         ctx.out,
         config.precision,
         provider,
@@ -140,12 +142,7 @@ def _stream(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> S
     )
     give_back_memory()
     copy_companions(model, out)
-    written = read_config(out)
-    if needs_rope_type(written):
-        write_json(
-            out / CONFIG_JSON, {**written.document, "rope_parameters": {**written.rope, "type": "longrope"}}
-        )
-    return Source(out, written.quantization, streamed=True)
+    return Source(out, read_config(out).quantization, streamed=True)
 
 
 def _refuse_fused_zero_points(folder: Path, config: ModelConfig) -> None:
@@ -209,26 +206,56 @@ def _prove(
         ctx.load(artifact).close()
         ctx.note("The model was loaded, but a model without embedding or head cannot be asked anything.")
         return
-    trial = try_out(artifact, ctx)
+    described = open_config(source.folder, trust_remote_code=trust_remote_code)
+    require_windows(graph, described)
+    reached, missed = lengths(described, _numbers(source.folder))
     if not config.verify:
+        try_out(artifact, ctx, length=reached[0])
         ctx.note("The logits were not compared with the source: verify is false.")
         return
+    error = 0.0
+    for length in reached:
+        trial = try_out(artifact, ctx, length=length)
+        error = max(error, _compare(artifact, graph, trial, source, config, ctx, trust_remote_code))
+    ctx.report("logits_error", round(error, 5))
+    for switch in missed:
+        ctx.note(
+            f"Positions past {switch.position:,}, where {switch.what} begins to count, were not compared: "
+            "that is too much to compute here."
+        )
+
+
+def _compare(
+    artifact: Artifact,
+    graph: Path,
+    trial: Trial,
+    source: Source,
+    config: ModelBuilderOptions,
+    ctx: PassContext,
+    trust_remote_code: bool,
+) -> float:
     expected = partial(
         reference_logits,
         source.folder,
         trust_remote_code=trust_remote_code,
         embedding_from_head=shares_embedding(graph),
     )
+    twin = partial(_twin, artifact, graph, trial, ctx)
     if source.quantization is None and config.precision in _BITS:
-        verify(artifact, graph, trial, config.precision, partial(_twin, artifact, graph, trial, ctx), ctx)
-        return
+        return verify(artifact, graph, trial, config.precision, twin, ctx)
     try:
-        verify(artifact, graph, trial, config.precision, expected, ctx)
+        return verify(artifact, graph, trial, config.precision, expected, ctx)
     except NoReferenceError as error:
         if config.precision in _BITS:
-            verify(artifact, graph, trial, config.precision, partial(_twin, artifact, graph, trial, ctx), ctx)
-        else:
-            ctx.note(f"The logits were not compared with the source: {error}.")
+            return verify(artifact, graph, trial, config.precision, twin, ctx)
+        ctx.note(f"The logits were not compared with the source: {error}.")
+        return 0.0
+
+
+def _numbers(folder: Path) -> int:
+    """How many weights a checkpoint holds, those of packed tensors counted by their bytes."""
+    with Checkpoint(folder) as checkpoint:
+        return sum(checkpoint.info(name).nbytes for name in checkpoint.names()) // 2
 
 
 def _twin(artifact: Artifact, graph: Path, trial: Trial, ctx: PassContext, _: Sequence[int]) -> Logits:

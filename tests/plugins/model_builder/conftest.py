@@ -103,6 +103,12 @@ def tied_phi3(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def phi3(tmp_path: Path) -> Callable[..., Path]:
+    """Save one with changes to its config: `phi3(sliding_window=32)`."""
+    return lambda **changes: save_phi3(tmp_path / "phi3", **changes)
+
+
+@pytest.fixture
 def context(tmp_path: Path) -> Context:
     return Context(tmp_path / "job")
 

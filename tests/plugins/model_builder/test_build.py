@@ -18,12 +18,14 @@ from modelpress.api import Accelerator, Artifact, Meta, MissingDependencyError, 
 from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.grids.stream import quantize_checkpoint, stream_model
 from modelpress_plugins.grids.targets import Choice
+from modelpress_plugins.hf.bare_model import open_config
 from modelpress_plugins.model_builder.check import check
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.genai import load
-from modelpress_plugins.model_builder.graph import shares_embedding
+from modelpress_plugins.model_builder.graph import attention_windows, shares_embedding
 from modelpress_plugins.model_builder.run import build
-from modelpress_plugins.model_builder.verify import relative_error
+from modelpress_plugins.model_builder.switches import lengths
+from modelpress_plugins.model_builder.verify import POSITIONS, relative_error, try_out
 from modelpress_plugins.quantize.algorithms.hqq import half_quadratic
 
 IDS = [1, 5, 60, 70, 80, 33, 44, 100, 101, 102, 120, 7]
@@ -212,3 +214,27 @@ def test_logits_are_finite_and_float32(fp32_folder: Path) -> None:
     logits = genai_logits(Artifact(fp32_folder, "ort-genai", "key"))
     assert logits.dtype == np.float32
     assert np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int4"])
+def test_a_sliding_window_holds_past_its_end(
+    precision: str, phi3: Callable[..., Path], built: Build, context: Any
+) -> None:
+    source = phi3(sliding_window=32)
+    artifact = built(source, precision=precision)
+    assert attention_windows(artifact.path / "model.onnx") == [32, 32]
+    assert context.reports["logits_error"] < (1e-4 if precision == "fp32" else 0.1)
+    assert len(try_out(artifact, context).ids) == POSITIONS
+
+
+def test_longrope_of_transformers_5_is_built_and_compared_on_both_sides_of_its_switch(
+    phi3: Callable[..., Path], built: Build, context: Any
+) -> None:
+    factors = {"short_factor": [1.0 + i / 10 for i in range(8)], "long_factor": [2.0**i for i in range(8)]}
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 64, **factors}
+    source = phi3(original_max_position_embeddings=64, rope_parameters=rope)
+    built(source, precision="fp32")
+    assert context.reports["logits_error"] < 1e-4
+    config = open_config(source, trust_remote_code=False)
+    assert lengths(config, 1000) == ([64, POSITIONS], [])
+    assert [switch.position for switch in lengths(config, 10**12)[1]] == [64]

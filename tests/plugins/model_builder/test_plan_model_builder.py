@@ -131,10 +131,13 @@ def test_phi3s_own_code_needs_no_trust() -> None:
     assert context.problems == []
 
 
-def test_longrope_without_type_is_refused_only_where_the_float_model_is_read() -> None:
-    rope = {"rope_parameters": {"rope_type": "longrope"}}
-    assert planned(rope)[0].problems == []
-    assert "longrope" in planned(rope, precision="fp32")[0].problems[0][1]
+@pytest.mark.parametrize(("bits", "precision"), [(4, "int8"), (8, "int4")])
+def test_bits_of_a_quantized_model_are_not_labelled_otherwise(bits: int, precision: str) -> None:
+    model = {"quantization_config": {"quant_method": "olive", "group_size": 32, "bits": bits}}
+    said, hint, option = planned(model, precision=precision)[0].problems[0]
+    assert f"quantized already to {bits} bits" in said
+    assert (f"int{bits}" in hint, option) == (True, "precision")
+    assert planned(model, precision=f"int{bits}")[0].problems == []
 
 
 def test_a_quantized_model_needs_no_streaming() -> None:
