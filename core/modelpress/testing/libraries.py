@@ -11,7 +11,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from modelpress.provider import installed_versions
+from modelpress.registry import Registered, Registry
 from modelpress.requirements import lacks, required_names
+from modelpress.specs import FormatSpec, Spec
 
 
 def missing(requirements: Iterable[str]) -> list[str]:
@@ -20,14 +22,20 @@ def missing(requirements: Iterable[str]) -> list[str]:
     return [str(lack) for lack in lacks(wanted, installed_versions(required_names(wanted)))]
 
 
-def undeclared(modules: Iterable[str], declared: Iterable[str], own: str) -> list[str]:
-    """Those top-level modules whose distribution is not declared, `module (distribution)` each.
+def declared(registered: Registered[Spec], opened: Iterable[str], registry: Registry) -> list[str]:
+    """What the spec requires, and what the formats do that its code opened: that is theirs to say."""
+    formats = (registry.get(FormatSpec, name) for name in opened)
+    return [*registered.spec.requires, *(text for entry in formats if entry for text in entry.spec.requires)]
 
-    Declared, or brought along by what is declared: a distribution that those need, own and modelpress, with
+
+def undeclared(modules: Iterable[str], named: Iterable[str], own: str) -> list[str]:
+    """Those top-level modules whose distribution is not named, `module (distribution)` each.
+
+    Named, or brought along by what is named: a distribution that those need, own and modelpress, with
     what modelpress needs. A module of no distribution is the plugin's own.
     """
     allowed: set[str] = {canonicalize_name(own)}
-    for name in ("modelpress", *required_names(declared)):
+    for name in ("modelpress", *required_names(named)):
         allowed |= _closure(name)
     homes = packages_distributions()
     found = []

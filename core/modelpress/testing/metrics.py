@@ -22,7 +22,7 @@ from modelpress.context import DataSource
 from modelpress.registry import Registered, Registry
 from modelpress.specs import FormatSpec, MetricSpec
 from modelpress.testing.contract import Contract, content
-from modelpress.testing.libraries import undeclared
+from modelpress.testing.libraries import declared, undeclared
 from modelpress.testing.passes import given, strays
 from modelpress.testing.trial import Order, Surroundings, Trial, relocated, run_trial
 
@@ -82,13 +82,11 @@ class MetricContract(Contract[MetricSpec]):
             assert isinstance(higher_is_better, bool)
 
     def test_it_requires_the_libraries_that_it_imports(
-        self, registered: Registered[MetricSpec], registry: Registry, source: Artifact, plain: Trial
+        self, registered: Registered[MetricSpec], registry: Registry, plain: Trial
     ) -> None:
-        """What opening the model's format needs is the format's to say."""
         given(plain)
-        opened = registry.get(FormatSpec, source.format)
-        declared = (*registered.spec.requires, *(opened.spec.requires if opened else ()))
-        assert undeclared(plain.libraries, declared, registered.distribution) == []
+        named = declared(registered, plain.opened, registry)
+        assert undeclared(plain.libraries, named, registered.distribution) == []
 
     def test_it_reads_no_environment_variable(self, plain: Trial) -> None:
         given(plain)

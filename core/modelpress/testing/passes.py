@@ -32,7 +32,7 @@ from modelpress.requirements import required_names
 from modelpress.specs import FormatSpec, PassSpec
 from modelpress.testing.contract import Contract, content
 from modelpress.testing.golden import compare_with_golden
-from modelpress.testing.libraries import undeclared
+from modelpress.testing.libraries import declared, undeclared
 from modelpress.testing.trial import (
     Given,
     Order,
@@ -162,10 +162,11 @@ class PassContract(Contract[PassSpec]):
         assert given(plain).fault == "", "meta holds JSON values alone: text, numbers, lists, mappings"
 
     def test_it_requires_the_libraries_that_it_imports(
-        self, registered: Registered[PassSpec], plain: Trial
+        self, registered: Registered[PassSpec], registry: Registry, plain: Trial
     ) -> None:
         given(plain)
-        found = undeclared(plain.libraries, registered.spec.requires, registered.distribution)
+        named = declared(registered, plain.opened, registry)
+        found = undeclared(plain.libraries, named, registered.distribution)
         assert found == [], "name their distributions in `requires`: versions are part of the cache key"
 
     def test_it_reads_no_environment_variable(self, plain: Trial) -> None:

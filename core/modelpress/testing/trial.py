@@ -24,7 +24,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from modelpress.artifact import Artifact, Meta
-from modelpress.context import DataSource, ModelFacts
+from modelpress.context import DataSource, LoadedModel, ModelFacts
 from modelpress.registry import Registered, Registry
 from modelpress.specs import MetricSpec, PassSpec
 from modelpress.testing.context import RecordingPlan, model_facts, options_class, run_metric, run_pass
@@ -82,7 +82,8 @@ class Trial(BaseModel):
     """What one run did. error: a traceback, empty when it ended well; killed: whether a first try was, as
     ordered; None when none was ordered.
 
-    progress: how often it said how far it is; libraries, variables, written: see Watch
+    progress: how often it said how far it is; opened: formats that it opened with ctx.load
+    libraries, variables, written: see Watch
     """
 
     folder: Path
@@ -91,6 +92,7 @@ class Trial(BaseModel):
     error: str = ""
     killed: bool | None = None
     progress: int = 0
+    opened: list[str] = []
     libraries: list[str] = []
     variables: list[str] = []
     written: list[str] = []
@@ -197,6 +199,7 @@ def main(file: str) -> None:
     watch = Watch({folder.stem for folder in provider.folders} - {"modelpress"})
     watch.start()
     trial = Trial(folder=order.folder)
+    opened = _note_opened()
     counted = _Counted()
     try:
         if order.kind == "pass":
@@ -208,10 +211,24 @@ def main(file: str) -> None:
     except BaseException:  # noqa: BLE001 - whatever it does is what is to be told
         trial.error = traceback.format_exc()
     trial.progress = counted.count
+    trial.opened = sorted(opened)
     trial.libraries = sorted(watch.libraries)
     trial.variables = sorted(watch.variables)
     trial.written = sorted(watch.written)
     _report_file(order.folder).write_text(trial.model_dump_json(), encoding="utf-8")
+
+
+def _note_opened() -> set[str]:
+    """Filled with the formats that are opened in their runtime from now on: whose libraries these are."""
+    opened: set[str] = set()
+    plain = WorkerContext.load
+
+    def load(context: WorkerContext, model: Artifact) -> LoadedModel:
+        opened.add(model.format)
+        return plain(context, model)
+
+    setattr(WorkerContext, "load", load)  # noqa: B010 - a process of its own, which ends after the run
+    return opened
 
 
 def _killed_half_way(order: Order, registry: Registry) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from math import prod
+from math import isqrt, prod
 
 from modelpress.api import Checkpoint, ModelFacts, PlanContext, UserError
 from modelpress_plugins.hf.config import ModelConfig
@@ -122,9 +122,32 @@ def _trained_parameters(config: AdapterConfig, shapes: Shapes, model: ModelFacts
     factor = 2 if isinstance(config, LoHaConfig) else 1
     adapter = sum(factor * config.r * (rows + columns) for rows, columns in chosen)
     if isinstance(config, LoKrConfig):
-        adapter = sum(min(config.r * 2, 16) * int((rows * columns) ** 0.5) for rows, columns in chosen)
+        adapter = sum(_kronecker_parameters(config, rows, columns) for rows, columns in chosen)
     in_full = config.modules_to_save or []
     return adapter + sum(prod(s) for path, s in shapes.items() if any(is_named(path, n) for n in in_full))
+
+
+def _kronecker_parameters(config: LoKrConfig, rows: int, columns: int) -> int:
+    """Of LoKr's two factors, as PEFT makes them: each in full or, where the rank is below half of its longer
+    side, as a product of rank r."""
+    row_factors = _near_factors(rows, config.decompose_factor)
+    column_factors = _near_factors(columns, config.decompose_factor)
+    total = 0
+    for index, may_be_low in enumerate((config.decompose_both, True)):
+        height, width = row_factors[index], column_factors[index]
+        low = may_be_low and config.r < max(height, width) / 2
+        total += config.r * (height + width) if low else height * width
+    return total
+
+
+def _near_factors(number: int, wanted: int) -> tuple[int, int]:
+    """(smaller, larger) with this product: the smaller is `wanted` where that divides, else the largest
+    divisor up to it and to the root; -1 wants the root."""
+    if wanted > 0 and number % wanted == 0:
+        return wanted, number // wanted
+    most = isqrt(number) if wanted == -1 else min(wanted, isqrt(number))
+    smaller = max(divisor for divisor in range(1, max(most, 1) + 1) if number % divisor == 0)
+    return smaller, number // smaller
 
 
 def _chosen(config: AdapterConfig, shapes: Shapes) -> Iterator[tuple[int, int]]:

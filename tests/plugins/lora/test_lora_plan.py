@@ -136,3 +136,13 @@ def test_planning_imports_no_heavy_library(tmp_path: Path) -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("wanted", [-1, 1, 4, 6, 8])
+@pytest.mark.parametrize("number", [1, 7, 12, 64, 96, 97, 128, 200, 2304, 5632])
+def test_kronecker_factors_are_those_that_peft_makes(number: int, wanted: int) -> None:
+    from peft.tuners.lokr.layer import factorization
+
+    from modelpress_plugins.lora.plan import _near_factors
+
+    assert _near_factors(number, wanted) == factorization(number, wanted)
