@@ -266,7 +266,14 @@ def _untrue(said: Meta, came: Meta) -> list[str]:
 
 
 def _differing(said: Mapping[str, JsonValue], came: Mapping[str, JsonValue]) -> set[str]:
-    return {key for key in {*said, *came} if said.get(key) != came.get(key)}
+    """Keys with another value, or on one side only. Of a mapping the plan may say less, and nothing else."""
+    return {key for key in {*said, *came} if not _kept(said.get(key), came.get(key))}
+
+
+def _kept(said: JsonValue, came: JsonValue) -> bool:
+    if isinstance(said, dict) and isinstance(came, dict) and said:
+        return all(_kept(value, came.get(key)) for key, value in said.items())
+    return said == came
 
 
 def _explain(first: Trial, second: Trial, source: Artifact) -> str:

@@ -18,6 +18,7 @@ class TestCastDtype(PassContract):
     pass_name = "CastDtype"
     options = {"dtype": "float16"}  # noqa: RUF012 - pytest never changes it
     bad_options = {"dtype": "int4"}  # noqa: RUF012
+    golden = Path(__file__).parent / "golden"
 
     def make_input(self, folder: Path) -> Artifact:
         return input_artifact(make_tiny_model(folder), "hf-model")

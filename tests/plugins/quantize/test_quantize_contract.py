@@ -1,0 +1,45 @@
+"""Quantizers keep the contract of every pass: one without data, one that calibrates, one that rotates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from modelpress.api import Artifact, Sample
+from modelpress.testing import PassContract, input_artifact, make_tiny_model
+
+
+class Counting:
+    """A data source: 8 rows of ascending ids."""
+
+    name = "counting"
+    prompt_template: str | None = None
+
+    def samples(self, tokenizer: Any) -> Iterator[Sample]:
+        for row in range(8):
+            ids = list(range(3 + row, 35 + row))
+            yield Sample(ids, ids)
+
+
+class QuantizerContract(PassContract):
+    golden = Path(__file__).parent / "golden"
+
+    def make_input(self, folder: Path) -> Artifact:
+        return input_artifact(make_tiny_model(folder), "hf-model")
+
+
+class TestRtn(QuantizerContract):
+    pass_name = "Rtn"
+    options: ClassVar[dict[str, Any]] = {"bits": 4, "group_size": 32}
+    bad_options: ClassVar[dict[str, Any]] = {"bits": 5}
+
+
+class TestGptq(QuantizerContract):
+    pass_name = "Gptq"
+    data: ClassVar[dict[str, Any]] = {"calibration": Counting(), "train": Counting()}
+    options: ClassVar[dict[str, Any]] = {"bits": 4, "group_size": 32, "data_config": "data"}
+
+
+class TestQuaRot(QuantizerContract):
+    pass_name = "QuaRot"
