@@ -23,6 +23,7 @@ from modelpress.api import (
     looks_like_path,
     nearest,
 )
+from modelpress_plugins.hf.complete import require_complete
 from modelpress_plugins.hf.config import (
     ADAPTER_CONFIG,
     CONFIG,
@@ -105,7 +106,9 @@ def _find_model(value: str, revision: str | None, ctx: PlanContext) -> Found:
         return _ask_hub(value, revision, CONFIG)
     model, tokenizer = _parts(folder)
     check_hf_model(model)
-    return Found(model, identity, read_config(model).document, _weight_bytes(model), tokenizer)
+    config = read_config(model)
+    require_complete(model, config)
+    return Found(model, identity, config.document, _weight_bytes(model), tokenizer)
 
 
 def _find_adapter(value: str, ctx: PlanContext) -> Found:

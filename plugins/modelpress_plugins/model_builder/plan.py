@@ -16,9 +16,11 @@ from modelpress_plugins.model_builder.architectures import (
     SEARCH_DEFAULTS,
 )
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
+from modelpress_plugins.model_builder.faults import known_fault
 
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 _BITS = {"int8": 8, "int4": 4}
+METHOD = "olive"
 _QUANTIZED_PRECISIONS = tuple(_BITS)
 _LIBRARIES = 1_200 * 2**20
 """Bytes of a process that has imported torch, transformers and onnxruntime, with room for one tensor."""
@@ -75,12 +77,12 @@ def streaming_obstacle(model: ModelConfig, config: ModelBuilderOptions) -> str |
         return "nodes_to_exclude is an option of the builder's own quantizer"
     if config.exclude_embeds or config.exclude_lm_head:
         return "a model without its embedding or head cannot be compared with the original"
-    if own := sorted(set(config.extra_options) & _OWN_QUANTIZER_OPTIONS):
+    if own := sorted(set(config.extra_options) & OWN_QUANTIZER_OPTIONS):
         return f"extra_options.{own[0]} is an option of the builder's own quantizer"
     return None
 
 
-_OWN_QUANTIZER_OPTIONS = {"matmul_mixed_precision", "use_qdq", "adapter_path", "num_hidden_layers"}
+OWN_QUANTIZER_OPTIONS = {"matmul_mixed_precision", "use_qdq", "adapter_path", "num_hidden_layers"}
 
 
 def estimate_size(model: ModelFacts, facts: ModelConfig, config: ModelBuilderOptions) -> int:
@@ -179,6 +181,8 @@ def _check_architecture(model: ModelConfig, ctx: PlanContext) -> None:
             _nearest(architecture, BUILDABLE) + f" It builds {len(BUILDABLE)} architectures, among them "
             "Llama, Mistral, Phi-3, Qwen 2 and 3, Gemma.",
         )
+    elif fault := known_fault(model):
+        ctx.problem(fault, "Take another version of it, or another model.")
     elif (only := BUILDABLE[architecture].builds_on) and ctx.accelerator.execution_provider not in only:
         ctx.problem(
             f"The builder builds {architecture} for {' and '.join(only)} only.",
@@ -206,6 +210,11 @@ def _check_quantization(model: ModelConfig, config: ModelBuilderOptions, ctx: Pl
         )
         return
     section = model.quantization
+    if method == METHOD and model.architecture in BUILDABLE and not _reads_quantized(model.architecture):
+        ctx.problem(
+            f"The builder does not read quantized checkpoints of {model.architecture}.",
+            "Take the quantizer out: the builder itself rounds to nearest, or by algo_config.",
+        )
     if config.precision not in _QUANTIZED_PRECISIONS:
         ctx.problem(
             f"The model is quantized already ({method}); {config.precision} would need float weights.",

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from modelpress.api import Checkpoint
-from modelpress_plugins.grids.grid import Codes
+from modelpress_plugins.grids.grid import Codes, Grid
+from modelpress_plugins.grids.nearest import round_to_nearest
 from modelpress_plugins.grids.row_blocks import row_blocks
 from modelpress_plugins.hf.bare_model import bare_model, open_config
 from modelpress_plugins.hf.quantized import QuantizationConfig, is_quantized, unpack
@@ -36,11 +37,17 @@ class NoReferenceError(Exception):
 
 @torch.no_grad()
 def reference_logits(
-    folder: Path, ids: Sequence[int], *, trust_remote_code: bool = False, embedding_from_head: bool = False
+    folder: Path,
+    ids: Sequence[int],
+    *,
+    trust_remote_code: bool = False,
+    embedding_from_head: bool = False,
+    rounded: Grid | None = None,
 ) -> NDArray[np.float32]:
     """float32 (len(ids), vocabulary) of the model in a folder, float or of the layout `olive`.
 
     embedding_from_head: look ids up in the quantized lm_head, as a model with shared embeddings does.
+    rounded: of a float model, with what is multiplied rounded to nearest on this grid.
     Raises NoReferenceError when the checkpoint is of another layout or its names are not transformers'.
     """
     config = open_config(folder, trust_remote_code=trust_remote_code, attention="eager")
@@ -51,7 +58,7 @@ def reference_logits(
         del config.quantization_config
     with Checkpoint(folder) as checkpoint, StripThreads() as threads:
         quantization = QuantizationConfig.from_json(written) if is_quantized(written) else None
-        weights = Weights(checkpoint, quantization, embedding_from_head, threads)
+        weights = Weights(checkpoint, quantization, embedding_from_head, threads, rounded)
         model = _streamed_model(config, weights, trust_remote_code)
         logits: Tensor = model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
     return logits.float().numpy()
@@ -66,11 +73,13 @@ class Weights:
         quantization: QuantizationConfig | None,
         embedding_from_head: bool,
         threads: StripThreads,
+        rounded: Grid | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self._quantization = quantization
         self._embedding_from_head = embedding_from_head
         self._threads = threads
+        self._rounded = rounded
 
     def stored(self, module: str, fallback: str = "") -> list[str]:
         """Under what names the checkpoint holds a module: its own, its parts', or that it is tied to."""
@@ -91,7 +100,25 @@ class Weights:
         kind = "qweight" if f"{stored}.qweight" in self.checkpoint else "weight"
         columns = x.shape[-1]
         spans = row_blocks(0, self.checkpoint.info(f"{stored}.{kind}").shape[0], columns, _BLOCK)
-        return torch.cat(list(self._threads.map(lambda span: x @ self.rows(stored, *span).T, spans)), dim=-1)
+        return torch.cat(
+            list(self._threads.map(lambda span: x @ self._multiplied(stored, *span).T, spans)), dim=-1
+        )
+
+    def looked_up(self, stored: str, i: int) -> Tensor:
+        """A row of an embedding; of the head's rounded one where they share it."""
+        return (
+            self._multiplied(stored, i, i + 1) if self._embedding_from_head else self.rows(stored, i, i + 1)
+        )
+
+    def _multiplied(self, stored: str, start: int, stop: int) -> Tensor:
+        """rows(), on the grid that a reference is rounded to."""
+        found = self.rows(stored, start, stop)
+        grid = self._rounded
+        if grid is None:
+            return found
+        padding = -found.shape[1] % grid.group_size
+        padded = nn.functional.pad(found, (0, padding)).contiguous()
+        return round_to_nearest(padded, grid).dequantize()[:, : found.shape[1]]
 
     def rows(self, stored: str, start: int, stop: int) -> Tensor:
         """fp32 (stop - start, columns)."""
@@ -140,7 +167,7 @@ class StreamedEmbedding(nn.Module):
         self._weights, self._stored, self._scale = weights, stored, scale
 
     def forward(self, ids: Tensor) -> Tensor:
-        rows = [self._weights.rows(self._stored, i, i + 1) for i in ids.flatten().tolist()]
+        rows = [self._weights.looked_up(self._stored, i) for i in ids.flatten().tolist()]
         found = torch.cat(rows).view(*ids.shape, -1)
         return found if self._scale is None else found * self._scale
 

@@ -20,6 +20,7 @@ from modelpress.api import (
     PassError,
     UserError,
 )
+from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.grids.stream import quantize_checkpoint
 from modelpress_plugins.hf.bare_model import open_config
 from modelpress_plugins.hf.config import ModelConfig, read_config
@@ -31,10 +32,18 @@ from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.drive import build_folder
 from modelpress_plugins.model_builder.graph import shape_shared_scales, shares_embedding
 from modelpress_plugins.model_builder.mend import mended
-from modelpress_plugins.model_builder.plan import streaming_obstacle
+from modelpress_plugins.model_builder.plan import OWN_QUANTIZER_OPTIONS, streaming_obstacle
 from modelpress_plugins.model_builder.reference import NoReferenceError, reference_logits
 from modelpress_plugins.model_builder.switches import lengths, require_windows
-from modelpress_plugins.model_builder.verify import Logits, Trial, try_out, twin_reference, verify
+from modelpress_plugins.model_builder.verify import (
+    Logits,
+    Trial,
+    require_finite,
+    require_rounding,
+    try_out,
+    twin_reference,
+    verify,
+)
 from modelpress_plugins.tensors.release import give_back_memory
 
 _AVAILABLE: Mapping[str, Callable[[], bool]] = {
@@ -242,7 +251,9 @@ def _compare(
     )
     twin = partial(_twin, artifact, graph, trial, ctx)
     if source.quantization is None and config.precision in _BITS:
-        return verify(artifact, graph, trial, config.precision, twin, ctx)
+        error = verify(artifact, graph, trial, config.precision, twin, ctx)
+        _compare_rounding(trial, expected, config, ctx)
+        return error
     try:
         return verify(artifact, graph, trial, config.precision, expected, ctx)
     except NoReferenceError as error:
@@ -250,6 +261,21 @@ def _compare(
             return verify(artifact, graph, trial, config.precision, twin, ctx)
         ctx.note(f"The logits were not compared with the source: {error}.")
         return 0.0
+
+
+def _compare_rounding(
+    trial: Trial, expected: Callable[..., Logits], config: ModelBuilderOptions, ctx: PassContext
+) -> None:
+    """What the builder itself rounded, against the float model: it may be off by what rounding costs."""
+    grid = Grid(_BITS[config.precision], config.block_size or 32, config.is_symmetric is not False)
+    plain = config.algo_config in (None, "default", "rtn") and not config.nodes_to_exclude
+    plain = plain and not set(config.extra_options) & OWN_QUANTIZER_OPTIONS
+    try:
+        exact, nearest = expected(trial.ids), expected(trial.ids, rounded=grid)
+        require_finite(exact)
+        require_rounding(trial, exact, nearest, config.precision, ctx, to_nearest=plain)
+    except NoReferenceError as error:
+        ctx.note(f"The logits were compared with those of the rounded model, not of its source: {error}.")
 
 
 def _numbers(folder: Path) -> int:

@@ -43,6 +43,9 @@ in one product, 1 to 4 % after the layers of the models measured; the faulty ker
 
 _FALLBACK_LEVELS = (1, 0)
 
+_ROUNDING = 1.25
+"""How far a builder's rounding may be beyond rounding to nearest: the better methods are nearer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -121,6 +124,29 @@ def require_finite(expected: Logits) -> None:
         raise UserError(
             "The input model itself gives logits that are not finite.",
             "Look for NaN or infinite values among its weights.",
+        )
+
+
+def require_rounding(
+    trial: Trial, exact: Logits, nearest: Logits, precision: str, ctx: PassContext, *, to_nearest: bool
+) -> None:
+    """Whether a model that the builder rounded computes what its float source says.
+
+    exact, nearest: logits of the source, and of the source rounded to nearest with the same bits. to_nearest:
+    the builder rounds so, too, and has to agree with it. Other methods have to be as near to the source as
+    that, nearly: what rounding costs differs from model to model, so it is measured. Raises PassError.
+    """
+    found, cost = relative_error(trial.logits, exact), relative_error(nearest, exact)
+    ctx.report("rounding_error", round(found, 5))
+    if to_nearest:
+        found, limit, source = relative_error(trial.logits, nearest), TOLERANCE[precision], "rounded source"
+    else:
+        limit, source = _ROUNDING * cost + TOLERANCE[precision] / 2, "source"
+    if not found <= limit:
+        raise PassError(
+            f"The built model does not compute what its {source} says: logits are off by {found:.0%}, "
+            f"{limit:.0%} is the limit (rounding to nearest costs {cost:.0%}).",
+            "The builder misreads this architecture, or its method does harm. verify: false ships it.",
         )
 
 

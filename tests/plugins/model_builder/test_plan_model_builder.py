@@ -10,6 +10,7 @@ import pytest
 
 from modelpress.api import Accelerator, ModelFacts
 from modelpress_plugins.hf.config import ModelConfig
+from modelpress_plugins.model_builder import faults
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.plan import plan, streaming_obstacle
 
@@ -138,6 +139,28 @@ def test_bits_of_a_quantized_model_are_not_labelled_otherwise(bits: int, precisi
     assert f"quantized already to {bits} bits" in said
     assert (f"int{bits}" in hint, option) == (True, "precision")
     assert planned(model, precision=f"int{bits}")[0].problems == []
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"architectures": ["OlmoForCausalLM"]}, "onnxruntime-genai 0.18"),
+        ({"architectures": ["SmolLM3ForCausalLM"], "no_rope_layers": [1, 0]}, "without rotary embedding"),
+        ({"architectures": ["Gemma3ForCausalLM"]}, "transformers 5."),
+    ],
+)
+def test_what_upstream_breaks_is_told_with_its_version_and_tried_with_another(
+    config: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert said in planned(config)[0].problems[0][0]
+    monkeypatch.setattr(faults, "version", lambda name: "99.0")
+    assert planned(config)[0].problems == []
+
+
+def test_a_quantizer_before_an_architecture_that_is_not_read_quantized_is_refused() -> None:
+    quantized = {"quantization_config": {"quant_method": "olive", "group_size": 32, "bits": 4}}
+    model = {"architectures": ["PhiForCausalLM"], **quantized}
+    assert "does not read quantized" in planned(model, precision="int4")[0].problems[0][0]
 
 
 def test_a_quantized_model_needs_no_streaming() -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 import pytest
 
-from modelpress.api import Artifact, PassError
+from modelpress.api import Artifact, PassError, UserError
 from modelpress_plugins.model_builder import verify as verify_module
 from modelpress_plugins.model_builder.graph import accuracy_levels, set_accuracy_level
-from modelpress_plugins.model_builder.verify import Trial, relative_error, try_out, verify
+from modelpress_plugins.model_builder.verify import Trial, relative_error, require_rounding, try_out, verify
 
 Build = Callable[..., Artifact]
 
@@ -82,3 +82,29 @@ def halve_the_scales(graph: Path) -> None:
     data = graph.with_name(f"{graph.name}.data")
     data.unlink()
     onnx.save(model, graph, save_as_external_data=True, location=data.name, size_threshold=0)
+
+
+def test_what_the_builder_rounds_itself_is_compared_with_its_float_source(
+    tiny_phi3: Path, built: Build, context: Any
+) -> None:
+    built(tiny_phi3, precision="int4", streaming=False)
+    assert 0.01 < context.reports["rounding_error"] < 0.6  # weights of 4 bits cost this random model as much
+
+
+@pytest.mark.parametrize("to_nearest", [True, False])
+def test_a_model_that_is_not_its_source_is_refused_at_the_bits_that_it_has(
+    to_nearest: bool, context: Any
+) -> None:
+    random = np.random.default_rng(0)
+    exact, noise, other = (random.standard_normal((20, 99)).astype(np.float32) for _ in range(3))
+    nearest = exact + 0.03 * noise
+    require_rounding(Trial([], 10, nearest), exact, nearest, "int8", context, to_nearest=to_nearest)
+    wrong = Trial([], 10, exact + 0.5 * other)
+    with pytest.raises(PassError, match="does not compute what its"):
+        require_rounding(wrong, exact, nearest, "int8", context, to_nearest=to_nearest)
+
+
+def test_a_source_with_nan_is_the_users_to_mend(tiny_phi3: Path, built: Build, context: Any) -> None:
+    trial = try_out(built(tiny_phi3, precision="fp32"), context)
+    with pytest.raises(UserError, match="not finite"):
+        verify(context.artifact("x"), Path(), trial, "fp32", lambda _: trial.logits * np.nan, context)
