@@ -25,9 +25,12 @@ TOKENIZER_FILES = (
 )
 """One of these lies in every folder from which a tokenizer can be opened."""
 
-_OF_TOKENIZER = (
+_ITSELF = (
     *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "tekken.json"),
     *("vocab*", "merges.txt", "*.model", "*.tiktoken", "*.bpe", "*.spm"),
+)
+_OF_TOKENIZER = (
+    *_ITSELF,
     *("*.jinja", "additional_chat_templates/*.jinja", "chat_template*.json"),
     *("preprocessor_config.json", "processor_config.json"),
 )
@@ -74,9 +77,13 @@ def whole_folder(model: Artifact, folder: Path) -> Path:
 def copy_tokenizer(model: Artifact, out: Path) -> None:
     """Copy the tokenizer of a model or adapter, with its chat templates, to `out`, byte for byte.
 
-    Raises UserError when there is none.
+    One that is there goes: two mixed are none (a special_tokens_map.json of the one would rule over the
+    tokenizer_config.json of the other). Raises UserError when the model has none.
     """
     folder = tokenizer_folder(model)
+    for path in out.glob("*"):
+        if path.is_file() and _matches(path.name, _ITSELF):
+            path.unlink()
     patterns = (*_OF_TOKENIZER, *_CODE) if model.meta.trust_remote_code else _OF_TOKENIZER
     for name in companions(folder, code=model.meta.trust_remote_code):
         if _matches(name, patterns):

@@ -110,6 +110,14 @@ def test_an_adapter_has_the_tokenizer_of_its_base(apart: Artifact, tmp_path: Pat
     assert names(tmp_path / "out") == {"tokenizer.json", "x.jinja"}
 
 
+def test_a_tokenizer_takes_the_place_of_another_as_a_whole(apart: Artifact, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for name in ("special_tokens_map.json", "vocab.json", "chat_template.jinja", "LICENSE"):
+        (tmp_path / "out" / name).write_text("of the base")
+    copy_tokenizer(apart, tmp_path / "out")
+    assert names(tmp_path / "out") == {"chat_template.jinja", "LICENSE", "tokenizer.json", "x.jinja"}
+
+
 def test_no_tokenizer_at_all_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no tokenizer"):
         copy_tokenizer(artifact(tmp_path), tmp_path / "out")
