@@ -12,7 +12,7 @@ from modelpress.api import Artifact, Meta, Sample
 from modelpress.testing import make_tiny_model, pass_context
 from modelpress_plugins.hf.tokenizer import load_tokenizer
 from modelpress_plugins.quantize import config as options
-from modelpress_plugins.quantize import run, run_calibrated
+from modelpress_plugins.quantize import run, run_calibrated, run_rotation
 
 
 class Letters:
@@ -40,7 +40,7 @@ def test_a_quantizers_output_has_the_tokenizer(apart: Artifact, tmp_path: Path, 
     given = {"data_config": "c"} if name == "Gptq" else {}
     config = getattr(options, f"{name}Config").parse(given)
     ctx = pass_context(tmp_path / "job", data={"calibration": Letters()})
-    work = {"Rtn": run.quantize, "Gptq": run_calibrated.quantize, "QuaRot": run.quarot}[name]
+    work = {"Rtn": run.quantize, "Gptq": run_calibrated.quantize, "QuaRot": run_rotation.quarot}[name]
     made = work(apart, config, ctx)
     assert (made.path / "tokenizer.json").is_file()
     assert not made.meta.tokenizer_path
