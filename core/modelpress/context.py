@@ -11,15 +11,27 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from modelpress.artifact import NO_META, Artifact, Meta
+from modelpress.errors import PassError
 from modelpress.events import Event, JSONValue
 
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """What a model is pressed for. device: cpu, gpu, npu; execution_provider: onnxruntime's name."""
+    """A device and how onnxruntime uses it. device: cpu, gpu, npu; execution_provider: its name there."""
 
     device: str = "cpu"
     execution_provider: str = "CPUExecutionProvider"
+
+
+def declared_target(target: Accelerator | None, step: str) -> Accelerator:
+    """The target of a pass. Raises PassError when its spec does not say that the target matters to it: what
+    it gives would be taken from the cache for another target, too."""
+    if target is None:
+        raise PassError(
+            f"{step} asked what the model is for, and its spec has no `targets`.",
+            "Name in the PassSpec the execution providers that it builds for, or '*' for any.",
+        )
+    return target
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +67,18 @@ class PlanContext(Protocol):
 
     folder: the workflow's folder, which relative paths of a ModelSpec's options are resolved against.
             (Options marked as Resource reach passes and data containers as absolute paths already.)
+    device: where the step will run (host); accelerator: what the model is for (target). target_is_here:
+            whether the host has that accelerator, so that what is built can be tried where it is built.
     """
 
     @property
+    def device(self) -> str: ...
+
+    @property
     def accelerator(self) -> Accelerator: ...
+
+    @property
+    def target_is_here(self) -> bool: ...
 
     @property
     def offline(self) -> bool: ...
@@ -107,6 +127,10 @@ class PassContext(Protocol):
     scratch:    an empty folder, removed afterwards
     checkpoint: a folder that survives an interrupted try of the same step; empty at the first
     data_folder: a folder for converted data sets, shared by the steps on this machine
+    device:     where it runs (host): cpu, gpu or npu
+    accelerator: what the model is for (target); of a metric, what it is measured on. Passes whose spec has
+                no `targets` may not ask.
+    target_is_here: whether the machine is known to have that accelerator
     """
 
     out: Path
@@ -114,8 +138,12 @@ class PassContext(Protocol):
     checkpoint: Path
     data_folder: Path
     seed: int
-    accelerator: Accelerator
+    device: str
+    target_is_here: bool
     offline: bool
+
+    @property
+    def accelerator(self) -> Accelerator: ...
 
     def data(self, role: str) -> DataSource:
         """Open the data config named by the option with this role. Raises UserError when none is."""
@@ -136,8 +164,9 @@ class PassContext(Protocol):
     def artifact(self, format: str, *, base: Artifact | None = None, meta: Meta | None = None) -> Artifact:
         """The artifact in `out`, to be returned."""
 
-    def load(self, model: Artifact) -> LoadedModel:
-        """Open a model in its runtime, whatever its format. Close it when done."""
+    def load(self, model: Artifact, device: str = "") -> LoadedModel:
+        """Open a model in its runtime, whatever its format. Close it when done. device: where the pass runs,
+        unless given."""
 
 
 class Tokenizer(Protocol):
@@ -286,6 +315,10 @@ class System(Protocol):
     def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
         """Versions of those distributions that are installed there. Asked once for all that a workflow
         needs. Raises HostError when unreachable."""
+
+    def has(self, accelerator: Accelerator) -> bool:
+        """Whether the place is known to have this device and what it takes to use it. Light; asked before any
+        work, of accelerators other than the plain CPU. Raises HostError when unreachable."""
 
     def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
         """Run the job in the folder to its end, passing on each event as it comes.

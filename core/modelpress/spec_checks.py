@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 
-from modelpress.specs import Rename, Spec
+from modelpress.specs import ANY_TARGET, Rename, Spec
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 _COMMAND = re.compile(r"[a-z0-9][\w-]*( [a-z0-9][\w-]*)?")
@@ -49,6 +49,8 @@ def _wrong_value(spec: Spec, field: Field[object], value: object) -> str:
     if field.name == "devices":
         right = bool(value) and not _all(value, _DEVICES.__contains__, "devices")
         return "" if right else f"a tuple of {', '.join(_DEVICES)}, one at least"
+    if field.name == "targets":
+        return _all(value, lambda name: name == ANY_TARGET or _is_name(name), "execution providers, or '*'")
     if field.name == "sub_types":
         given = getattr(spec, "gives", {})
         return "" if _is_sub_types(value, given) else "a mapping: another name -> one of the names in gives"

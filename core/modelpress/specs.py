@@ -105,6 +105,10 @@ class Spec:
                 object.__setattr__(self, name, Reference.of(given, name))
 
 
+ANY_TARGET = "*"
+"""Among the `targets` of a pass: it builds for whatever execution provider is asked for."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PassSpec(Spec):
     """One transformation of a model.
@@ -112,6 +116,10 @@ class PassSpec(Spec):
     run:      the work, see contracts.PassRun
     plan:     what can be said before it, see contracts.PassPlan; optional
     accepts:  formats it takes; produces: the format it gives. `"same"` gives the format it took.
+    devices:  where it can run: cpu, gpu, npu. On a host with another device it runs on the CPU, if that is
+              among them.
+    targets:  execution providers that it can build for, or `*` for any. Empty: what it gives is the same
+              whatever the model is for; it may not read ctx.accelerator, which is no part of its key then.
     by_threads: whether the bytes of the result depend on how many threads compute, as sums over samples do:
                 their number is part of the cache key then
     """
@@ -125,6 +133,7 @@ class PassSpec(Spec):
     plan: Ref[contracts.PassPlan[Options]] = _ABSENT
     devices: tuple[str, ...] = ("cpu", "gpu")
     by_threads: bool = False
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -194,6 +203,7 @@ class MetricSpec(Spec):
     gives:   full name of each number (`latency_p50_ms`) -> (unit, higher_is_better)
     formats: formats it can measure; empty means all
     sub_types: other names of its numbers in workflows (Olive's `accuracy_score`) -> full name
+    opens_model: False for one that looks at files alone: it measures what is for another machine, too
     """
 
     kind: ClassVar[str] = "metric"
@@ -203,6 +213,7 @@ class MetricSpec(Spec):
     gives: Mapping[str, tuple[str, bool]] = field(kw_only=True)
     formats: tuple[str, ...] = ()
     sub_types: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    opens_model: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

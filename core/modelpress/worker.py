@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from modelpress.artifact import Artifact, Meta
-from modelpress.context import Accelerator, DataSource, LoadedModel
+from modelpress.context import Accelerator, DataSource, LoadedModel, declared_target
 from modelpress.disk import disk_full, is_disk_full
 from modelpress.engine.job import (
     ErrorRecord,
@@ -202,7 +202,8 @@ class WorkerContext:
         self.scratch = folder / "scratch"
         self.checkpoint = folder / "checkpoint"
         self.seed = job.seed
-        self.accelerator = Accelerator(job.device, job.execution_provider)
+        self.device = job.device
+        self.target_is_here = job.target_is_here
         self.offline = job.offline
         self.reports: dict[str, JSONValue] = {}
         self._folder = folder
@@ -215,6 +216,10 @@ class WorkerContext:
             self.data_folder = input_path(folder, DATA_FOLDER_INPUT)
         except ModelpressError:
             self.data_folder = self.scratch / "data"
+
+    @property
+    def accelerator(self) -> Accelerator:
+        return declared_target(self._job.target, self._job.type)
 
     def data(self, role: str) -> DataSource:
         data = self._job.data.get(role)
@@ -261,11 +266,11 @@ class WorkerContext:
     def artifact(self, format: str, *, base: Artifact | None = None, meta: Meta | None = None) -> Artifact:
         return Artifact(self.out, format, key="", base=base, meta=meta or Meta())
 
-    def load(self, model: Artifact) -> LoadedModel:
+    def load(self, model: Artifact, device: str = "") -> LoadedModel:
         code = self._job.formats.get(model.format)
         if code is None or not code.load:
             raise PassError(f"No installed plugin can load the format {model.format!r}.")
-        loaded: LoadedModel = _import(code.load, self._job)(model, self.accelerator.device)
+        loaded: LoadedModel = _import(code.load, self._job)(model, device or self.device)
         if model.path == self.out:
             self._loaded_out = True
         return loaded

@@ -119,6 +119,9 @@ CODE = """
         def libraries(self, names):
             return {name: "99" for name in names}
 
+        def has(self, accelerator):
+            return accelerator.device == "cpu"
+
         def run(self, folder, on_event):
             from modelpress.worker import work
             work(folder)

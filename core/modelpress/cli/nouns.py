@@ -64,6 +64,7 @@ _LABELS = {
     "gives": "gives",
     "formats": "measures",
     "devices": "runs on",
+    "targets": "builds for",
     "aliases": "other names",
 }
 """Fields of specs that `show` tells as they are."""

@@ -85,10 +85,13 @@ def _translate_systems(dialect: Dialect) -> None:
         _lift_config(dialect, system)
         accelerators = system.mapping.get("accelerators")
         for node in accelerators.items if accelerators else ():
+            device = node.mapping.get("device")
+            if device is not None and isinstance(device.value, str):
+                device.value = device.value.lower()  # Olive takes CPU for cpu, as it takes any name
             if isinstance(node.value, str):
-                device = node.value
-                dialect.tell(f"accelerators: [{device}]", f"accelerators: [{{device: {device}}}]", node)
-                node.value = {"device": make_node(device, node.place)}
+                name = node.value.lower()
+                dialect.tell(f"accelerators: [{name}]", f"accelerators: [{{device: {name}}}]", node)
+                node.value = {"device": make_node(name, node.place)}
 
 
 def _translate_evaluators(dialect: Dialect) -> None:
@@ -181,9 +184,12 @@ def _translate_execution_providers(dialect: Dialect) -> None:
     providers = root.mapping.pop("execution_providers", None)
     if providers is None or not providers.items:
         return
-    name = root.text("target") or root.text("host") or LOCAL_SYSTEM
+    name = root.text("target") or root.text("host")
     systems = root.mapping.setdefault("systems", Node({}, providers.place))
-    if name == LOCAL_SYSTEM and systems.is_mapping:
+    if not name:  # what the model is for, and not where passes run: that stays this machine as it is
+        name = LOCAL_SYSTEM if LOCAL_SYSTEM in systems.mapping else "the_target"
+        root.mapping["target"] = make_node(name, providers.place)
+    if name in (LOCAL_SYSTEM, "the_target") and systems.is_mapping:
         kind = make_node("LocalSystem", providers.place)
         systems.mapping.setdefault(name, Node({"type": kind}, providers.place))
     system = systems.mapping.get(name)

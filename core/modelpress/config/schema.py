@@ -63,7 +63,9 @@ class SystemSection(Typed):
     """A place where work runs."""
 
     accelerators: list[AcceleratorSection] | None = Field(
-        default=None, description="What models are pressed for there. Passes take the first."
+        default=None,
+        description="Of the host: the first is what passes run on. Of the target: the first is what models "
+        "are built for.",
     )
 
 
@@ -138,7 +140,9 @@ class WorkflowFile(Section):
         default=None, description="What is done to the model, in this order; each has a name of your own."
     )
     host: Name | None = Field(default=None, description="The system that runs passes. Unset: this machine.")
-    target: Name | None = Field(default=None, description="The system that measures. Unset: the host.")
+    target: Name | None = Field(
+        default=None, description="The system that the model is for, and is measured on. Unset: the host."
+    )
     evaluator: Name | None = Field(default=None, description="Measures the model that comes out at the end.")
     cache_dir: Name | None = Field(
         default=None,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from modelpress.artifact import NO_META, Artifact, Meta
+from modelpress.context import Accelerator
 from modelpress.errors import (
     HostError,
     MissingDependencyError,
@@ -85,7 +86,9 @@ class Job:
     install_hint: str = ""
     """What to install when a library is missing, e.g. `pip install "modelpress[cpu]"`."""
     device: str = "cpu"
-    execution_provider: str = "CPUExecutionProvider"
+    target: Accelerator | None = None
+    """What the model is for; None for a pass to which that makes no difference."""
+    target_is_here: bool = True
     seed: int = 0
     offline: bool = False
     secrets: tuple[str, ...] = ()

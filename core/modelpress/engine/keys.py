@@ -18,7 +18,8 @@ def step_key(
     options: Mapping[str, Any],
     model: str,
     data: Mapping[str, Mapping[str, Any]],
-    accelerator: Accelerator,
+    device: str,
+    target: Accelerator | None,
     seed: int,
     libraries: Mapping[str, str],
     threads: str = "",
@@ -26,6 +27,7 @@ def step_key(
     """SHA-256, 64 hex digits, over all that decides the result of a pass or metric.
 
     options: canonical, paths replaced by content identities; model: the input's key or identity;
+    device: where it runs; target: what the model is for, None where that makes no difference;
     data: role -> fingerprint; threads: `threads_here` for what depends on it, else empty. Names that a user
     gives to steps and data configs do not count.
     """
@@ -37,7 +39,8 @@ def step_key(
         "options": options,
         "model": model,
         "data": data,
-        "accelerator": asdict(accelerator),
+        "device": device,
+        "target": asdict(target) if target else None,
         "seed": seed,
         "libraries": dict(libraries),
         **({"threads": threads} if threads else {}),

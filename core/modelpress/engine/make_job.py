@@ -46,11 +46,12 @@ class JobMaker:
             data={role: _data_input(plan) for role, plan in task.data.items()},
             formats={e.spec.name: FormatCode(e.spec.check, e.spec.load) for e in self._formats},
             install_hint=task.registered.install_hint,
-            device=task.accelerator.device,
-            execution_provider=task.accelerator.execution_provider,
+            device=task.device,
+            target=task.target,
+            target_is_here=task.target_is_here,
             seed=self._plan.workflow.seed,
             offline=self._offline,
-            load_once=step is not None and step.index == len(self._plan.steps),
+            load_once=step is not None and step.index == len(self._plan.steps) and step.target_is_here,
             secrets=_secrets(task),
         )
 

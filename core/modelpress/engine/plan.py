@@ -33,6 +33,9 @@ class Task(Generic[S]):
 
     name:      what the user calls it
     data:      by role
+    device:    of the system
+    target:    what the model is for; None for a pass to which that makes no difference
+    target_is_here: whether the system has what the model is for
     libraries: name -> version, of what it requires on its system
     key:       what its result is called in the cache; cached: whether it is there
     """
@@ -42,7 +45,9 @@ class Task(Generic[S]):
     resolved: ResolvedOptions
     data: Mapping[str, DataPlan]
     system: str
-    accelerator: Accelerator
+    device: str
+    target: Accelerator | None
+    target_is_here: bool
     libraries: Mapping[str, str]
     key: str
     cached: bool

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from modelpress.config.workflow import WorkflowParts
-from modelpress.context import Accelerator, DataFacts
+from modelpress.context import Accelerator, DataFacts, declared_target
 from modelpress.problems import Problems
 
 
@@ -39,16 +39,23 @@ class Findings:
 
 @dataclass(slots=True)
 class StepContext:
-    """The PlanContext of one step, data config or input model. path: where its options stand in the file."""
+    """The PlanContext of one step, data config or input model. path: where its options stand in the file.
+    target: None where it makes no difference."""
 
     path: str
     step: str
-    accelerator: Accelerator
     offline: bool
     folder: Path
     findings: Findings
+    device: str = "cpu"
+    target: Accelerator | None = None
+    target_is_here: bool = True
     facts: Mapping[str, DataFacts] = field(default_factory=dict)
     memory: int = 0
+
+    @property
+    def accelerator(self) -> Accelerator:
+        return declared_target(self.target, self.step)
 
     def problem(
         self,

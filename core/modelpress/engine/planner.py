@@ -6,7 +6,7 @@ Nothing heavy is imported and nothing is written. `modelpress plan` stops here; 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +21,14 @@ from modelpress.config.workflow import (
     Workflow,
     WorkflowDraft,
 )
-from modelpress.context import Accelerator, DataFacts, ModelFacts
+from modelpress.context import DataFacts, ModelFacts
 from modelpress.disk import check_disk
 from modelpress.engine.cache import Cache
 from modelpress.engine.goals import compares_with_input
 from modelpress.engine.inputs import resolve_options
 from modelpress.engine.keys import step_key, threads_here
 from modelpress.engine.libraries import Libraries
+from modelpress.engine.places import Places, host_device, target_of, target_system
 from modelpress.engine.plan import DataPlan, Measurement, PlanDraft, Step
 from modelpress.engine.plan_context import Findings, StepContext
 from modelpress.engine.resources import fetched_identity
@@ -40,7 +41,7 @@ from modelpress.options import Options
 from modelpress.problems import Problems
 from modelpress.records import to_json
 from modelpress.registry import Registered, Registry
-from modelpress.specs import PassSpec
+from modelpress.specs import ANY_TARGET, PassSpec
 
 
 def make_plan(
@@ -59,8 +60,10 @@ def make_plan(
 def open_input(workflow: Workflow, digests: DigestMemo, *, offline: bool) -> ModelFacts:
     """The input model anew, after it was fetched. Raises WorkflowError when it is not as it should be."""
     findings = Findings(workflow, Problems())
-    accelerator = _accelerator(workflow, workflow.host)
-    context = StepContext("input_model", "input_model", accelerator, offline, workflow.folder, findings)
+    context = StepContext(
+        "input_model", "input_model", offline, workflow.folder, findings, host_device(workflow),
+        target_of(workflow),
+    )  # fmt: skip
     facts = _open_model(workflow.input_model, context, digests)
     findings.problems.raise_if_any()
     if facts is None:
@@ -75,6 +78,7 @@ class _Planner:
         self._draft = draft
         self._problems = draft.problems
         self._findings = Findings(draft, draft.problems)
+        self._places = Places(draft, systems, self._findings)
         self._libraries = Libraries(draft, registry, systems, self._findings)
         self._cache = cache
         self._offline = offline
@@ -112,7 +116,8 @@ class _Planner:
         choice = self._draft.input_model
         if isinstance(choice, Unfit):
             return None
-        context = self._context("input_model", "input_model", _accelerator(self._draft, self._draft.host))
+        context = self._context("input_model", "input_model")
+        context.device, context.target = host_device(self._draft), self._places.target
         if self._is_elsewhere:
             context.note("It is fetched before the first step; what its files decide is checked then.")
         return _open_model(choice, context, self._cache.digests, self._not_input)
@@ -120,12 +125,12 @@ class _Planner:
     def _check_systems(self) -> None:
         """Files that the options of systems name have to be there, like those of passes."""
         for choice in self._draft.systems.values():
-            context = self._context(choice.path, choice.name, Accelerator())
+            context = self._context(choice.path, choice.name)
             resolve_options(choice.options, choice.name, self._place, context.tell)
 
     def _data_plan(self, choice: DataChoice) -> DataPlan:
         spec = choice.registered.spec
-        context = self._context(choice.path, choice.name, Accelerator())
+        context = self._context(choice.path, choice.name)
         before = len(self._problems)
         prefix = f"data-{list(self._draft.data).index(choice.name)}"
         resolved = resolve_options(choice.options, prefix, self._place, context.tell)
@@ -174,7 +179,11 @@ class _Planner:
         """facts: None when the model that reaches the step is not known; the rest of it is checked then."""
         registered, spec, system = choice.registered, choice.registered.spec, choice.host
         data = self._data_of(choice.data)
-        context = self._context(choice.path, choice.name, _accelerator(self._draft, system))
+        context = self._context(choice.path, choice.name)
+        context.device = self._places.device(spec, system, context)
+        if spec.targets:
+            context.target = self._places.target
+            context.target_is_here = self._places.has(system, context.target)
         context.facts = {role: plan.facts for role, plan in data.items()}
         before = len(self._problems)
         resolved = resolve_options(choice.options, f"step-{index}", self._place, context.tell)
@@ -182,13 +191,13 @@ class _Planner:
         formats = self._libraries.formats(*([facts.format] if facts else []), produces)
         containers = [plan.choice.registered for plan in data.values()]
         libraries = self._libraries.check([registered, *formats, *containers], system, context)
-        self._check_device(spec, context)
+        _check_target(spec, context)
         if facts is None or len(self._problems) > before or not self._libraries.usable(system):
             return None
         facts_out = _facts_out(registered, facts, resolved.here, context, ask=not self._is_elsewhere)
         key = step_key(
-            registered, resolved.key, input_key, _fingerprints(data), context.accelerator, self._draft.seed,
-            libraries, threads_here() if spec.by_threads else "",
+            registered, resolved.key, input_key, _fingerprints(data), context.device, context.target,
+            self._draft.seed, libraries, threads_here() if spec.by_threads else "",
         )  # fmt: skip
         return Step(
             name=choice.name,
@@ -196,7 +205,9 @@ class _Planner:
             resolved=resolved,
             data=data,
             system=system,
-            accelerator=context.accelerator,
+            device=context.device,
+            target=context.target,
+            target_is_here=context.target_is_here,
             libraries=libraries,
             key=key,
             cached=self._cache.has(key),
@@ -207,16 +218,11 @@ class _Planner:
             output_name=choice.output_name,
         )
 
-    def _check_device(self, spec: PassSpec, context: StepContext) -> None:
-        if context.accelerator.device not in spec.devices:
-            context.problem(
-                f"{spec.name} runs on {' or '.join(spec.devices)}, but the system's accelerator is "
-                f"{context.accelerator.device!r}."
-            )
-
     def _measurements(self, model: ModelFacts | None, steps: Sequence[Step]) -> list[Measurement]:
         if not self._draft.passes and model:
-            return [self._measurement(m, 0, _input_key(model), model.format) for m in self._draft.metrics]
+            return self._measured(
+                (metric, 0, _input_key(model), model.format) for metric in self._draft.metrics
+            )
         wanted = [
             (metric, step)
             for step in steps
@@ -224,31 +230,39 @@ class _Planner:
             for metric in choice.metrics
         ]
         compared = {m.path: m for m, _ in wanted if compares_with_input(m)} if model else {}
-        baselines = [
-            replace(
-                self._measurement(metric, 0, _input_key(model), model.format),
-                name=f"{metric.name} of the input model",
-                is_baseline=True,
-            )
-            for metric in compared.values()
-            if model
-        ]
-        return baselines + [self._measurement(m, s.index, s.key, s.format_out) for m, s in wanted]
+        of_input = self._measured(
+            (metric, 0, _input_key(model), model.format) for metric in compared.values() if model
+        )
+        baselines = [replace(m, name=f"{m.name} of the input model", is_baseline=True) for m in of_input]
+        return baselines + self._measured((m, s.index, s.key, s.format_out) for m, s in wanted)
 
-    def _measurement(self, metric: MetricChoice, after: int, model_key: str, format: str) -> Measurement:
+    def _measured(self, wanted: Iterable[tuple[MetricChoice, int, str, str]]) -> list[Measurement]:
+        found = (self._measurement(*each) for each in wanted)
+        return [measurement for measurement in found if measurement]
+
+    def _measurement(
+        self, metric: MetricChoice, after: int, model_key: str, format: str
+    ) -> Measurement | None:
+        """None, told, where the target is not there to be measured on."""
         registered, spec = metric.registered, metric.registered.spec
-        system = self._draft.target or self._draft.host
-        context = self._context(metric.path, metric.name, _accelerator(self._draft, system))
+        system = target_system(self._draft)
+        context = self._context(metric.path, metric.name)
+        context.target = self._places.target
+        context.device = context.target.device
         if spec.formats and format not in spec.formats:
             context.problem(f"{spec.name} measures {', '.join(spec.formats)}, but the model is {format}.")
         data = self._data_of(metric.data)
         resolved = resolve_options(metric.options, f"metric-{metric.name}", self._place, context.tell)
         containers = [plan.choice.registered for plan in data.values()]
+        if spec.opens_model and not self._places.has(system, context.target):
+            provider = context.target.execution_provider
+            context.note(f"not measured: {system!r} is for {provider}, and there is none here.")
+            return None
         formats = self._libraries.formats(format)
         libraries = self._libraries.check([registered, *formats, *containers], system, context)
         key = step_key(
-            registered, resolved.key, model_key, _fingerprints(data), context.accelerator, self._draft.seed,
-            libraries,
+            registered, resolved.key, model_key, _fingerprints(data), context.device, context.target,
+            self._draft.seed, libraries,
         )  # fmt: skip
         return Measurement(
             name=metric.name,
@@ -256,7 +270,9 @@ class _Planner:
             resolved=resolved,
             data=data,
             system=system,
-            accelerator=context.accelerator,
+            device=context.device,
+            target=context.target,
+            target_is_here=context.target_is_here,
             libraries=libraries,
             key=key,
             cached=self._cache.find_numbers(key) is not None,
@@ -267,8 +283,8 @@ class _Planner:
     def _data_of(self, roles: Mapping[str, str]) -> dict[str, DataPlan]:
         return {role: self._data[name] for role, name in roles.items() if name in self._data}
 
-    def _context(self, path: str, step: str, accelerator: Accelerator) -> StepContext:
-        return StepContext(path, step, accelerator, self._offline, self._draft.folder, self._findings)
+    def _context(self, path: str, step: str) -> StepContext:
+        return StepContext(path, step, self._offline, self._draft.folder, self._findings)
 
     def _disk(self, steps: Sequence[Step], output_dir: Path | None) -> int:
         """Bytes that the run will write; a volume that has not as much free is told."""
@@ -333,9 +349,13 @@ def _fingerprints(data: Mapping[str, DataPlan]) -> dict[str, Mapping[str, object
     return {role: plan.fingerprint for role, plan in data.items()}
 
 
-def _accelerator(workflow: WorkflowDraft | Workflow, system: str) -> Accelerator:
-    choice = workflow.systems.get(system)
-    return choice.accelerators[0] if choice and choice.accelerators else Accelerator()
+def _check_target(spec: PassSpec, context: StepContext) -> None:
+    if context.target is None or {ANY_TARGET, context.target.execution_provider} & set(spec.targets):
+        return
+    context.problem(
+        f"{spec.name} cannot build for {context.target.execution_provider}.",
+        f"It builds for {', '.join(spec.targets)}: set the accelerator of the target.",
+    )
 
 
 def _input_key(model: ModelFacts) -> str:

@@ -21,6 +21,9 @@ ProgressWatch = Callable[[WorkerContext, int, int], None]
 """Called with (the context, done, total)."""
 
 
+_CPU = Accelerator()
+
+
 def pass_context(
     folder: Path,
     *,
@@ -30,11 +33,13 @@ def pass_context(
     produces: str = "",
     data: Mapping[str, DataSource] = MappingProxyType({}),
     watch: ProgressWatch | None = None,
+    target: Accelerator | None = _CPU,
 ) -> WorkerContext:
     """A PassContext whose `out` and `scratch` are empty and whose `checkpoint` is as the last call left it.
 
     folder: where they lie; made if need be. registry: whose formats `load` can open; none when left out.
-    data: what `data(role)` gives, by role. watch: called whenever the pass says how far it is. What the pass
+    data: what `data(role)` gives, by role. target: what the model is for; other than a CPU it is not here.
+    watch: called whenever the pass says how far it is. What the pass
     reports is in `context.reports`, the events are in `folder/events.jsonl`.
     """
     formats: Mapping[str, FormatCode] = {
@@ -52,6 +57,8 @@ def pass_context(
         produces=produces,
         formats=formats,
         seed=seed,
+        target=target,
+        target_is_here=target in (None, Accelerator()),
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_job(folder, job, {})
@@ -100,8 +107,9 @@ def run_pass(
     spec = registered.spec
     produces = model.format if spec.produces == "same" else spec.produces
     context = pass_context(
-        folder, seed=seed, registry=registry, name=spec.name, produces=produces, data=data, watch=watch
-    )
+        folder, seed=seed, registry=registry, name=spec.name, produces=produces, data=data, watch=watch,
+        target=Accelerator() if spec.targets else None,
+    )  # fmt: skip
     parsed = options_class(registered).parse(options)
     result: Artifact = registered.resolve(spec.run)(model, parsed, context)
     context.finish_pass(result)
@@ -158,7 +166,9 @@ class RecordingPlan:
 
     def __init__(self, folder: Path = Path()) -> None:
         self.folder = folder
+        self.device = "cpu"
         self.accelerator = Accelerator()
+        self.target_is_here = True
         self.offline = True
         self.problems: list[str] = []
         self.notes: list[str] = []

@@ -17,7 +17,7 @@ from typing import ClassVar
 import pytest
 
 import modelpress
-from modelpress.context import System
+from modelpress.context import Accelerator, System
 from modelpress.engine.job import Job, ModelInput, ship_code, write_job
 from modelpress.errors import WorkerDied
 from modelpress.events import Event, Log, Progress
@@ -72,6 +72,10 @@ class SystemContract(Contract[SystemSpec]):
         assert "pydantic" in found
         assert "a-distribution-that-nobody-has" not in found
         assert all(isinstance(version, str) and version for version in found.values())
+
+    def test_it_tells_which_accelerators_it_has(self, system: System) -> None:
+        assert system.has(Accelerator()) is True
+        assert system.has(Accelerator("npu", "NobodysExecutionProvider")) is False
 
     def test_it_runs_a_job_and_brings_back_what_it_made(self, system: System, tmp_path: Path) -> None:
         folder, events = self._job(system, tmp_path / "job", "shout"), list[Event]()

@@ -16,6 +16,7 @@ from modelpress_plugins.hf.four_bits import compute_as_everywhere
 from modelpress_plugins.hf.quantized import QuantizedCheckpoint, is_quantized
 from modelpress_plugins.hf.text_model import HfTextModel
 from modelpress_plugins.hf.tokenizer import load_tokenizer
+from modelpress_plugins.hf.torch_device import torch_device
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _SAID_OTHERWISE = ("torch_dtype", "dtype", "device_map", "trust_remote_code", "revision")
@@ -120,20 +121,6 @@ def _open_dequantized(artifact: Artifact, options: dict[str, Any]) -> PreTrained
     kind = type(bare_model(config, trust_remote_code=artifact.meta.trust_remote_code))
     opened: PreTrainedModel = kind.from_pretrained(None, config=config, state_dict=state, **options)
     return opened
-
-
-def torch_device(device: str) -> torch.device:
-    """cpu or gpu, as torch names it. Raises UserError when a GPU is asked for that is not there."""
-    if device == "cpu":
-        return torch.device("cpu")
-    if device not in ("gpu", "cuda"):
-        raise UserError(f"transformers cannot run a model on the device {device!r}.", "Use cpu or gpu.")
-    if not torch.cuda.is_available():
-        raise UserError(
-            "The accelerator is gpu, but torch sees no CUDA device.",
-            "Set the device of the system to cpu, or install a torch build for this GPU.",
-        )
-    return torch.device("cuda", torch.cuda.current_device())
 
 
 def _dtype(name: str | None, device: torch.device) -> torch.dtype | str:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from modelpress.api import Event, WarmWorker, import_path, installed_versions
+from modelpress.api import Accelerator, Event, WarmWorker, import_path, installed_versions
 from modelpress_plugins.local.config import LocalOptions
+from modelpress_plugins.systems.accelerators import has
 from modelpress_plugins.systems.environment import local_environment
 
 
@@ -23,6 +24,9 @@ class LocalSystem:
     def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
         """Versions of those distributions that are installed here."""
         return installed_versions(names)
+
+    def has(self, accelerator: Accelerator) -> bool:
+        return has(accelerator, self.libraries)
 
     def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
         self._worker.run(folder, on_event)

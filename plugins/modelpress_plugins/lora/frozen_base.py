@@ -7,17 +7,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from modelpress.api import Accelerator, Artifact
-from modelpress_plugins.hf.open import open_causal_lm, torch_device
+from modelpress.api import Artifact
+from modelpress_plugins.hf.open import open_causal_lm
 from modelpress_plugins.lora.config import AdapterConfig, Dtype, QLoRAConfig
 
 _PLACEMENT = ("max_memory", "offload_folder")
 """What the user said of loading that does not hold for training, which is on one device."""
-
-
-def train_device(accelerator: Accelerator) -> torch.device:
-    """Where to train. Raises UserError when a GPU is asked for that is not there."""
-    return torch_device("gpu" if accelerator.device == "gpu" else "cpu")
 
 
 def training_dtype(name: Dtype, device: torch.device) -> torch.dtype:

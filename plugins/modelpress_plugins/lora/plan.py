@@ -176,5 +176,5 @@ def _base_bytes(config: AdapterConfig, model: ModelFacts, ctx: PlanContext) -> i
     parameters = model.size // ModelConfig(model.config).item_bytes
     if isinstance(config, QLoRAConfig):
         return int(parameters * 0.7)
-    on_gpu = ctx.accelerator.device == "gpu" and config.torch_dtype == "auto"
+    on_gpu = ctx.device == "gpu" and config.torch_dtype == "auto"
     return parameters * (2 if on_gpu else _BYTES[config.torch_dtype])

@@ -21,10 +21,11 @@ from modelpress.api import (
 )
 from modelpress_plugins.hf.files import copy_tokenizer
 from modelpress_plugins.hf.tokenizer import load_tokenizer
+from modelpress_plugins.hf.torch_device import torch_device
 from modelpress_plugins.lora import config as options
 from modelpress_plugins.lora.arguments import saves_by_time, trainer_arguments
 from modelpress_plugins.lora.attach_adapter import attach_adapter, check_targets
-from modelpress_plugins.lora.frozen_base import open_base, quantization, train_device, training_dtype
+from modelpress_plugins.lora.frozen_base import open_base, quantization, training_dtype
 from modelpress_plugins.lora.process_state import freed, quiet, repeatable
 from modelpress_plugins.lora.samples import HeldSamples, TrainingSamples
 from modelpress_plugins.lora.save import check_finite, save_config, save_weights
@@ -96,7 +97,7 @@ def _product(config: options.LoHaConfig | options.LoKrConfig) -> dict[str, Any]:
 
 
 def _train(model: Artifact, config: options.AdapterConfig, ctx: PassContext, method: PeftConfig) -> Artifact:
-    device = train_device(ctx.accelerator)
+    device = torch_device(ctx.device)
     try:
         with freed(), quiet(), repeatable(device):
             return _train_here(model, config, ctx, method, device)

@@ -45,6 +45,7 @@ def modelpress_metrics() -> list[MetricSpec]:
             config=f"{config}:SizeOptions",
             gives={"size_on_disk": ("bytes", False)},
             sub_types={"bytes": "size_on_disk"},
+            opens_model=False,
         ),
         MetricSpec(
             name="latency",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelpress.api import FormatSpec, PassSpec, Rename, hookimpl
+from modelpress_plugins.model_builder.targets import PROVIDERS
 from modelpress_plugins.ranges import ONNX, ONNX_IR, ONNXRUNTIME, ONNXRUNTIME_GENAI, TORCH, TRANSFORMERS
 
 MODELPRESS_API = 1
@@ -31,6 +32,8 @@ def modelpress_passes() -> list[PassSpec]:
             plan="modelpress_plugins.model_builder.plan:plan",
             requires=_REQUIRES,
             extra="cpu",
+            devices=("cpu",),
+            targets=tuple(PROVIDERS),
             renames=tuple(
                 Rename(old, new, "The builder of onnxruntime-genai uses it for int8 too.")
                 for old, new in _OLD.items()

@@ -8,24 +8,6 @@ QUANT_METHODS: frozenset[str] = frozenset(
 )
 """`quantization_config.quant_method` of config.json."""
 
-PROVIDERS: dict[str, str] = {
-    "CPUExecutionProvider": "cpu",
-    "CUDAExecutionProvider": "cuda",
-    "DmlExecutionProvider": "dml",
-    "WebGpuExecutionProvider": "webgpu",
-    "NvTensorRTRTXExecutionProvider": "NvTensorRtRtx",
-}
-"""onnxruntime's name of an execution provider -> the builder's."""
-
-PRECISIONS: dict[str, frozenset[str]] = {
-    "cpu": frozenset({"fp32", "int8", "int4"}),
-    "cuda": frozenset({"fp32", "fp16", "bf16", "int8", "int4"}),
-    "dml": frozenset({"fp16", "int4"}),
-    "webgpu": frozenset({"int8", "int4"}),
-    "NvTensorRtRtx": frozenset({"fp16", "bf16"}),
-}
-"""What the builder calls valid, by its name of the execution provider."""
-
 SEARCH_DEFAULTS: frozenset[str] = frozenset(
     {
         "batch_size",

@@ -12,6 +12,7 @@ Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
 AlgoConfig = Literal[
     "default", "rtn", "k_quant", "rtn_last", "k_quant_last", "k_quant_mixed", "k_quant_linear"
 ]
+Verify = Literal["auto", "required", "never"]
 OpType = Literal["MatMul", "Gather"]
 
 
@@ -19,7 +20,9 @@ class ModelBuilderOptions(Options):
     """Build an onnxruntime-genai folder from a float or a quantized Hugging Face model."""
 
     precision: Precision = Field(
-        description="Of the weights. On a CPU: fp32, int8 or int4; fp16 and bf16 are for GPUs."
+        description="Of the weights. Which there are depends on what the model is for: fp32, int8 and int4 "
+        "on a CPU; fp16, bf16, int8 and int4 on CUDA; no bf16 on DirectML and WebGPU, no int8 on "
+        "TensorRT-RTX."
     )
     block_size: int | None = Field(
         default=None,
@@ -64,9 +67,11 @@ class ModelBuilderOptions(Options):
         description="Quantize tensor by tensor, so that the float model is never in memory. None: where "
         "model and options allow; true: fail otherwise; false: the builder's own path.",
     )
-    verify: bool = Field(
-        default=True,
-        description="Compare the logits of the result with those of the model it was made from.",
+    verify: Verify = Field(
+        default="auto",
+        description="Compare the logits of the result with those of the model it was made from. auto: on "
+        "what the model is for where that is here, else on this machine's CPU, which is told; required: only "
+        "where it is here; never: load it only.",
     )
     extra_options: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="More options of the builder, by the builder's names."

@@ -14,6 +14,7 @@ from modelpress.api import Artifact, PassError, UserError
 from modelpress_plugins.hf.tokenizer import open_tokenizer
 from modelpress_plugins.model_builder.check import CONFIG, check, read_config
 
+CPU = "cpu"
 _LARGEST_BATCH = 64 * 256
 """Sequences in a batch times their length: bounds the key-value cache."""
 
@@ -168,11 +169,23 @@ class GenAIModel:
         return og.Generator(self._model, parameters)
 
 
+def _provider_names(folder: Path) -> list[str]:
+    """What genai_config.json wants the decoder to run on, by the runtime's names; empty for the CPU."""
+    decoder = read_config(folder)["model"].get("decoder", {})
+    options = decoder.get("session_options", {}).get("provider_options") or []
+    return [name for entry in options for name in entry]
+
+
 def _open(folder: Path, device: str) -> Any:
     try:
         config = og.Config(str(folder))
-        if device == "cpu":
+        if device == CPU:
             config.clear_providers()
+        elif not _provider_names(folder):
+            raise UserError(
+                f"The model in {folder} is built for the CPU; it cannot run on the device {device!r}.",
+                "Build it for that device: give the workflow a target whose accelerators name it.",
+            )
         return og.Model(config)
     except RuntimeError as error:  # what the binding raises for anything that the runtime refuses
         raise PassError(

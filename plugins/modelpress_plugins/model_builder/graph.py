@@ -13,53 +13,65 @@ _LOOKUP = "GatherBlockQuantized"
 
 def accuracy_levels(graph: Path) -> set[int]:
     """The levels of its MatMulNBits nodes; empty when it has none."""
-    return {_level(node) for node in _nodes(_read(graph), _NODE)}
+    return {_level(node) for node in _nodes(read_graph(graph), _NODE)}
 
 
 def set_accuracy_level(graph: Path, level: int) -> None:
     """Give every MatMulNBits node this accuracy_level, as if it had been built with it."""
-    model = _read(graph)
+    model = read_graph(graph)
+    give_accuracy_level(model, level)
+    onnx.save(model, graph)
+
+
+def give_accuracy_level(model: onnx.ModelProto, level: int) -> None:
+    """The same, of a graph that has been read."""
     for node in _nodes(model, _NODE):
         kept = [a for a in node.attribute if a.name != "accuracy_level"]
         del node.attribute[:]
         node.attribute.extend([*kept, onnx.helper.make_attribute("accuracy_level", level)])
-    onnx.save(model, graph)
 
 
 def shares_embedding(graph: Path) -> bool:
     """Whether ids are looked up in quantized weights, those of the lm_head."""
-    return any(True for _ in _nodes(_read(graph), _LOOKUP))
+    return any(True for _ in _nodes(read_graph(graph), _LOOKUP))
 
 
 def attention_windows(graph: Path) -> list[int]:
     """The sliding window of each attention node, in the order of the layers; 0 where it sees everything."""
-    nodes = _nodes(_read(graph), "GroupQueryAttention")
+    nodes = _nodes(read_graph(graph), "GroupQueryAttention")
     return [next((max(0, a.i) for a in node.attribute if a.name == "local_window_size"), 0) for node in nodes]
 
 
-def shape_shared_scales(graph: Path) -> bool:
-    """Give the scales and zero points of a shared embedding the two dimensions that its lookup wants.
+def shape_scales(graph: Path) -> bool:
+    """Give scales and zero points of quantized weights two dimensions, rows first. Whether any were flat.
 
-    The builder of onnxruntime-genai 0.18 writes those of a quantized lm_head flat, which the lookup that
-    shares them refuses to load ("scales must have the same rank as data"). Whether anything was changed.
+    The builder of onnxruntime-genai 0.18 writes those of a checkpoint that is quantized already flat. The
+    lookup of a shared embedding refuses to load them ("scales must have the same rank as data"), and so does
+    DirectML.
     """
-    model = _read(graph)
+    model = read_graph(graph)
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+    values = {info.name: info.type.tensor_type for info in model.graph.value_info}
     changed = False
-    for node in _nodes(model, _LOOKUP):
-        rows = _rows_of(node.input[0], model)
-        for name in node.input[2:]:
+    for node in (*_nodes(model, _NODE), *_nodes(model, _LOOKUP)):
+        data = node.input[1 if node.op_type == _NODE else 0]
+        rows = initializers[data].dims[0] if data in initializers else _rows_of(data, model)
+        for name in node.input[2:4]:
             tensor = initializers.get(name)
             if tensor is None or rows == 0 or len(tensor.dims) != 1 or tensor.dims[0] % rows:
                 continue
             tensor.dims[:] = [rows, tensor.dims[0] // rows]
+            if name in values:
+                shaped = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+                values[name].CopyFrom(shaped.tensor_type)
             changed = True
     if changed:
         onnx.save(model, graph)
     return changed
 
 
-def _read(graph: Path) -> onnx.ModelProto:
+def read_graph(graph: Path) -> onnx.ModelProto:
+    """The graph without the weights that lie beside it."""
     return onnx.load(graph, load_external_data=False)
 
 

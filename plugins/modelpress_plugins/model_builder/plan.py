@@ -10,13 +10,12 @@ from modelpress_plugins.hf.config import ModelConfig
 from modelpress_plugins.hf.families import BUILDABLE
 from modelpress_plugins.hf.files import meta_beside_tokenizer
 from modelpress_plugins.model_builder.architectures import (
-    PRECISIONS,
-    PROVIDERS,
     QUANT_METHODS,
     SEARCH_DEFAULTS,
 )
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.faults import known_fault
+from modelpress_plugins.model_builder.targets import LISTED, PRECISIONS, PROVIDERS
 
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 _BITS = {"int8": 8, "int4": 4}
@@ -102,20 +101,35 @@ def estimate_size(model: ModelFacts, facts: ModelConfig, config: ModelBuilderOpt
 
 
 def _check_provider(config: ModelBuilderOptions, ctx: PlanContext) -> str:
+    """The builder's name of what the model is for; empty for one that it does not know (told already)."""
     name = ctx.accelerator.execution_provider
     provider = PROVIDERS.get(name, "")
     if not provider:
-        ctx.problem(
-            f"The builder cannot build for {name}.",
-            f"It builds for {', '.join(PROVIDERS)}: set the accelerator.",
-        )
-    elif config.precision not in PRECISIONS[provider]:
+        return ""
+    if config.precision not in PRECISIONS[provider]:
         ctx.problem(
             f"The builder has no {config.precision} for {name}.",
             f"There it has {', '.join(sorted(PRECISIONS[provider]))}.",
             option="precision",
         )
+    elif config.precision not in LISTED[provider]:
+        ctx.note(
+            f"{config.precision} for {name} is not among what the builder lists; it builds it all the same."
+        )
+    if not ctx.target_is_here:
+        _check_absent(config, name, ctx)
     return provider
+
+
+def _check_absent(config: ModelBuilderOptions, name: str, ctx: PlanContext) -> None:
+    if config.verify == "required":
+        ctx.problem(
+            f"verify is required, and there is no {name} where this step runs.",
+            "Give it a host that has it, or set verify to auto: the model is then compared on the CPU.",
+            option="verify",
+        )
+    else:
+        ctx.note(f"There is no {name} here: the model is compared on the CPU, as far as that can compute it.")
 
 
 def _check_options(config: ModelBuilderOptions, provider: str, ctx: PlanContext) -> None:

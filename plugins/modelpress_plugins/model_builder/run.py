@@ -3,54 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-import onnxruntime_genai as og  # type: ignore[import-untyped]
 
 from modelpress.api import (
     Artifact,
     Checkpoint,
     Meta,
-    MissingDependencyError,
     PassContext,
     PassError,
     UserError,
 )
-from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.grids.stream import quantize_checkpoint
-from modelpress_plugins.hf.bare_model import open_config
 from modelpress_plugins.hf.config import ModelConfig, read_config
 from modelpress_plugins.hf.files import copy_companions, whole_folder
 from modelpress_plugins.hf.quantized import METHOD
-from modelpress_plugins.model_builder.architectures import PROVIDERS
 from modelpress_plugins.model_builder.check import CONFIG
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.drive import build_folder
-from modelpress_plugins.model_builder.graph import shape_shared_scales, shares_embedding
+from modelpress_plugins.model_builder.graph import shape_scales, shares_embedding
 from modelpress_plugins.model_builder.mend import mended
-from modelpress_plugins.model_builder.plan import OWN_QUANTIZER_OPTIONS, streaming_obstacle
-from modelpress_plugins.model_builder.reference import NoReferenceError, reference_logits
-from modelpress_plugins.model_builder.switches import lengths, require_windows
-from modelpress_plugins.model_builder.verify import (
-    Logits,
-    Trial,
-    require_finite,
-    require_rounding,
-    try_out,
-    twin_reference,
-    verify,
-)
+from modelpress_plugins.model_builder.plan import streaming_obstacle
+from modelpress_plugins.model_builder.prove import Built, prove
+from modelpress_plugins.model_builder.targets import PROVIDERS
 from modelpress_plugins.tensors.release import give_back_memory
 
-_AVAILABLE: Mapping[str, Callable[[], bool]] = {
-    "cuda": og.is_cuda_available,
-    "dml": og.is_dml_available,
-    "webgpu": og.is_webgpu_available,
-}
 _BITS = {"int4": 4, "int8": 8}
 
 
@@ -87,7 +66,7 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
     )
     _write_search_defaults(ctx.out / CONFIG, config.search)
     graph = ctx.out / str(_decoder(ctx.out)["filename"])
-    shape_shared_scales(graph)
+    shape_scales(graph)
     if shares_embedding(graph) and (source.quantization is None or source.streamed):
         ctx.note(
             "The model ties its embeddings: ids are looked up in the quantized output layer. "
@@ -96,25 +75,20 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
     told = Meta(
         task=model.meta.task,
         trust_remote_code=model.meta.trust_remote_code,
-        extra={"precision": config.precision},
+        extra={"precision": config.precision, "execution_provider": ctx.accelerator.execution_provider},
     )
     artifact = ctx.artifact("ort-genai", meta=told)
-    _prove(artifact, graph, source, config, ctx, trust_remote_code=remote)
+    own_rounding = source.quantization is None and config.precision in _BITS
+    prove(Built(artifact, graph, source.folder, own_rounding, provider, remote), config, ctx)
     return artifact
 
 
 def _provider(ctx: PassContext) -> str:
-    """The builder's name of the execution provider. A model that cannot be loaded here is not built here."""
+    """The builder's name of the execution provider that the model is for."""
     name = ctx.accelerator.execution_provider
-    provider = PROVIDERS.get(name)
-    if provider is None:
+    if name not in PROVIDERS:
         raise UserError(f"The builder cannot build for {name}.", f"It builds for {', '.join(PROVIDERS)}.")
-    if provider in _AVAILABLE and not _AVAILABLE[provider]():
-        raise MissingDependencyError(
-            f"The onnxruntime-genai that is installed here has no {name}, so the model could not be tried.",
-            "Install the extra `gpu` or `directml` here, or run this step on a host that has it.",
-        )
-    return provider
+    return PROVIDERS[name]
 
 
 def _source(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Source:
@@ -199,93 +173,6 @@ def _builder_options(
 
 def _as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _prove(
-    artifact: Artifact,
-    graph: Path,
-    source: Source,
-    config: ModelBuilderOptions,
-    ctx: PassContext,
-    *,
-    trust_remote_code: bool,
-) -> None:
-    """Load it once and let it answer; compare its logits where there is something to compare with."""
-    if config.exclude_embeds or config.exclude_lm_head:
-        ctx.load(artifact).close()
-        ctx.note("The model was loaded, but a model without embedding or head cannot be asked anything.")
-        return
-    described = open_config(source.folder, trust_remote_code=trust_remote_code)
-    require_windows(graph, described)
-    reached, missed = lengths(described, _numbers(source.folder))
-    if not config.verify:
-        try_out(artifact, ctx, length=reached[0])
-        ctx.note("The logits were not compared with the source: verify is false.")
-        return
-    error = 0.0
-    for length in reached:
-        trial = try_out(artifact, ctx, length=length)
-        error = max(error, _compare(artifact, graph, trial, source, config, ctx, trust_remote_code))
-    ctx.report("logits_error", round(error, 5))
-    for switch in missed:
-        ctx.note(
-            f"Positions past {switch.position:,}, where {switch.what} begins to count, were not compared: "
-            "that is too much to compute here."
-        )
-
-
-def _compare(
-    artifact: Artifact,
-    graph: Path,
-    trial: Trial,
-    source: Source,
-    config: ModelBuilderOptions,
-    ctx: PassContext,
-    trust_remote_code: bool,
-) -> float:
-    expected = partial(
-        reference_logits,
-        source.folder,
-        trust_remote_code=trust_remote_code,
-        embedding_from_head=shares_embedding(graph),
-    )
-    twin = partial(_twin, artifact, graph, trial, ctx)
-    if source.quantization is None and config.precision in _BITS:
-        error = verify(artifact, graph, trial, config.precision, twin, ctx)
-        _compare_rounding(trial, expected, config, ctx)
-        return error
-    try:
-        return verify(artifact, graph, trial, config.precision, expected, ctx)
-    except NoReferenceError as error:
-        if config.precision in _BITS:
-            return verify(artifact, graph, trial, config.precision, twin, ctx)
-        ctx.note(f"The logits were not compared with the source: {error}.")
-        return 0.0
-
-
-def _compare_rounding(
-    trial: Trial, expected: Callable[..., Logits], config: ModelBuilderOptions, ctx: PassContext
-) -> None:
-    """What the builder itself rounded, against the float model: it may be off by what rounding costs."""
-    grid = Grid(_BITS[config.precision], config.block_size or 32, config.is_symmetric is not False)
-    plain = config.algo_config in (None, "default", "rtn") and not config.nodes_to_exclude
-    plain = plain and not set(config.extra_options) & OWN_QUANTIZER_OPTIONS
-    try:
-        exact, nearest = expected(trial.ids), expected(trial.ids, rounded=grid)
-        require_finite(exact)
-        require_rounding(trial, exact, nearest, config.precision, ctx, to_nearest=plain)
-    except NoReferenceError as error:
-        ctx.note(f"The logits were compared with those of the rounded model, not of its source: {error}.")
-
-
-def _numbers(folder: Path) -> int:
-    """How many weights a checkpoint holds, those of packed tensors counted by their bytes."""
-    with Checkpoint(folder) as checkpoint:
-        return sum(checkpoint.info(name).nbytes for name in checkpoint.names()) // 2
-
-
-def _twin(artifact: Artifact, graph: Path, trial: Trial, ctx: PassContext, _: Sequence[int]) -> Logits:
-    return twin_reference(artifact, graph, trial, ctx)
 
 
 def _write_search_defaults(path: Path, search: Mapping[str, Any]) -> None:

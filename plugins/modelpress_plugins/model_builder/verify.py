@@ -49,11 +49,13 @@ _ROUNDING = 1.25
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What the model made of a prompt. ids: prompt and answer; logits: (len(ids), vocabulary)."""
+    """What the model made of a prompt. ids: prompt and answer; logits: (len(ids), vocabulary); device: where
+    it was opened."""
 
     ids: list[int]
     prompt: int
     logits: Logits
+    device: str
 
 
 def relative_error(found: Logits, expected: Logits) -> float:
@@ -74,7 +76,12 @@ def _worst(trial: Trial, expected: Logits) -> float:
 
 
 def try_out(
-    artifact: Artifact, ctx: PassContext, ids: Sequence[int] | None = None, *, length: int = POSITIONS
+    artifact: Artifact,
+    ctx: PassContext,
+    ids: Sequence[int] | None = None,
+    *,
+    device: str,
+    length: int = POSITIONS,
 ) -> Trial:
     """Load the artifact, let it generate, and take the logits of prompt and answer.
 
@@ -82,7 +89,7 @@ def try_out(
     answer again, instead of generating. Raises PassError when the runtime refuses the model or a
     logit is not finite.
     """
-    model = ctx.load(artifact)
+    model = ctx.load(artifact, device)
     if not isinstance(model, GenAIModel):
         raise PassError(f"{artifact.format} was loaded as {type(model).__name__}, expected GenAIModel.")
     with closing(model):
@@ -94,7 +101,7 @@ def try_out(
             raise PassError(f"onnxruntime-genai loads the built model but cannot run it: {error}") from error
     if not np.isfinite(logits).all():
         raise PassError(f"The model in {artifact.path} gives logits that are not finite.")
-    return Trial(whole, prompt, logits)
+    return Trial(whole, prompt, logits, device)
 
 
 def verify(
@@ -129,12 +136,13 @@ def require_finite(expected: Logits) -> None:
 
 def require_rounding(
     trial: Trial, exact: Logits, nearest: Logits, precision: str, ctx: PassContext, *, to_nearest: bool
-) -> None:
+) -> float:
     """Whether a model that the builder rounded computes what its float source says.
 
     exact, nearest: logits of the source, and of the source rounded to nearest with the same bits. to_nearest:
     the builder rounds so, too, and has to agree with it. Other methods have to be as near to the source as
-    that, nearly: what rounding costs differs from model to model, so it is measured. Raises PassError.
+    that, nearly: what rounding costs differs from model to model, so it is measured. Returns the error against
+    what it has to agree with. Raises PassError.
     """
     found, cost = relative_error(trial.logits, exact), relative_error(nearest, exact)
     ctx.report("rounding_error", round(found, 5))
@@ -146,8 +154,9 @@ def require_rounding(
         raise PassError(
             f"The built model does not compute what its {source} says: logits are off by {found:.0%}, "
             f"{limit:.0%} is the limit (rounding to nearest costs {cost:.0%}).",
-            "The builder misreads this architecture, or its method does harm. verify: false ships it.",
+            "The builder misreads this architecture, or its method does harm. verify: never ships it.",
         )
+    return found
 
 
 def twin_reference(artifact: Artifact, graph: Path, trial: Trial, ctx: PassContext) -> Logits:
@@ -158,7 +167,7 @@ def twin_reference(artifact: Artifact, graph: Path, trial: Trial, ctx: PassConte
     original = graph.read_bytes()
     set_accuracy_level(graph, 0)
     try:
-        return try_out(artifact, ctx, trial.ids).logits
+        return try_out(artifact, ctx, trial.ids, device=trial.device).logits
     finally:
         graph.write_bytes(original)
 
@@ -179,7 +188,7 @@ def _next_level(
         if built == 0 or level == built:
             continue
         set_accuracy_level(graph, level)
-        errors[level] = _worst(try_out(artifact, ctx, trial.ids), expected)
+        errors[level] = _worst(try_out(artifact, ctx, trial.ids, device=trial.device), expected)
         if errors[level] <= tolerance:
             ctx.note(
                 f"accuracy_level {built} computes wrongly on this machine (logits off by {error:.0%}): "
@@ -190,7 +199,7 @@ def _next_level(
     raise PassError(
         f"The built model does not compute what its source says: logits are off by {told}; "
         f"{tolerance:.0%} is the limit.",
-        "Please report it with the model's config.json. verify: false ships it all the same.",
+        "Please report it with the model's config.json. verify: never ships it all the same.",
     )
 
 

@@ -8,8 +8,9 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from modelpress.api import Event, HostError, WarmWorker
+from modelpress.api import Accelerator, Event, HostError, WarmWorker
 from modelpress_plugins.python_environment.config import PythonEnvironmentOptions
+from modelpress_plugins.systems.accelerators import has
 from modelpress_plugins.systems.environment import local_environment
 
 
@@ -31,6 +32,9 @@ class PythonEnvironment:
     def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
         """Versions of those distributions that are installed there."""
         return self._worker.libraries(names)
+
+    def has(self, accelerator: Accelerator) -> bool:
+        return has(accelerator, self.libraries)
 
     def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
         code = folder / "code"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-
 from modelpress.api import Artifact, Checkpoint, PassContext
 from modelpress_plugins.grids.stream import read_float_config
 from modelpress_plugins.grids.targets import find_targets
 from modelpress_plugins.hf.files import meta_beside_tokenizer
+from modelpress_plugins.hf.torch_device import torch_device
 from modelpress_plugins.quantize.algorithms.code import code_of, own_options
 from modelpress_plugins.quantize.calibration import calibration_of
 from modelpress_plugins.quantize.config import CalibratedConfig
@@ -55,4 +54,4 @@ def quantize_with(
 
 
 def device_of(ctx: PassContext) -> str:
-    return "cuda" if ctx.accelerator.device == "gpu" and torch.cuda.is_available() else "cpu"
+    return torch_device(ctx.device).type

@@ -203,11 +203,24 @@ def test_data_root_begins_relative_paths(load: Load) -> None:
     assert data_files == ["data/a.json", "/b.json", "https://x/c.json"]
 
 
-def test_execution_providers_without_a_system_make_one(load: Load) -> None:
+def test_execution_providers_without_a_system_say_what_the_model_is_for(load: Load) -> None:
     workflow = load_json(
         load, {"input_model": MODEL, "engine": {"execution_providers": ["DmlExecutionProvider"]}}
     )
-    assert workflow.systems["local"].accelerators == (Accelerator("gpu", "DmlExecutionProvider"),)
+    assert workflow.target == "the_target"
+    assert workflow.systems["the_target"].accelerators == (Accelerator("gpu", "DmlExecutionProvider"),)
+    assert "local" not in workflow.systems  # where passes run has not been said
+
+
+def test_devices_are_taken_in_any_case(load: Load) -> None:
+    accelerators = [{"device": "GPU", "execution_providers": ["WebGpuExecutionProvider"]}]
+    systems = {
+        "a": {"type": "LocalSystem", "accelerators": accelerators},
+        "b": {"type": "LocalSystem", "accelerators": ["CPU"]},
+    }
+    workflow = load_json(load, {"input_model": MODEL, "systems": systems})
+    assert workflow.systems["a"].accelerators == (Accelerator("gpu", "WebGpuExecutionProvider"),)
+    assert workflow.systems["b"].accelerators == (Accelerator(),)
 
 
 def test_a_device_gets_its_usual_execution_provider(load: Load) -> None:

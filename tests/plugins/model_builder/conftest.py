@@ -40,7 +40,9 @@ class Context:
             folder.mkdir(parents=True)
         self.data_folder = root / "data"
         self.seed, self.offline = 0, True
+        self.device = "cpu"
         self.accelerator = Accelerator()
+        self.target_is_here = True
         self.notes: list[str] = []
         self.reports: dict[str, Any] = {}
         self.steps: list[tuple[int, int, str]] = []
@@ -60,8 +62,8 @@ class Context:
     def artifact(self, format: str, *, base: Artifact | None = None, meta: Meta = NO_META) -> Artifact:
         return Artifact(self.out, format, "", base, meta)
 
-    def load(self, model: Artifact) -> LoadedModel:
-        return load(model, self.accelerator.device)
+    def load(self, model: Artifact, device: str = "") -> LoadedModel:
+        return load(model, device or self.device)
 
 
 def save_tokenizer(folder: Path) -> int:

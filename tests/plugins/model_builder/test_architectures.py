@@ -10,10 +10,10 @@ from pathlib import Path
 
 from modelpress_plugins.hf.families import BUILDABLE
 from modelpress_plugins.model_builder.architectures import (
-    PRECISIONS,
     QUANT_METHODS,
     SEARCH_DEFAULTS,
 )
+from modelpress_plugins.model_builder.targets import LISTED
 
 
 @cache
@@ -53,7 +53,7 @@ def test_precisions_are_those_that_the_builder_calls_valid() -> None:
     for pair in sentence[1].split(", "):
         precision, provider = pair.strip().split(" ")
         said.setdefault(names.get(provider, provider.lower()), set()).add(precision.lower())
-    assert said == PRECISIONS
+    assert said == LISTED
 
 
 def test_search_defaults_are_those_that_the_builder_checks() -> None:

@@ -30,7 +30,10 @@ class Planned:
     offline = True
 
     def __init__(self, accelerator: Accelerator) -> None:
+        self.device = "cpu"
         self.accelerator = accelerator
+        self.target_is_here = True
+        self.notes: list[str] = []
         self.problems: list[tuple[str, str, str]] = []
         self.memory = 0
 
@@ -38,7 +41,7 @@ class Planned:
         self.problems.append((message, hint, option))
 
     def note(self, message: str) -> None:
-        raise AssertionError(message)
+        self.notes.append(message)
 
     def needs(self, *, memory: int = 0) -> None:
         self.memory = memory
@@ -48,9 +51,13 @@ class Planned:
 
 
 def planned(
-    config: dict[str, Any] | None = None, provider: str = "CPUExecutionProvider", **options: Any
+    config: dict[str, Any] | None = None,
+    provider: str = "CPUExecutionProvider",
+    here: bool = True,
+    **options: Any,
 ) -> tuple[Planned, ModelFacts]:
     context = Planned(Accelerator("cpu", provider))
+    context.target_is_here = here
     facts = ModelFacts("hf-model", config=LLAMA | (config or {}), size=2_500_000_000)
     given = ModelBuilderOptions.parse({"precision": "int4", **options})
     return context, plan(facts, given, context)
@@ -58,7 +65,7 @@ def planned(
 
 def test_a_good_step_has_no_problems_and_tells_its_size() -> None:
     context, facts = planned()
-    assert context.problems == []
+    assert (context.problems, context.notes) == ([], [])
     assert facts.format == "ort-genai"
     assert facts.path is None
     assert 1.2e9 < facts.size < 2.2e9  # 1.0 G weights of 5 bits, 0.26 G of the embedding in fp32
@@ -121,9 +128,22 @@ def test_all_problems_are_told_at_once() -> None:
     assert len(context.problems) == 3
 
 
-def test_an_unknown_provider_is_told() -> None:
-    context, _ = planned(provider="QNNExecutionProvider")
-    assert "QNNExecutionProvider" in context.problems[0][0]
+def test_a_precision_that_the_target_has_not_is_told_with_those_that_it_has() -> None:
+    context, _ = planned(provider="WebGpuExecutionProvider", precision="bf16")
+    assert context.problems[0] == (
+        "The builder has no bf16 for WebGpuExecutionProvider.",
+        "There it has fp16, fp32, int4, int8.",
+        "precision",
+    )
+
+
+def test_a_target_that_is_not_here_is_told_and_refused_where_trying_is_required() -> None:
+    context, _ = planned(provider="WebGpuExecutionProvider", here=False)
+    assert context.problems == []
+    assert "There is no WebGpuExecutionProvider here" in context.notes[0]
+    context, _ = planned(provider="WebGpuExecutionProvider", here=False, verify="required")
+    assert [option for _, _, option in context.problems] == ["verify"]
+    assert planned(verify="required")[0].problems == []
 
 
 def test_phi3s_own_code_needs_no_trust() -> None:

@@ -39,9 +39,9 @@ def test_the_accuracy_level_is_changed_without_touching_the_weights(tiny_phi3: P
 def test_a_damaged_weight_is_noticed(tiny_phi3: Path, built: Build, context: Any) -> None:
     artifact = built(tiny_phi3, precision="int4")
     graph = artifact.path / "model.onnx"
-    healthy = try_out(artifact, context)
+    healthy = try_out(artifact, context, device="cpu")
     halve_the_scales(graph)
-    broken = try_out(artifact, context, healthy.ids)
+    broken = try_out(artifact, context, healthy.ids, device="cpu")
     with pytest.raises(PassError, match="does not compute what its source says"):
         verify(artifact, graph, broken, "int4", lambda ids: healthy.logits, context)
 
@@ -52,13 +52,13 @@ def test_a_faulty_kernel_is_left_for_a_level_that_computes_rightly(
     artifact = built(tiny_phi3, precision="int4", is_symmetric=False)
     graph = artifact.path / "model.onnx"
 
-    def on_a_faulty_machine(artifact: Artifact, ctx: Any, ids: Any = None) -> Trial:
-        trial = try_out(artifact, ctx, ids)
+    def on_a_faulty_machine(artifact: Artifact, ctx: Any, ids: Any = None, *, device: str = "cpu") -> Trial:
+        trial = try_out(artifact, ctx, ids, device=device)
         if 4 in accuracy_levels(graph):  # as onnxruntime#29853: generation is wrong, the prompt is right
             trial.logits[trial.prompt :] *= 0.5
         return trial
 
-    expected = try_out(artifact, context)
+    expected = try_out(artifact, context, device="cpu")
     monkeypatch.setattr(verify_module, "try_out", on_a_faulty_machine)
     faulty = on_a_faulty_machine(artifact, context)
     error = verify(artifact, graph, faulty, "int4", lambda ids: expected.logits, context)
@@ -68,7 +68,7 @@ def test_a_faulty_kernel_is_left_for_a_level_that_computes_rightly(
 
 
 def test_decoding_is_part_of_what_is_compared(tiny_phi3: Path, built: Build, context: Any) -> None:
-    trial = try_out(built(tiny_phi3, precision="int4"), context)
+    trial = try_out(built(tiny_phi3, precision="int4"), context, device="cpu")
     assert len(trial.ids) - trial.prompt == verify_module.NEW_TOKENS
 
 
@@ -98,13 +98,13 @@ def test_a_model_that_is_not_its_source_is_refused_at_the_bits_that_it_has(
     random = np.random.default_rng(0)
     exact, noise, other = (random.standard_normal((20, 99)).astype(np.float32) for _ in range(3))
     nearest = exact + 0.03 * noise
-    require_rounding(Trial([], 10, nearest), exact, nearest, "int8", context, to_nearest=to_nearest)
-    wrong = Trial([], 10, exact + 0.5 * other)
+    require_rounding(Trial([], 10, nearest, "cpu"), exact, nearest, "int8", context, to_nearest=to_nearest)
+    wrong = Trial([], 10, exact + 0.5 * other, "cpu")
     with pytest.raises(PassError, match="does not compute what its"):
         require_rounding(wrong, exact, nearest, "int8", context, to_nearest=to_nearest)
 
 
 def test_a_source_with_nan_is_the_users_to_mend(tiny_phi3: Path, built: Build, context: Any) -> None:
-    trial = try_out(built(tiny_phi3, precision="fp32"), context)
+    trial = try_out(built(tiny_phi3, precision="fp32"), context, device="cpu")
     with pytest.raises(UserError, match="not finite"):
         verify(context.artifact("x"), Path(), trial, "fp32", lambda _: trial.logits * np.nan, context)

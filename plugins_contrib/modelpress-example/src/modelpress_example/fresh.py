@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from modelpress.api import Event, WarmWorker, import_path, installed_versions
+from modelpress.api import Accelerator, Event, WarmWorker, import_path, installed_versions
 
 from .options import FreshOptions
 
@@ -27,6 +27,9 @@ class FreshProcess:
 
     def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
         return installed_versions(names)
+
+    def has(self, accelerator: Accelerator) -> bool:
+        return accelerator == Accelerator()  # the CPU, and no more
 
     def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
         worker = WarmWorker([sys.executable], self._environment)
