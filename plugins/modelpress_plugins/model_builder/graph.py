@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 _NODE = "MatMulNBits"
 _LOOKUP = "GatherBlockQuantized"
+_KEPT_CODES = ".DequantizeLinear.qweight"
+_CHUNK = 2**22
 
 
 def accuracy_levels(graph: Path) -> set[int]:
@@ -68,6 +71,37 @@ def shape_scales(graph: Path) -> bool:
     if changed:
         onnx.save(model, graph)
     return changed
+
+
+def sign_codes(graph: Path) -> bool:
+    """Turn the codes of symmetric weights, 0 to 15 around 8, into the int4 that the graph says they are.
+    Whether there were any.
+
+    The builder of onnxruntime-genai 0.18 keeps the codes of a checkpoint that is quantized already (in its
+    QDQ form, for TensorRT-RTX), calls them INT4, and gives no zero point: 15 would be read as -1.
+    """
+    model = read_graph(graph)
+    codes = {
+        tensor.name: tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.INT4
+    }
+    found = [
+        codes[node.input[0]]
+        for node in _nodes(model, "DequantizeLinear")
+        if len(node.input) == 2 and node.input[0].endswith(_KEPT_CODES) and node.input[0] in codes
+    ]
+    for tensor in found:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            tensor.raw_data = bytes(byte ^ 0x88 for byte in tensor.raw_data)
+            continue
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        offset, length = int(place.get("offset", 0)), int(place["length"])
+        data = np.memmap(graph.parent / place["location"], np.uint8, "r+", offset, (length,))
+        for start in range(0, length, _CHUNK):
+            data[start : start + _CHUNK] ^= 0x88
+        data.flush()
+    if found:
+        onnx.save(model, graph)
+    return bool(found)
 
 
 def read_graph(graph: Path) -> onnx.ModelProto:

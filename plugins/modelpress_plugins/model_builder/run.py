@@ -23,7 +23,7 @@ from modelpress_plugins.hf.quantized import METHOD
 from modelpress_plugins.model_builder.check import CONFIG
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.drive import build_folder
-from modelpress_plugins.model_builder.graph import shape_scales, shares_embedding
+from modelpress_plugins.model_builder.graph import shape_scales, shares_embedding, sign_codes
 from modelpress_plugins.model_builder.mend import mended
 from modelpress_plugins.model_builder.plan import streaming_obstacle
 from modelpress_plugins.model_builder.prove import Built, prove

@@ -141,8 +141,8 @@ def require_rounding(
 
     exact, nearest: logits of the source, and of the source rounded to nearest with the same bits. to_nearest:
     the builder rounds so, too, and has to agree with it. Other methods have to be as near to the source as
-    that, nearly: what rounding costs differs from model to model, so it is measured. Returns the error against
-    what it has to agree with. Raises PassError.
+    that, nearly: what rounding costs differs from model to model, so it is measured. Returns the error
+    against what it has to agree with. Raises PassError.
     """
     found, cost = relative_error(trial.logits, exact), relative_error(nearest, exact)
     ctx.report("rounding_error", round(found, 5))

@@ -55,6 +55,16 @@ def test_each_target_is_built_told_and_compared_on_the_cpu(
     assert flat == []  # DirectML takes no others
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("provider", sorted(RUNTIME_NAMES))
+def test_a_shared_embedding_is_right_for_each_target(
+    provider: str, symmetric: bool, tied_phi3: Path, built: Build, context: Any
+) -> None:
+    elsewhere(context, provider)
+    built(tied_phi3, precision="int4", is_symmetric=symmetric)
+    assert context.reports["logits_error"] < CLOSE["int4"]
+
+
 @pytest.mark.parametrize("provider", ["cuda", "dml", "NvTensorRtRtx"])
 def test_fp32_is_refused_where_the_builder_still_writes_a_graph_that_does_not_load(
     provider: str, tiny_phi3: Path, built: Build, context: Any
