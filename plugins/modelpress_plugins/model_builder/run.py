@@ -61,12 +61,14 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
         config.precision,
         provider,
         ctx.scratch / "builder",
-        _builder_options(source, config, trust_remote_code=remote),
+        _builder_options(source, config, provider, trust_remote_code=remote),
         ctx.progress,
     )
     _write_search_defaults(ctx.out / CONFIG, config.search)
     graph = ctx.out / str(_decoder(ctx.out)["filename"])
     shape_scales(graph)
+    if source.quantization is not None and source.symmetric is not False:
+        sign_codes(graph)
     if shares_embedding(graph) and (source.quantization is None or source.streamed):
         ctx.note(
             "The model ties its embeddings: ids are looked up in the quantized output layer. "
@@ -142,7 +144,7 @@ def _refuse_fused_zero_points(folder: Path, config: ModelConfig) -> None:
 
 
 def _builder_options(
-    source: Source, config: ModelBuilderOptions, *, trust_remote_code: bool
+    source: Source, config: ModelBuilderOptions, provider: str, *, trust_remote_code: bool
 ) -> dict[str, str]:
     """Options as the builder's command line takes them."""
     section = source.quantization
@@ -165,6 +167,8 @@ def _builder_options(
     if section is not None and section.get("quant_method") == "olive" and not source.streamed:
         # The builder would share wherever config.json ties the two, and make a float embedding 4 bits.
         options["shared_embeddings"] = bool(section.get("embeds"))
+    if provider == "NvTensorRtRtx" and config.precision in _BITS:
+        options["shared_embeddings"] = False  # its QDQ form has no lookup in quantized weights
     if config.precision == "int8":
         options["shared_embeddings"] = False  # a shared embedding is int4 or float; the builder tries anyway
     options.update(config.extra_options)

@@ -1,4 +1,4 @@
-"""Cache keys: a number of threads that changes bytes is part of them, and only then."""
+"""Cache keys: where it runs, what it is for, and a number of threads that changes bytes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,21 @@ from modelpress.engine.keys import step_key, threads_here
 from modelpress.registry import Registry
 
 
-def key(registry: Registry, threads: str) -> str:
+def key(registry: Registry, threads: str = "", device: str = "cpu", target: Accelerator | None = None) -> str:
     entry = registry.all(PassSpec)[0]
-    return step_key(entry, {}, "model", {}, Accelerator(), 0, {}, threads)
+    return step_key(entry, {}, "model", {}, device, target, 0, {}, threads)
+
+
+def test_where_it_runs_and_what_it_is_for_are_part_of_the_key() -> None:
+    registry = Registry.load()
+    cpu, webgpu = Accelerator(), Accelerator("gpu", "WebGpuExecutionProvider")
+    keys = {
+        key(registry),
+        key(registry, device="gpu"),
+        key(registry, target=cpu),
+        key(registry, target=webgpu),
+    }
+    assert len(keys) == 4
 
 
 def test_what_decides_the_number_of_threads_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

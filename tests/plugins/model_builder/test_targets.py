@@ -65,6 +65,17 @@ def test_a_shared_embedding_is_right_for_each_target(
     assert context.reports["logits_error"] < CLOSE["int4"]
 
 
+@pytest.mark.parametrize("provider", sorted(RUNTIME_NAMES))
+@pytest.mark.parametrize("model", ["tiny_phi3", "tied_phi3"])
+def test_what_the_builder_itself_rounds_is_compared_for_each_target(
+    provider: str, model: str, built: Build, context: Any, request: pytest.FixtureRequest
+) -> None:
+    elsewhere(context, provider)
+    built(request.getfixturevalue(model), precision="int4", streaming=False)
+    assert context.reports["logits_error"] < 0.05  # of the same rounding in float32
+    assert "gives the logits of its source" in context.notes[-1]
+
+
 @pytest.mark.parametrize("provider", ["cuda", "dml", "NvTensorRtRtx"])
 def test_fp32_is_refused_where_the_builder_still_writes_a_graph_that_does_not_load(
     provider: str, tiny_phi3: Path, built: Build, context: Any
