@@ -64,7 +64,7 @@ def shown(capsys, monkeypatch, columns: int | None) -> list[str]:
     """The table on a terminal of that many columns, or in a pipe."""
     monkeypatch.setattr(text, "on_terminal", lambda: columns is not None)
     size = os.terminal_size((columns or 80, 24))
-    monkeypatch.setattr(text.shutil, "get_terminal_size", lambda: size)
+    monkeypatch.setattr(text.shutil, "get_terminal_size", lambda *_, **__: size)
     text.print_table(("PASS", "SIZE", "WHAT"), ROWS, right=("SIZE",))
     return capsys.readouterr().out.splitlines()
 

@@ -94,7 +94,7 @@ def test_the_prompt_has_the_same_ids_in_training_measuring_and_asking(
     model = Recorder(added)
     accuracy.accuracy(Artifact(tmp_path, "x", ""), AccuracyOptions(), Context(model, source))
     monkeypatch.setattr(ask, "find_artifact", lambda folder, registry: Artifact(tmp_path, "hf-model", ""))
-    monkeypatch.setattr(ask, "load_model", lambda folder, registry, device: model)
+    monkeypatch.setattr(ask, "load_model", lambda folder, registry, device, *, trust_remote_code: model)
     invoke("ask", str(tmp_path), "what is it?", "--prompt-template", template)
     assert model.asked == [trained, trained]
     assert added.eos_token_id not in trained
@@ -116,7 +116,7 @@ def test_a_chat_has_the_same_ids_in_training_and_asking(
 
     model = Recorder(added)
     monkeypatch.setattr(ask, "find_artifact", lambda folder, registry: Artifact(tmp_path, "hf-model", ""))
-    monkeypatch.setattr(ask, "load_model", lambda folder, registry, device: model)
+    monkeypatch.setattr(ask, "load_model", lambda folder, registry, device, *, trust_remote_code: model)
     invoke("ask", str(tmp_path), "hi", "--chat")
     assert model.asked == [trained]
 

@@ -65,7 +65,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Echo:
         Path("m"), "hf-model", "", meta=Meta(prompt_template="### Text: {phrase}\n### Tone:\n")
     )
     monkeypatch.setattr(ask, "find_artifact", lambda folder, registry: artifact)
-    monkeypatch.setattr(ask, "load_model", lambda folder, registry, device: echo)
+    monkeypatch.setattr(ask, "load_model", lambda folder, registry, device, *, trust_remote_code: echo)
     return echo
 
 
