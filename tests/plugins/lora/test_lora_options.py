@@ -46,7 +46,7 @@ OLD = {
 def test_there_are_five_passes_from_model_to_adapter() -> None:
     assert set(SPECS) == {"LoRA", "QLoRA", "DoRA", "LoHa", "LoKr"}
     assert {(spec.accepts, spec.produces) for spec in SPECS.values()} == {(("hf-model",), "hf-adapter")}
-    assert "bitsandbytes" in SPECS["QLoRA"].requires
+    assert "bitsandbytes>=0.48" in SPECS["QLoRA"].requires
 
 
 def test_a_file_of_old_needs_no_change_but_of_names() -> None:
