@@ -19,6 +19,7 @@ from modelpress_plugins.lora.plan import plan
 class Noted:
     """A PlanContext that keeps what it is told."""
 
+    device = "cpu"
     accelerator = Accelerator()
     offline = True
 
