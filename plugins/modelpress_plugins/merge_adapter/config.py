@@ -21,7 +21,7 @@ class MergeAdapterOptions(Options):
     max_shard_size: int | str = Field(
         default="5GB", description='Largest weight file: bytes, or text like "500MB", "5GB", "2GiB".'
     )
-    verify: Literal["auto", "always", "never"] = Field(
+    verify: Literal["auto", "required", "never"] = Field(
         default="auto",
         description="Compare the logits of the merged model with base + adapter on a few tokens. auto does "
         "it for models under 1 GB.",

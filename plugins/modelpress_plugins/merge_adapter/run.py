@@ -188,7 +188,7 @@ class _Job:
     def compares(self) -> bool:
         """Whether to open models and compare logits."""
         if self.config.verify != "auto":
-            return self.config.verify == "always"
+            return self.config.verify == "required"
         with Checkpoint(self.base.path) as weights:
             return weights.nbytes < _SMALL
 
@@ -200,7 +200,7 @@ class _Job:
             wanted = verify.logits(reference, self.base_config, self.ctx)
             found = verify.logits(merged.artifact, self.base_config, self.ctx)
         except (UserError, PassError, MissingDependencyError) as error:
-            if self.config.verify == "always":
+            if self.config.verify == "required":
                 raise
             self.ctx.note(f"The merged model was not compared with {name}: {error.message}")
             return

@@ -199,14 +199,14 @@ def test_a_full_disk_leaves_nothing_half_written(bench: Any, monkeypatch: Any) -
 def test_logits_are_compared_with_base_and_adapter(bench: Any, registry: Any, monkeypatch: Any) -> None:
     base = make_tiny_model(bench.folder / "base", dtype="float16")
     adapter = bench.adapter(base, lora())
-    bench.merge(base, adapter, verify="always", registry=registry)
+    bench.merge(base, adapter, verify="required", registry=registry)
     assert 0 < bench.reports["logits_difference"] < 0.02
     monkeypatch.setattr(
         "modelpress_plugins.merge_adapter.merge.apply",
         lambda weight, product, low_rank, buffers: weight.float() + 0.01,
     )
     with pytest.raises(PassError, match="does not say what base \\+ adapter says"):
-        bench.merge(base, adapter, verify="always", registry=registry)
+        bench.merge(base, adapter, verify="required", registry=registry)
 
 
 def test_a_merge_that_cannot_be_compared_says_so(bench: Any) -> None:
@@ -214,7 +214,7 @@ def test_a_merge_that_cannot_be_compared_says_so(bench: Any) -> None:
     bench.merge(base, bench.adapter(base, lora()), verify="auto")
     assert any("was not compared" in note for note in bench.notes)
     with pytest.raises(PassError):
-        bench.merge(base, bench.folder / "adapter", verify="always")
+        bench.merge(base, bench.folder / "adapter", verify="required")
 
 
 BITS = {
@@ -235,7 +235,7 @@ def test_a_right_merge_of_a_four_bit_base_is_taken_on_every_processor(
     meta = Meta(extra={"quantization": BITS, "dtype": "float32"})
     for choice in ("auto", "dequantized"):
         bench.merge(
-            base, adapter, verify="always", merge_base=choice, registry=registry, meta=meta, job=choice
+            base, adapter, verify="required", merge_base=choice, registry=registry, meta=meta, job=choice
         )
         # The reference is computed in float32, so that only the merged weights' own rounding is left.
         assert bench.reports["logits_difference"] < {"float32": 1e-5, "float16": 2e-3}[dtype]
@@ -253,7 +253,7 @@ def test_a_right_merge_of_a_float32_base_is_taken_whatever_training_computed_in(
     adapter = bench.adapter(base, lora(target_modules=["q_proj"]), dtype=torch.float32)
     bits = {**BITS, "bnb_4bit_compute_dtype": compute}
     meta = Meta(extra={"quantization": bits, "dtype": trained})
-    bench.merge(base, adapter, verify="always", merge_base="dequantized", registry=registry, meta=meta)
+    bench.merge(base, adapter, verify="required", merge_base="dequantized", registry=registry, meta=meta)
     assert bench.reports["logits_difference"] < explained
 
 

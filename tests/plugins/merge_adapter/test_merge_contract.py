@@ -32,7 +32,7 @@ def make_adapter(folder: Path, **config: Any) -> Artifact:
 
 class TestMergeAdapterWeights(PassContract):
     pass_name = "MergeAdapterWeights"
-    options = {"max_shard_size": "100KB", "verify": "always"}  # noqa: RUF012
+    options = {"max_shard_size": "100KB", "verify": "required"}  # noqa: RUF012
     bad_options = {"merge_base": "other"}  # noqa: RUF012
 
     def make_input(self, folder: Path) -> Artifact:
