@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pluggy
 
-from modelpress import spec_checks
+from modelpress import hookspecs, spec_checks
 from modelpress.errors import PluginError
 from modelpress.fence import Origin, aside, fault, told_of
 from modelpress.hookspecs import API_VERSION, ENTRY_POINT_GROUP
@@ -48,6 +48,19 @@ HOOKS: Mapping[str, type[Spec]] = {
 OBSERVER = "modelpress_event"
 _MOST_SPECS = 1000
 """Of one hook: a generator that never ends must not hold up every command."""
+
+
+class Hooks(pluggy.PluginManager):
+    """The hooks that plugins implement. Only functions of a plugin's module do: pluggy would look through
+    classes, tables and imports as well, which is most of what loading a plugin takes."""
+
+    def __init__(self) -> None:
+        super().__init__("modelpress")
+        self.add_hookspecs(hookspecs)
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        is_function = inspect.isfunction(vars(plugin).get(name))
+        return super().parse_hookimpl_opts(plugin, name) if is_function else None
 
 
 class PluginFault(Exception):
@@ -109,7 +122,7 @@ def _points(distribution: Distribution) -> list[EntryPoint]:
     return found
 
 
-def load_plugin(point: EntryPoint, hooks: pluggy.PluginManager) -> Brought:
+def load_plugin(point: EntryPoint, hooks: Hooks) -> Brought:
     """Import the plugin and ask what it brings. Raises PluginFault, or whatever the plugin raises."""
     with aside():
         started = time.perf_counter()
@@ -191,7 +204,7 @@ def _import_light_module(point: EntryPoint) -> ModuleType:
     return module
 
 
-def _implementations(module: ModuleType, hooks: pluggy.PluginManager) -> dict[str, Callable[..., object]]:
+def _implementations(module: ModuleType, hooks: Hooks) -> dict[str, Callable[..., object]]:
     """The plugin's own hook functions by hook. pluggy would pass over a misspelt one in silence."""
     found: dict[str, Callable[..., object]] = {}
     for attribute, function in vars(module).items():

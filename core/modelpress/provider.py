@@ -5,7 +5,6 @@ All of it is looked up when asked for: a list of passes asks for none of it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, version
@@ -100,6 +99,8 @@ class Provider:
 
     def _direct_url(self) -> dict[str, dict[str, bool]]:
         """Where it was installed from; empty when that is not known, or cannot be read."""
+        import json  # noqa: PLC0415 - every command loads this module, few ask for that
+
         try:
             read: dict[str, dict[str, bool]] = json.loads(self._text("direct_url.json") or "{}")
         except ValueError:

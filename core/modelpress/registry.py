@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
 
-import pluggy
-
-from modelpress import fence, hookspecs
+from modelpress import fence
 from modelpress.errors import ModelpressError, UserError
 from modelpress.fence import Origin
 from modelpress.loading import (
     OBSERVER,
     BrokenPlugin,
+    Hooks,
     PluginFault,
     installed_points,
     load_plugin,
@@ -178,8 +177,7 @@ class Registry:
         registry = Registry()
         found, unreadable = installed_points() if points is None else (list(points), [])
         registry.broken += unreadable
-        hooks = pluggy.PluginManager("modelpress")
-        hooks.add_hookspecs(hookspecs)
+        hooks = Hooks()
         blocked, only = _names(BLOCK_VARIABLE), _names(ONLY_VARIABLE)
         with output_aside():
             for point in sorted(found, key=lambda p: (not p.value.startswith(_BUILT_IN), p.name)):
@@ -194,8 +192,7 @@ class Registry:
 
     def add(self, point: EntryPoint) -> str:
         """Load one more plugin, of a file that a workflow names. Returns what is wrong, or nothing."""
-        hooks = pluggy.PluginManager("modelpress")
-        hooks.add_hookspecs(hookspecs)
+        hooks = Hooks()
         before = len(self.broken)
         with output_aside():
             self._load_plugin(point, hooks)
@@ -260,7 +257,7 @@ class Registry:
                 told.append(Log("warning", f"{error.message} It is not called again."))
         return told
 
-    def _load_plugin(self, point: EntryPoint, hooks: pluggy.PluginManager) -> None:
+    def _load_plugin(self, point: EntryPoint, hooks: Hooks) -> None:
         provider = Provider(point)
         try:
             self._require_free_plugin_name(point, provider)

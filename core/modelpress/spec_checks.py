@@ -12,9 +12,8 @@ from dataclasses import MISSING, Field, fields
 
 from modelpress.specs import ANY_TARGET, Rename, Spec
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
-_COMMAND = re.compile(r"[a-z0-9][\w-]*( [a-z0-9][\w-]*)?")
-_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_IN_NAMES = str.maketrans("", "", "_.+-")
+_IN_WORDS = str.maketrans("", "", "_-")
 _REQUIREMENT = re.compile(
     r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?\s*"  # name
     r"(?:\[[\w\s,.-]*\]\s*)?"  # extras
@@ -28,7 +27,7 @@ def what_is_wrong(spec: Spec) -> str:
     """The first wrong field, as a sentence without a full stop; empty when all are right."""
     for field in fields(spec):
         value = getattr(spec, field.name)
-        expected = _wrong_value(spec, field, value)
+        expected = "" if value is field.default else _wrong_value(spec, field, value)
         if expected:
             name = spec.name if isinstance(spec.name, str) and spec.name else "?"
             return f"{spec.kind} {name}: {field.name} has to be {expected}, and is {_shown(value)}"
@@ -39,9 +38,9 @@ def _wrong_value(spec: Spec, field: Field[object], value: object) -> str:
     """What was expected of the field; empty when the value is right."""
     if field.name == "name":
         is_command = spec.kind == "command"
-        pattern = _COMMAND if is_command else _NAME
+        right = _is_command(value) if is_command else _is_name(value)
         what = "a verb, or a noun of the core and a verb" if is_command else "a name without blanks"
-        return "" if isinstance(value, str) and pattern.fullmatch(value) else what
+        return "" if right else what
     if field.name == "produces":
         return "" if _is_name(value) else "a format, or 'same'"
     if field.name == "requires":
@@ -74,7 +73,22 @@ def _is_line(value: object) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+    """An ASCII letter or digit first, then letters, digits and `_.+-`."""
+    return (
+        isinstance(value, str) and value[:1].isascii() and value[:1].isalnum()
+        and value.translate(_IN_NAMES).isalnum()
+    )  # fmt: skip
+
+
+def _is_command(value: object) -> bool:
+    """One or two words, each as _is_name says, of `_-` and with a small letter first."""
+    if not isinstance(value, str) or value.count(" ") > 1:
+        return False
+    words = value.split(" ")
+    return all(
+        _is_name(word) and word[0] == word[0].lower() and word.translate(_IN_WORDS).isalnum()
+        for word in words
+    )
 
 
 def _is_requirement(value: object) -> bool:
@@ -83,7 +97,11 @@ def _is_requirement(value: object) -> bool:
 
 
 def _is_reference(value: object) -> bool:
-    return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
+    """Two dotted names with a colon between."""
+    if not isinstance(value, str):
+        return False
+    module, _, name = value.partition(":")
+    return all(part.isidentifier() for part in (*module.split("."), *name.split(".")))
 
 
 def _is_version(value: object) -> bool:

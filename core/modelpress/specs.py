@@ -5,20 +5,32 @@ nothing and a machine that only plans needs no heavy library. What each function
 is its Protocol in modelpress.contracts; the core calls it through `Registered.call`.
 """
 
-# ruff: noqa: RUF009 - each call of _required gives a field of its own
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, TypeVar, cast
+from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    NamedTuple,
+    Never,
+    NoReturn,
+    TypeVar,
+    cast,
+    dataclass_transform,
+)
 
 if TYPE_CHECKING:
     import click
 
     from modelpress import contracts
+    from modelpress.json_types import Scalar
     from modelpress.options import Options
 
 T = TypeVar("T", covariant=True)
+S = TypeVar("S", bound="Spec")
 
 
 class Reference(str, Generic[T]):
@@ -51,8 +63,7 @@ def _required() -> Ref[Never]:
     return cast("Ref[Never]", field())
 
 
-@dataclass(frozen=True, slots=True)
-class Rename:
+class Rename(NamedTuple):
     """An option that has another name today. Applied before validation, and told to the user once.
 
     old, new: dotted paths inside the options (`training_args.evaluation_strategy`). new=None means that
@@ -63,10 +74,17 @@ class Rename:
     old: str
     new: str | None
     why: str = ""
-    values: Mapping[Any, Any] = field(default_factory=dict)
+    values: Mapping[Scalar, Scalar] = {}
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def _facts(cls: type[S]) -> type[S]:
+    """A frozen dataclass. What dataclasses writes and compiles for each class stands in Spec, once: a list of
+    passes waits for all of these classes, and half of what it waited for was that."""
+    return dataclass(init=False, repr=False, eq=False)(cls)
+
+
+@_facts
 class Spec:
     """What every spec says.
 
@@ -94,22 +112,41 @@ class Spec:
     aliases: tuple[str, ...] = field(default=(), kw_only=True)
     renames: tuple[Rename, ...] = field(default=(), kw_only=True)
 
-    # Every list waits for these classes: what dataclasses would write for each of them takes a third of it.
+    def __init__(self, *values: object, **named: object) -> None:
+        cls = type(self).__name__
+        known = {part.name: part for part in fields(self)}
+        positional = [name for name, part in known.items() if not part.kw_only]
+        given = dict(zip(positional, values, strict=False)) | named
+        if len(given) < len(values) + len(named):
+            raise TypeError(f"{cls} is given more than once what stands for one field, or too many values")
+        for name in given.keys() - known.keys():
+            raise TypeError(f"{cls} has no field {name!r}")
+        for name, part in known.items():
+            if name in given:
+                value = given[name]
+                if name in self.references and type(value) is str:
+                    value = Reference.of(value, name)
+                vars(self)[name] = value
+            elif part.default_factory is not MISSING:
+                vars(self)[name] = part.default_factory()
+            elif part.default is MISSING:
+                raise TypeError(f"{cls} lacks {name}")
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
-    def __post_init__(self) -> None:
-        for name in self.references:
-            given = getattr(self, name)
-            if type(given) is str:
-                object.__setattr__(self, name, Reference.of(given, name))
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
 
 
 ANY_TARGET = "*"
 """Among the `targets` of a pass: it builds for whatever execution provider is asked for."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@_facts
 class PassSpec(Spec):
     """One transformation of a model.
 
@@ -136,7 +173,7 @@ class PassSpec(Spec):
     targets: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@_facts
 class ModelSpec(Spec):
     """A way to name an input model in a workflow: `input_model: {type: HfModel, …}`.
 
@@ -154,7 +191,7 @@ class ModelSpec(Spec):
     fetch: Ref[contracts.ModelFetch[Options]] = _ABSENT
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@_facts
 class FormatSpec(Spec):
     """What an artifact is.
 
@@ -170,7 +207,7 @@ class FormatSpec(Spec):
     tokenizer: Ref[contracts.FormatTokenizer] = _ABSENT
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@_facts
 class DataContainerSpec(Spec):
     """A source of samples.
 
@@ -185,7 +222,7 @@ class DataContainerSpec(Spec):
     peek: Ref[contracts.DataPeek[Options]] = _ABSENT
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@_facts
 class SystemSpec(Spec):
     """A place where work runs. open: light to import, see contracts.SystemOpen."""
 
@@ -195,7 +232,7 @@ class SystemSpec(Spec):
     config: Ref[type[Options]] = _ABSENT
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@_facts
 class MetricSpec(Spec):
     """One or more numbers about a model.
 
@@ -216,7 +253,7 @@ class MetricSpec(Spec):
     opens_model: bool = True
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@_facts
 class ResourceSpec(Spec):
     """A kind of path that has to be fetched, named by `type` (`azureml_datastore`).
 
@@ -230,7 +267,7 @@ class ResourceSpec(Spec):
     config: Ref[type[Options]] = _ABSENT
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@_facts
 class SamplerSpec(Spec):
     """A way to search: `search_strategy: {sampler: tpe}`. open: see contracts.SamplerOpen."""
 
@@ -240,7 +277,7 @@ class SamplerSpec(Spec):
     config: Ref[type[Options]] = _ABSENT
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@_facts
 class CommandSpec(Spec):
     """A verb of the command line: `modelpress NAME`.
 

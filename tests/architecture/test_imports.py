@@ -115,6 +115,50 @@ def test_listing_is_light(arguments: tuple[str, ...]) -> None:
     assert not loaded_after(*arguments) & (HEAVY | {"pydantic", "rich"})
 
 
+_LISTED = """
+import json, sys
+import importlib.metadata, pluggy, click
+before = set(sys.modules)
+from modelpress.cli import main
+try:
+    main(["passes", "list"])
+except SystemExit as end:
+    assert not end.code
+after = set(sys.modules) - before
+ours = [m for name, m in sys.modules.items() if name.partition(".")[0] == "modelpress"]
+classes = {c for m in ours for c in vars(m).values() if isinstance(c, type)}
+made = {c for c in classes if hasattr(c, "__dataclass_params__")}
+written = sorted(c.__name__ for c in made if c.__dataclass_params__.init)
+files = [m.__file__ for m in ours]
+print("\\n" + json.dumps({"after": sorted(after), "written": written, "files": files}))
+"""
+
+
+@pytest.fixture(scope="module")
+def listing() -> dict[str, list[str]]:
+    """What `passes list` loads beyond click and pluggy, which classes of the core it has dataclasses write,
+    and the files of the core that it reads."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LISTED], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    loaded: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return loaded
+
+
+def test_a_list_loads_next_to_nothing_beyond_click_and_pluggy(listing: dict[str, list[str]]) -> None:
+    others = {name for name in listing["after"] if not name.startswith(("modelpress", "_"))}
+    assert others <= {"signal", "copy", "org", "dataclasses"}, "import it where it is used: every list waits"
+
+
+def test_a_list_waits_for_no_class_that_dataclasses_writes(listing: dict[str, list[str]]) -> None:
+    assert listing["written"] == [], "a NamedTuple takes a tenth of the time; for specs see specs.py"
+
+
+def test_a_list_reads_little_of_the_core(listing: dict[str, list[str]]) -> None:
+    lines = sum(len(Path(file).read_text(encoding="utf-8").splitlines()) for file in listing["files"])
+    assert lines < 2800, "each line is read, and compiled where no bytecode is kept, before a list is shown"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -33,15 +33,13 @@ def apply_renames(dialect: Dialect, options: Node, owner: str, renames: Sequence
 
 def _rename(dialect: Dialect, options: Node, node: Node, owner: str, rename: Rename) -> None:
     old, new = f"{owner}.{rename.old}", rename.new or ""
-    changed = not isinstance(node.value, dict | list) and node.value in rename.values
-    if new == rename.old and not changed:
-        return
-    if changed:
+    told = new
+    if not isinstance(node.value, dict | list) and node.value in rename.values:
         value = rename.values[node.value]
         old, told = f"{old}: {_short(node.value)}", f"{new}: {_short(value)}"
         node.value = value
-    else:
-        told = new
+    elif new == rename.old:
+        return
     dialect.tell(old, told, node, rename.why)
     parent_old, _, last_old = rename.old.rpartition(".")
     parent_new, _, last_new = new.rpartition(".")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +163,7 @@ def command(
             )
         except WorkflowError as error:
             # The user wrote no file: its lines would say nothing.
-            raise WorkflowError([replace(problem, where=None) for problem in error.problems]) from None
+            raise WorkflowError([problem._replace(where=None) for problem in error.problems]) from None
 
 
 def algorithms(registry: Registry) -> list[Registered[PassSpec]]:

@@ -6,15 +6,14 @@ module behind `code` is imported where weights are quantized.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelpress.api import Rename
 
 _HERE = "modelpress_plugins.quantize.algorithms"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """An option that one algorithm has. Its type is that of its default; ge … lt: its range."""
 
     name: str
@@ -26,8 +25,7 @@ class Option:
     lt: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """An algorithm.
 
     name, summary: of the pass
