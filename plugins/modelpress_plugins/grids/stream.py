@@ -18,7 +18,13 @@ from modelpress_plugins.grids.row_blocks import read_weight_rows, row_blocks
 from modelpress_plugins.grids.targets import Choice, Part, Target, Targets, find_targets
 from modelpress_plugins.hf.config import read_config
 from modelpress_plugins.hf.files import copy_companions
-from modelpress_plugins.hf.quantized import QuantizationConfig, declared_tensors, is_quantized, tensors_of
+from modelpress_plugins.hf.quantized import (
+    LOADER,
+    QuantizationConfig,
+    declared_tensors,
+    is_quantized,
+    tensors_of,
+)
 from modelpress_plugins.tensors.bytes import FLOATS, TORCH_DTYPES, as_bytes, check_finite, read_tensor
 from modelpress_plugins.tensors.ordered_threads import StripThreads
 
@@ -219,7 +225,7 @@ def _write_target(writer: CheckpointWriter, target: Target, pieces: Pieces) -> N
 def _write_beside(
     model: Artifact | Path, out: Path, config: Mapping[str, Any], quantization: QuantizationConfig
 ) -> None:
-    document = {**config, "quantization_config": quantization.to_json()}
+    document = {**config, **LOADER, "quantization_config": quantization.to_json()}
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     try:
         copy_companions(model, out)

@@ -13,7 +13,7 @@ from modelpress.api import Artifact, MissingDependencyError, UserError
 from modelpress_plugins.hf.bare_model import bare_model, open_config
 from modelpress_plugins.hf.config import read_config
 from modelpress_plugins.hf.four_bits import compute_as_everywhere
-from modelpress_plugins.hf.quantized import QuantizedCheckpoint, is_quantized
+from modelpress_plugins.hf.quantized import QuantizedCheckpoint, forget_loader, is_quantized
 from modelpress_plugins.hf.text_model import HfTextModel
 from modelpress_plugins.hf.tokenizer import load_tokenizer
 from modelpress_plugins.hf.torch_device import torch_device
@@ -114,6 +114,7 @@ def _open_dequantized(artifact: Artifact, options: dict[str, Any]) -> PreTrained
         state = {name: checkpoint.read(name) for name in checkpoint.names()}
     config = open_config(artifact.path, trust_remote_code=artifact.meta.trust_remote_code)
     del config.quantization_config
+    forget_loader(config)
     if "lm_head.weight" in state:
         config.tie_word_embeddings = False
     if options["dtype"] == "auto":

@@ -29,6 +29,12 @@ METHOD = "olive"
 KINDS = ("qweight", "scales", "qzeros")
 """What a quantized module is made of."""
 
+LOADER = {
+    "transformers_weights": "Quantized by modelpress - import modelpress_plugins.hf.transformers to read it"
+}
+"""Keys of config.json that keep transformers from making random weights of this layout, which it does not
+know: it looks for a file of that name, finds none, and says so. The loader takes the key away."""
+
 
 def pack(values: Tensor, bits: int) -> Tensor:
     """uint8 (rows, n) of codes -> uint8 (rows, ceil(n * bits / 8))."""
@@ -157,6 +163,13 @@ class QuantizationConfig:
 
     def grid_of(self, module: str) -> Grid:
         return self.overrides.get(module, self.grid)
+
+
+def forget_loader(config: object) -> None:
+    """Take from transformers' object for config.json what keeps transformers from opening it as it is."""
+    for key in LOADER:
+        if hasattr(config, key):
+            delattr(config, key)
 
 
 def is_quantized(config: Mapping[str, Any]) -> bool:

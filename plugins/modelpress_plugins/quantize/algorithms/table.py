@@ -41,7 +41,7 @@ class Row(NamedTuple):
     calibrated: bool = False
     options: tuple[Option, ...] = ()
     renames: tuple[Rename, ...] = ()
-    version: int = 1
+    version: int = 2
 
     @property
     def key(self) -> str:
