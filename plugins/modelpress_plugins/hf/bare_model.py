@@ -7,7 +7,13 @@ from typing import Literal
 
 import torch
 from accelerate import init_empty_weights  # type: ignore[import-untyped]
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from modelpress.api import UserError
 
@@ -29,11 +35,21 @@ def open_config(
     return config
 
 
+def auto_class(config: PretrainedConfig) -> type[AutoModelForCausalLM | AutoModelForImageTextToText]:
+    """What opens a model of this config as a language model: some that take images are no causal language
+    models to transformers, though they are, as soon as they are given text alone."""
+    own = getattr(config, "auto_map", None) or {}
+    for auto in (AutoModelForCausalLM, AutoModelForImageTextToText):
+        if type(config) in auto._model_mapping or auto.__name__ in own:
+            return auto
+    return AutoModelForCausalLM
+
+
 def bare_model(config: PretrainedConfig, *, trust_remote_code: bool) -> PreTrainedModel:
     """The causal language model of a config, in eval mode: parameters on `meta`, float32; buffers (rotary
     frequencies) as they are."""
     with init_empty_weights(include_buffers=False):
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+        model: PreTrainedModel = auto_class(config).from_config(  # type: ignore[no-untyped-call]
             config, trust_remote_code=trust_remote_code, dtype=torch.float32
         )
     model.eval()  # type: ignore[no-untyped-call]

@@ -192,13 +192,19 @@ def read_adapter_config(folder: Path) -> dict[str, object]:
     return config
 
 
-def untied_document(config: ModelConfig) -> dict[str, object]:
-    """config.json of the same model with a head of its own, wherever it says otherwise."""
-    document = {**config.document, "tie_word_embeddings": False}
-    nested = config.document.get("text_config")
-    if isinstance(nested, Mapping) and "tie_word_embeddings" in nested:
-        document["text_config"] = {**nested, "tie_word_embeddings": False}
-    return document
+def changed_document(config: ModelConfig, *, untied: bool = False, vocabulary: int = 0) -> dict[str, object]:
+    """config.json of the same model with a head of its own (untied), or another number of tokens (vocabulary,
+    if it is not 0), wherever it says otherwise."""
+    document, nested = dict(config.document), config.document.get("text_config")
+    text = dict(nested) if isinstance(nested, Mapping) else {}
+    if untied:
+        document["tie_word_embeddings"] = False
+        text.update({"tie_word_embeddings": False} if "tie_word_embeddings" in text else {})
+    if vocabulary:
+        for section in (document, text):
+            if "vocab_size" in section or (section is document and not text):
+                section["vocab_size"] = vocabulary
+    return {**document, "text_config": text} if isinstance(nested, Mapping) else document
 
 
 def write_json(file: Path, document: Mapping[str, object]) -> None:

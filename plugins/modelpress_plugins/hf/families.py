@@ -27,6 +27,7 @@ class Experts:
 
     roles:  as in Parts, inside one expert (numbered) or of one tensor (experts, …) that holds them all
     shared: the experts that every token goes through; empty where there are none
+    in_by_out: the tensor that holds them all is (experts, in, out), not (experts, out, in)
     """
 
     path: str = "mlp.experts"
@@ -34,6 +35,7 @@ class Experts:
     roles: Mapping[str, str] = field(default_factory=lambda: _GATED)
     numbered: bool = True
     shared: str = ""
+    in_by_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Family:
 
     model_type:  of config.json; also: further ones that mean the same language model
     norm_offset: what its norms add to their weight (Gemma: they multiply by 1 + weight)
+    in_by_out:   its projections are stored (in, out): transformers' Conv1D
     rotatable:   only plain RMS norms and linear layers touch the residual stream (QuaRot)
     builds:      `architectures` that onnxruntime-genai 0.18 builds; for those of builds_on, if any are named
     builds_quantized: it reads them quantized by tensor name; each was built and compared with its checkpoint
@@ -67,6 +70,7 @@ class Family:
     parts: Parts = Parts({})
     experts: Experts | None = None
     norm_offset: float = 0.0
+    in_by_out: bool = False
     rotatable: bool = False
     builds: tuple[str, ...] = ()
     builds_quantized: bool = False
@@ -137,6 +141,9 @@ _MIXTRAL = Experts(
     "block_sparse_moe.experts", "block_sparse_moe.gate", {"gate": "w1", "up": "w3", "down": "w2"}
 )
 _TOGETHER = {"gate_up": "gate_up_proj", "down": "down_proj"}
+IN_MEMORY: Mapping[str, str] = {name: role for role, name in _TOGETHER.items()}
+"""Parameter -> role of the experts of a layer, as transformers holds them, however a checkpoint does; in the
+order in which its modules have them."""
 
 FAMILIES: tuple[Family, ...] = (
     Family("bloom", parts=_BLOOM),
@@ -163,14 +170,14 @@ FAMILIES: tuple[Family, ...] = (
         builds=("Gemma4ForConditionalGeneration", "Gemma4UnifiedForConditionalGeneration"),
     ),
     Family("glm4", parts=_GLM),
-    Family("gpt2", parts=_GPT2),
+    Family("gpt2", parts=_GPT2, in_by_out=True),
     Family("gpt_bigcode", parts=_GPT2),
     Family("gpt_neo", parts=_GPT_NEO),
     Family("gpt_neox", parts=_NEOX),
     Family(
         "gpt_oss",
         parts=_ATTENTION_ONLY,
-        experts=Experts(router="mlp.router", roles=_TOGETHER, numbered=False),
+        experts=Experts(router="mlp.router", roles=_TOGETHER, numbered=False, in_by_out=True),
         builds=("GptOssForCausalLM",),
     ),
     Family("gptj", parts=_GPT_J),
@@ -311,6 +318,12 @@ def place_of(module: str, family: Family) -> Place | None:
             expert = match.groupdict().get("expert")
             return Place(int(match["layer"]), role, int(expert) if expert else None)
     return None
+
+
+def layer_of(module: str) -> int | None:
+    """The number of the layer that a module is in, of whatever architecture."""
+    found = re.search(r"\.(\d+)\.", module)
+    return int(found[1]) if found else None
 
 
 @cache

@@ -12,7 +12,7 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from modelpress.api import Artifact, Meta, UserError
+from modelpress.api import Artifact, Meta, ModelFacts, PlanContext, UserError
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -133,8 +133,28 @@ def tokenizer_folder(model: Artifact) -> Path:
     """As find_tokenizer. Raises UserError when there is none."""
     folder = find_tokenizer(model)
     if folder is None:
-        raise UserError(f"{model.path} has no tokenizer.", "Put tokenizer.json beside config.json.")
+        raise UserError(f"{model.path} has no tokenizer.", NO_TOKENIZER_HINT)
     return folder
+
+
+NO_TOKENIZER_HINT = "Put tokenizer.json and tokenizer_config.json beside config.json."
+_WITHOUT = "without_tokenizer"
+
+
+def without_tokenizer(meta: Meta) -> Meta:
+    """The meta of a model that has none: some passes need none."""
+    return replace(meta, extra={**meta.extra, _WITHOUT: True})
+
+
+def with_tokenizer(meta: Meta) -> Meta:
+    """The meta of the same model, once it has one."""
+    return replace(meta, extra={name: value for name, value in meta.extra.items() if name != _WITHOUT})
+
+
+def require_tokenizer(model: ModelFacts, ctx: PlanContext) -> None:
+    """For the plan of a pass that needs one. Tells a problem where the model is known to have none."""
+    if model.meta.extra.get(_WITHOUT):
+        ctx.problem("The model has no tokenizer, which this step needs.", NO_TOKENIZER_HINT)
 
 
 def meta_beside_tokenizer(meta: Meta) -> Meta:

@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 from peft import PeftModel, prepare_model_for_kbit_training
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
+from transformers import BitsAndBytesConfig, PreTrainedModel
 
-from modelpress.api import Artifact, MissingDependencyError, UserError
-from modelpress_plugins.hf.bare_model import bare_model, open_config
+from modelpress.api import Artifact, Checkpoint, MissingDependencyError, UserError
+from modelpress_plugins.hf.adapter import STEM, saved_rows
+from modelpress_plugins.hf.bare_model import auto_class, bare_model, open_config
 from modelpress_plugins.hf.config import read_config
+from modelpress_plugins.hf.files import find_tokenizer
 from modelpress_plugins.hf.four_bits import compute_as_everywhere
 from modelpress_plugins.hf.quantized import QuantizedCheckpoint, forget_loader, is_quantized
 from modelpress_plugins.hf.text_model import HfTextModel
@@ -27,7 +29,7 @@ def load_hf_model(artifact: Artifact, device: str) -> HfTextModel:
     """Open a model. device: cpu or gpu. Weights are float32 on a CPU and as stored on a GPU, unless
     load_kwargs.torch_dtype says otherwise. Raises UserError when it cannot be opened."""
     model = load_causal_lm(artifact, device)
-    return HfTextModel(model, load_tokenizer(artifact))
+    return HfTextModel(model, _tokenizer(artifact))
 
 
 def load_hf_adapter(artifact: Artifact, device: str) -> HfTextModel:
@@ -37,10 +39,23 @@ def load_hf_adapter(artifact: Artifact, device: str) -> HfTextModel:
     bits = artifact.meta.extra.get("quantization")
     base = load_causal_lm(artifact.base, device, bits, artifact.meta.extra.get("dtype") if bits else None)
     try:
+        _resize(base, artifact)
         model = PeftModel.from_pretrained(base, str(artifact.path)).eval()
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(f"The adapter {artifact.path} does not fit {artifact.base.path}: {error}") from error
-    return HfTextModel(model, load_tokenizer(artifact))
+    return HfTextModel(model, _tokenizer(artifact))
+
+
+def _tokenizer(artifact: Artifact) -> Any | None:
+    return load_tokenizer(artifact) if find_tokenizer(artifact) else None
+
+
+def _resize(base: PreTrainedModel, adapter: Artifact) -> None:
+    """Give the base as many rows as the embedding has that the adapter brings, if it does: peft does not."""
+    with Checkpoint(adapter.path, STEM) as deltas:
+        rows = saved_rows(deltas)
+    if rows and rows != base.get_input_embeddings().get_parameter("weight").shape[0]:
+        base.resize_token_embeddings(rows, mean_resizing=False)
 
 
 def load_causal_lm(
@@ -98,7 +113,8 @@ def open_causal_lm(
         options["quantization_config"] = BitsAndBytesConfig(**quantization)  # type: ignore[no-untyped-call]
     if is_quantized(read_config(artifact.path).document):
         return _open_dequantized(artifact, options)
-    opened: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+    config = open_config(artifact.path, trust_remote_code=artifact.meta.trust_remote_code)
+    opened: PreTrainedModel = auto_class(config).from_pretrained(
         artifact.path,
         local_files_only=True,
         use_safetensors=True,

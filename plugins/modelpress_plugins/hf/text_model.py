@@ -8,21 +8,32 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
+from modelpress.api import UserError
+from modelpress_plugins.hf.files import NO_TOKENIZER_HINT
+
 _TOKENS_AT_ONCE = 16_384  # of prompts in one batch: bounds the memory of the key-value cache
 
 
 class HfTextModel:
     """A modelpress.api.TextModel over a causal language model of transformers or PEFT."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Any | None) -> None:
+        """tokenizer: None where there is none, which logits and ids do not need."""
         self.model = model
-        self.tokenizer = tokenizer
+        self._tokenizer = tokenizer
         self.eos_ids = _eos_ids(model, tokenizer)
         self.context_length = int(
             getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 2048
         )
         # What the model's makers recommend (sampling, penalties) would otherwise creep into every answer.
         model.generation_config = _generation_config()
+
+    @property
+    def tokenizer(self) -> Any:
+        """Raises UserError when the model has none."""
+        if self._tokenizer is None:
+            raise UserError(f"{self.model.name_or_path or 'The model'} has no tokenizer.", NO_TOKENIZER_HINT)
+        return self._tokenizer
 
     @torch.inference_mode()
     def logits(self, ids: Sequence[int]) -> Any:
@@ -83,8 +94,8 @@ class HfTextModel:
         return ids[:end]
 
     def _pad_id(self) -> int:
-        if self.tokenizer.pad_token_id is not None:
-            return int(self.tokenizer.pad_token_id)
+        if self._tokenizer is not None and self._tokenizer.pad_token_id is not None:
+            return int(self._tokenizer.pad_token_id)
         return min(self.eos_ids, default=0)
 
 
@@ -113,4 +124,5 @@ def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     if said is None:
         said = model.config.get_text_config().eos_token_id
     found = set(said) if isinstance(said, list | tuple) else {said}
-    return frozenset(int(i) for i in found | {tokenizer.eos_token_id} if i is not None)
+    own = tokenizer.eos_token_id if tokenizer is not None else None
+    return frozenset(int(i) for i in found | {own} if i is not None)

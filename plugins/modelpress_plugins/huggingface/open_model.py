@@ -31,7 +31,13 @@ from modelpress_plugins.hf.config import (
     read_adapter_config,
     read_config,
 )
-from modelpress_plugins.hf.files import TOKENIZER_FILES, has_tokenizer
+from modelpress_plugins.hf.files import (
+    NO_TOKENIZER_HINT,
+    TOKENIZER_FILES,
+    has_tokenizer,
+    with_tokenizer,
+    without_tokenizer,
+)
 from modelpress_plugins.hf.folder import check_hf_adapter, check_hf_model
 from modelpress_plugins.huggingface.adapter_fit import misfit
 from modelpress_plugins.huggingface.config import HfModelOptions
@@ -73,8 +79,9 @@ def _open_base(config: HfModelOptions, ctx: PlanContext) -> ModelFacts | None:
         return None
     meta = _meta(config, trust=_check_code(config, found, ctx))
     if found.tokenizer is None and found.path is not None:
-        hint = "Put tokenizer.json and tokenizer_config.json beside config.json."
-        ctx.problem(f"{found.path} has no tokenizer.", hint, option="model_path")
+        if config.adapter_path is None:
+            ctx.problem(f"{found.path} has no tokenizer.", NO_TOKENIZER_HINT, option="model_path")
+        meta = without_tokenizer(meta)  # a merge needs none
     elif found.tokenizer is not None and found.tokenizer != found.path:
         told = {**meta.extra, "tokenizer_identity": content_identity(found.tokenizer)}
         meta = replace(meta, tokenizer_path=str(found.tokenizer), extra=told)
@@ -88,15 +95,23 @@ def _open_adapter(value: str, base: ModelFacts, ctx: PlanContext) -> ModelFacts 
         )
     try:
         found = _find_adapter(value, ctx)
-        reason = misfit(found.path, found.config, base.path) if found.path and base.path else ""
+        reason = _misfit(found, base)
     except UserError as error:
         ctx.problem(error.message, error.hint, option="adapter_path")
         return None
     if reason:
         made_for = found.config.get("base_model_name_or_path") or "another model"
-        message = f"The adapter {value} does not fit {base.path}: {reason}"
+        message = f"The adapter {value} and {base.path} do not go together. {reason}"
         ctx.problem(message, f"It was made for {made_for}.", option="adapter_path")
-    return ModelFacts("hf-adapter", found.path, found.identity, base.config, found.size, base.meta, base)
+    own = found.path is not None and has_tokenizer(found.path)
+    meta = with_tokenizer(base.meta) if own else base.meta
+    return ModelFacts("hf-adapter", found.path, found.identity, base.config, found.size, meta, base)
+
+
+def _misfit(adapter: Found, base: ModelFacts) -> str:
+    if adapter.path is None or base.path is None:
+        return ""
+    return misfit(adapter.path, adapter.config, base.path, ModelConfig(base.config))
 
 
 def _find_model(value: str, revision: str | None, ctx: PlanContext) -> Found:

@@ -10,6 +10,7 @@ from math import isqrt, prod
 from modelpress.api import Checkpoint, ModelFacts, PlanContext, UserError
 from modelpress_plugins.hf.config import ModelConfig
 from modelpress_plugins.hf.families import is_linear
+from modelpress_plugins.hf.files import require_tokenizer
 from modelpress_plugins.lora.config import AdapterConfig, LoHaConfig, LoKrConfig, QLoRAConfig
 from modelpress_plugins.lora.targets import ALL_LINEAR, is_named, last_names, unmatched
 
@@ -24,6 +25,7 @@ _TRAINING_BYTES = 16  # of a trained parameter: float32 value, gradient, and Ada
 def plan(model: ModelFacts, config: AdapterConfig, ctx: PlanContext) -> ModelFacts:
     _check_evaluation(config, ctx)
     _check_pattern(config, ctx)
+    require_tokenizer(model, ctx)
     _check_model(model, ctx)
     shapes = _matrices(model)
     if shapes:

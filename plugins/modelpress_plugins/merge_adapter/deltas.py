@@ -1,7 +1,7 @@
 """The arithmetic of a merge, in the order of operations that peft uses, so that every bit is the same.
 
 The change of a weight is computed in float32, a strip of rows at a time; `apply` adds it and rounds once. (On
-an embedding peft rounds the change first and the sum again; so does this.)
+an embedding and on experts peft rounds the change first and the sum again; so does this.)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .adapter import LowRank
+from modelpress_plugins.hf.adapter import LowRank
 
 STRIP = 2**19
 """Elements of a strip: with all that is computed from it, it stays in the processor's cache."""
@@ -26,6 +26,8 @@ have others. So a strip, also the last one, has 64 at least."""
 
 _COLUMNS = 1024
 """The same for products that are cut along the other side."""
+
+_ROUNDED_FIRST = ("embedding", "experts")
 
 Parts = Mapping[str, Tensor]
 
@@ -80,6 +82,8 @@ def change_of(low_rank: LowRank, parts: Parts, shape: tuple[int, ...], buffers: 
     if low_rank.method == "embedding":
         a, b = parts["lora_embedding_A"], parts["lora_embedding_B"]  # (r, rows), (columns, r)
         return Change(shape, lambda start, stop: (b @ a[:, start:stop]).T, _COLUMNS)
+    if low_rank.method == "experts":
+        return _experts(low_rank, parts, shape)
     if low_rank.method == "loha":
         return _loha(parts, shape, buffers)
     return _lokr(parts, shape)
@@ -87,13 +91,33 @@ def change_of(low_rank: LowRank, parts: Parts, shape: tuple[int, ...], buffers: 
 
 def _lora(low_rank: LowRank, parts: Parts, shape: tuple[int, ...], buffers: Buffers) -> Change:
     a, b = parts["lora_A"], parts["lora_B"]  # (r, in), (out, r)
-    if is_transposed(low_rank, shape, (b.shape[0], a.shape[1])):
+    if expert := low_rank.expert:
+        a, b = _of_experts(low_rank, a, b)
+        a, b = a[expert.number], b[expert.number, expert.start : expert.stop].contiguous()
+    if low_rank.in_by_out:
         return Change(shape, lambda start, stop: (b @ a).T[start:stop], 0)  # not cut: such weights are small
 
     def rows(start: int, stop: int) -> Tensor:
         return torch.mm(b[start:stop], a, out=buffers.get("product", stop - start, shape[1]))
 
     return Change(shape, rows, _UNIT)
+
+
+def _experts(low_rank: LowRank, parts: Parts, shape: tuple[int, ...]) -> Change:
+    """Of (experts, out, in), or (experts, in, out); cut between experts."""
+    a, b = _of_experts(low_rank, parts["lora_A"], parts["lora_B"])
+
+    def rows(start: int, stop: int) -> Tensor:
+        product = torch.bmm(b[start:stop], a[start:stop])
+        return product.transpose(1, 2).contiguous() if low_rank.in_by_out else product
+
+    return Change((shape[0], math.prod(shape[1:])), rows, 1)
+
+
+def _of_experts(low_rank: LowRank, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """(experts * r, in), (out, r * experts) -> (experts, r, in), (experts, out, r): so peft keeps them."""
+    count = low_rank.experts
+    return a.view(count, -1, a.shape[1]), b.view(b.shape[0], -1, count).permute(2, 0, 1)
 
 
 def _loha(parts: Parts, shape: tuple[int, ...], buffers: Buffers) -> Change:
@@ -120,17 +144,12 @@ def _lokr(parts: Parts, shape: tuple[int, ...]) -> Change:
     return Change(shape, rows, unit)
 
 
-def is_transposed(low_rank: LowRank, shape: tuple[int, ...], product: tuple[int, int]) -> bool:
-    """Whether the weight is stored (in, out). A square one tells nothing: there the adapter's config does."""
-    return shape != product or (low_rank.fan_in_fan_out and shape[0] == shape[1])
-
-
 def apply(weight: Tensor, product: Tensor, low_rank: LowRank, buffers: Buffers) -> Tensor:
     """weight + scaling * product in float32 (float64 for such a weight); product is overwritten.
 
     Not rounded to the weight's dtype yet.
     """
-    if low_rank.method == "embedding":
+    if low_rank.method in _ROUNDED_FIRST or low_rank.expert is not None:
         return (weight + product.mul_(low_rank.scaling).to(weight.dtype)).to(_wide(weight))
     if weight.dtype == torch.float64:
         return product.mul_(low_rank.scaling) + weight

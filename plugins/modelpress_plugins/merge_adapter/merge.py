@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from modelpress.api import Checkpoint, CheckpointWriter, PassContext
+from modelpress_plugins.hf.adapter import LowRank
+from modelpress_plugins.hf.adapter_targets import Edit, Targets, is_linear
 from modelpress_plugins.tensors.bytes import (
     as_bytes,
     check_finite,
@@ -21,9 +23,7 @@ from modelpress_plugins.tensors.bytes import (
 )
 from modelpress_plugins.tensors.ordered_threads import StripThreads
 
-from .adapter import LowRank
-from .deltas import Buffers, Parts, apply, apply_dora, change_of, is_transposed
-from .targets import Edit, Targets, is_linear
+from .deltas import Buffers, Parts, apply, apply_dora, change_of
 
 
 class Seen(Protocol):
@@ -35,7 +35,8 @@ class Seen(Protocol):
 class Merge:
     """One merge: what it reads from, and what it counted.
 
-    merged:  modules whose product was added; changed: tensors that differ from the base's
+    merged:  weights of modules, by the adapter's names, to which a product was added
+    changed: tensors that differ from the base's
     gap:     |seen - original| over |change|, summed over the changed weights; 0 without `seen`
     """
 
@@ -47,19 +48,29 @@ class Merge:
         self._buffers = Buffers()
         self._gap = 0.0
         self._change = 0.0
-        self.merged = targets.shared
+        self._merged: set[str] = set()
         self.changed = 0
+        self._parts: dict[str, Parts] = {}
 
     @property
     def gap(self) -> float:
         return float((self._gap / self._change) ** 0.5) if self._change else 0.0
 
+    @property
+    def merged(self) -> int:
+        return len(self._merged) + self._targets.shared
+
     def run(self, out: Path, max_shard_size: int | str, ctx: PassContext) -> None:
         """Write all weights to the folder."""
-        names = [*self._base.names(), *(name for name in self._targets.edits if name not in self._base)]
+        own = [name for name in self._base.names() if name != self._targets.dropped]
+        names = [*own, *(name for name in self._targets.edits if name not in self._base)]
         edits = {name: self._edit_of(name) for name in names}
         sources = {name: self._base.info(edit.source if edit else name) for name, edit in edits.items()}
-        layout = [(name, sources[name].dtype, sources[name].shape) for name in names]
+        shapes = {
+            name: edit.shape(self._base, self._deltas) if edit else sources[name].shape
+            for name, edit in edits.items()
+        }
+        layout = [(name, sources[name].dtype, shapes[name]) for name in names]
         total = sum(info.nbytes for info in sources.values())
         done = 0
         with StripThreads() as threads, CheckpointWriter(out, layout, max_shard_size) as writer:
@@ -87,23 +98,23 @@ class Merge:
                 self._gap += strip.gap
                 self._change += strip.change
             self.changed += changed
-            self.merged += 1
+            self._merged.add(edit.low_rank.name)
             return
         rows = start.rows(0, start.shape[0])
         result = self._finish(edit, rows.to(torch.promote_types(rows.dtype, torch.float32)), 0)
         check_finite(result, edit.name, start.dtype)
         rounded = result.to(start.dtype)
         if edit.name in self._targets.edits:
-            self.changed += not torch.equal(rounded, read_tensor(self._base, edit.source))
+            before = read_tensor(self._base, edit.source)
+            self.changed += rounded.shape != before.shape or not torch.equal(rounded, before)
         writer.write(edit.name, as_bytes(rounded))
 
     def _sums(self, edit: Edit, low_rank: LowRank, start: _Start, threads: StripThreads) -> Iterator[_Strip]:
         """base + change, strip by strip."""
-        parts = {part: read_tensor(self._deltas, key).float() for part, key in low_rank.parts.items()}
-        for part, tensor in parts.items():
-            check_finite(tensor, low_rank.parts[part])
+        parts = self._read_parts(low_rank)
         magnitude = parts["lora_magnitude_vector"].flatten() if "lora_magnitude_vector" in parts else None
-        along = magnitude is not None and _norm_runs_along_rows(low_rank, parts, start)
+        # DoRA's norm runs along the first dimension of such a weight, so that it needs all rows.
+        along = magnitude is not None and (low_rank.method == "embedding" or low_rank.in_by_out)
         change = change_of(low_rank, parts, start.shape, self._buffers)
 
         def add(strip: tuple[int, int]) -> _Strip:
@@ -123,6 +134,18 @@ class Merge:
 
         strips = [(0, start.shape[0])] if along else change.strips()
         return threads.map(add, strips)
+
+    def _read_parts(self, low_rank: LowRank) -> Parts:
+        """Float32. Those of one layer's experts are kept: every expert takes its share of them."""
+        if low_rank.name in self._parts:
+            return self._parts[low_rank.name]
+        parts = {part: read_tensor(self._deltas, key).float() for part, key in low_rank.parts.items()}
+        for part, tensor in parts.items():
+            check_finite(tensor, low_rank.parts[part])
+        self._parts = {n: p for n, p in self._parts.items() if n.startswith(f"{low_rank.module}.")}
+        if low_rank.expert is not None:
+            self._parts[low_rank.name] = parts
+        return parts
 
     def _distances(
         self, start: _Start, first: int, seen: Tensor, product: Tensor, low_rank: LowRank
@@ -161,7 +184,7 @@ class _Start:
 
     def __init__(self, base: Checkpoint, deltas: Checkpoint, edit: Edit, seen: Seen | None) -> None:
         info = base.info(edit.source)
-        self.shape = info.shape
+        self.shape = edit.shape(base, deltas)
         self.dtype = torch_dtype(info.dtype, edit.name)
         self._base = base
         self._source = edit.source
@@ -182,10 +205,3 @@ class _Start:
         data = buffers.bytes(count) if buffers else memoryview(bytearray(count))
         self._base.read_into(self._source, data, start * self._row)
         return from_bytes(data, self.dtype, (stop - start, *self.shape[1:]))
-
-
-def _norm_runs_along_rows(low_rank: LowRank, parts: Parts, start: _Start) -> bool:
-    """Whether DoRA's norm runs along the first dimension of the stored weight, so that it needs all rows."""
-    if low_rank.method == "embedding":
-        return True
-    return is_transposed(low_rank, start.shape, (parts["lora_B"].shape[0], parts["lora_A"].shape[1]))

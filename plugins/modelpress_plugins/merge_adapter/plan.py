@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.api import Checkpoint, ModelFacts, PlanContext, UserError
+from modelpress_plugins.hf.adapter import STEM, read_adapter, why_not
+from modelpress_plugins.hf.adapter_targets import match
 from modelpress_plugins.hf.config import ModelConfig, read_adapter_config
-from modelpress_plugins.hf.files import meta_beside_tokenizer
+from modelpress_plugins.hf.files import has_tokenizer, meta_beside_tokenizer, with_tokenizer
+from modelpress_plugins.hf.tokenizer_size import check_rows
 
-from .adapter import STEM, read_adapter, why_not
 from .config import MergeAdapterOptions
-from .targets import match
 
 _MEMORY = 700 * 10**6
 """Bytes of the process at its peak: torch and one block of a weight, whatever the model's size."""
@@ -36,6 +37,8 @@ def plan(model: ModelFacts, config: MergeAdapterOptions, ctx: PlanContext) -> Mo
     if config.merge_base != "auto" and "quantization" not in model.meta.extra:
         ctx.note("merge_base has no effect: the adapter was not trained on a 4-bit base.")
     meta = meta_beside_tokenizer(base.meta)
+    if model.path is None or has_tokenizer(model.path):
+        meta = with_tokenizer(meta)
     return replace(base, format="hf-model", path=None, identity="", meta=meta)
 
 
@@ -48,6 +51,8 @@ def _check_adapter(folder: Path, base: Path | None, config: Mapping[str, Any], c
             adapter = read_adapter(folder, deltas)
             if base is not None:
                 with Checkpoint(base) as weights:
-                    match(adapter, weights, deltas, bool(ModelConfig(config).tied), renamed=None)
+                    targets = match(adapter, weights, deltas, ModelConfig(config), load=None)
+                if has_tokenizer(folder):
+                    check_rows(folder, base, targets.vocabulary or ModelConfig(config).vocabulary)
     except UserError as error:
         ctx.problem(error.message, error.hint)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,19 +20,22 @@ from modelpress.api import (
     PassError,
     UserError,
 )
-from modelpress_plugins.hf.config import CONFIG, ModelConfig, read_config, untied_document, write_json
+from modelpress_plugins.hf.adapter import STEM, read_adapter
+from modelpress_plugins.hf.adapter_targets import Loaded, Targets, match
+from modelpress_plugins.hf.config import CONFIG, ModelConfig, changed_document, read_config, write_json
 from modelpress_plugins.hf.files import (
     copy_companions,
     copy_tokenizer,
     has_tokenizer,
     meta_beside_tokenizer,
+    with_tokenizer,
 )
+from modelpress_plugins.hf.tied import contradicts
+from modelpress_plugins.hf.tokenizer_size import check_rows
 
 from . import verify
-from .adapter import STEM, read_adapter
 from .config import MergeAdapterOptions
 from .merge import Merge, Seen
-from .targets import match
 
 _SMALL = 10**9
 """Bytes of weights up to which a model is opened to compare logits, unless told otherwise."""
@@ -91,7 +94,7 @@ def _choose_by_logits(job: _Job, seen: Seen) -> Artifact:
         f"Merged into the {best} base: its logits differ from those of 4-bit base + adapter by "
         f"{measured[best]:.2%}, with the {other} base by {measured[other]:.2%}."
     )
-    return ctx.artifact("hf-model", meta=meta_beside_tokenizer(job.base.meta))
+    return ctx.artifact("hf-model", meta=job.merged_meta)
 
 
 def _four_bits(meta: Meta) -> Seen:
@@ -121,14 +124,15 @@ def _float_config(base: Path) -> ModelConfig:
     return config
 
 
-def _write_beside(job: _Job, out: Path, *, untied: bool) -> None:
+def _write_beside(job: _Job, out: Path, targets: Targets) -> None:
     """What travels with the base's weights, the tokenizer of the adapter if it has one, and config.json: the
-    base's, byte for byte, but for saying that the head is no longer tied."""
+    base's, byte for byte, but for a head that is no longer tied and a vocabulary of another size."""
     copy_companions(job.base, out)
     if has_tokenizer(job.model.path):
         copy_tokenizer(job.model, out)
-    if untied:
-        write_json(out / CONFIG, untied_document(job.base_config))
+    if targets.untied or targets.vocabulary:
+        document = changed_document(job.base_config, untied=targets.untied, vocabulary=targets.vocabulary)
+        write_json(out / CONFIG, document)
     else:
         shutil.copyfile(job.base.path / CONFIG, out / CONFIG)
 
@@ -161,24 +165,29 @@ class _Job:
                 adapter,
                 weights,
                 deltas,
-                bool(self.base_config.tied),
-                renamed=lambda: _renamed_on_loading(self.base.path, weights.names(), trust),
+                self.base_config,
+                load=lambda: _loaded(self.base.path, weights.names(), trust),
             )
+            if has_tokenizer(self.model.path):
+                rows = targets.vocabulary or self.base_config.vocabulary
+                check_rows(self.model.path, self.base.path, rows)
             merge = Merge(weights, deltas, targets, seen)
             merge.run(out, self.config.max_shard_size, self.ctx)
             largest = max((weights.info(name) for name in weights.names()), key=lambda info: info.nbytes)
-        _write_beside(self, out, untied=targets.untied)
+            contradictory = contradicts(weights, self.base_config)
+        _write_beside(self, out, targets)
         _report(merge, adapter.modules, self.ctx)
-        if targets.untied:
-            self.ctx.note(
-                "Head and embedding shared one weight, and the adapter changes only one of them: the merged "
-                "model has two."
-            )
+        _tell(targets, contradictory, self.base_config, self.ctx)
         return _Merged(
-            self.ctx.artifact("hf-model", meta=meta_beside_tokenizer(self.base.meta)),
+            self.ctx.artifact("hf-model", meta=self.merged_meta),
             largest.dtype,
             merge.gap,
         )
+
+    @property
+    def merged_meta(self) -> Meta:
+        meta = meta_beside_tokenizer(self.base.meta)
+        return with_tokenizer(meta) if has_tokenizer(self.model.path) else meta
 
     @property
     def trained_in(self) -> str:
@@ -210,11 +219,29 @@ class _Job:
         verify.check(measured, verify.coarser(merged.dtype, self.trained_in) if in_bits else merged.dtype)
 
 
-def _renamed_on_loading(folder: Path, names: Sequence[str], trust: bool) -> Mapping[str, str]:
-    # Here, not at the top: importing transformers takes longer than most merges, and few models rename.
-    from modelpress_plugins.hf.names import renamed_on_loading  # noqa: PLC0415
+def _loaded(folder: Path, names: Sequence[str], trust: bool) -> Loaded:
+    # Here, not at the top: importing transformers takes longer than most merges, and few models need it.
+    from modelpress_plugins.hf.names import LoadedNames  # noqa: PLC0415
 
-    return renamed_on_loading(folder, names, trust)
+    return LoadedNames(folder, names, trust)
+
+
+def _tell(targets: Targets, contradictory: bool, base: ModelConfig, ctx: PassContext) -> None:
+    if contradictory:
+        ctx.note(
+            "config.json of the base ties head and embedding, but its file holds two that differ: they stay "
+            "two, and config.json says so now."
+        )
+    elif targets.untied:
+        ctx.note(
+            "Head and embedding shared one weight, and the adapter changes only one of them: the merged "
+            "model has two."
+        )
+    if targets.vocabulary:
+        ctx.note(
+            f"The adapter brings embeddings of its own: the vocabulary has {targets.vocabulary:,} rows now, "
+            f"and had {base.vocabulary:,}."
+        )
 
 
 def _report(merge: Merge, modules: int, ctx: PassContext) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from modelpress.api import ModelFacts, PlanContext, nearest
 from modelpress_plugins.hf.config import ModelConfig
 from modelpress_plugins.hf.families import BUILDABLE
-from modelpress_plugins.hf.files import meta_beside_tokenizer
+from modelpress_plugins.hf.files import meta_beside_tokenizer, require_tokenizer
 from modelpress_plugins.model_builder.architectures import (
     QUANT_METHODS,
     SEARCH_DEFAULTS,
@@ -31,6 +31,7 @@ _STREAMING_FACTOR = 2.2
 
 def plan(model: ModelFacts, config: ModelBuilderOptions, ctx: PlanContext) -> ModelFacts:
     """Report every problem; tell what the output will be like."""
+    require_tokenizer(model, ctx)
     provider = _check_provider(config, ctx)
     _check_options(config, provider, ctx)
     facts = ModelConfig(model.config)

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelpress.api import ModelFacts, PlanContext
 from modelpress_plugins.hf.families import ROTATABLE
-from modelpress_plugins.hf.files import meta_beside_tokenizer
+from modelpress_plugins.hf.files import meta_beside_tokenizer, require_tokenizer
 from modelpress_plugins.quantize.config import (
     CalibratedConfig,
     DataOptions,
@@ -41,6 +41,7 @@ def plan(model: ModelFacts, config: QuantizerConfig, ctx: PlanContext) -> ModelF
         ctx.note(f"group_size -1: rows are stored in groups of {LARGEST_GROUP}, the largest of the runtime.")
     if isinstance(config, CalibratedConfig):
         tell_data(config, ctx)
+        require_tokenizer(source, ctx)
     text = source.config.get("text_config") or source.config
     _check_widths(text, ctx)
     if source.size:
@@ -71,6 +72,7 @@ def plan_marks(model: ModelFacts, config: SelectiveMixedPrecisionConfig, ctx: Pl
     _check_widths(text, ctx)
     if config.algorithm in MEASURED_ON_DATA:
         tell_data(config, ctx)
+        require_tokenizer(model, ctx)
     if model.size:
         ctx.needs(memory=LIBRARIES + int(6 * model.size / max(1, text.get("num_hidden_layers") or 1)))
     return ModelFacts(format=MARKED, config=model.config, size=4096, meta=model.meta, base=replace(model))

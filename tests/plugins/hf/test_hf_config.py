@@ -11,10 +11,10 @@ import pytest
 from modelpress.api import UserError
 from modelpress_plugins.hf.config import (
     ModelConfig,
+    changed_document,
     read_adapter_config,
     read_config,
     read_float_config,
-    untied_document,
     write_json,
 )
 
@@ -75,11 +75,17 @@ def test_whether_head_and_embedding_are_one(document: dict[str, Any], tied: bool
 
 def test_untying_says_so_wherever_it_was_said() -> None:
     config = ModelConfig({"x": 1, "text_config": {"tie_word_embeddings": True, "y": 2}})
-    assert untied_document(config) == {
+    assert changed_document(config, untied=True) == {
         "x": 1,
         "tie_word_embeddings": False,
         "text_config": {"tie_word_embeddings": False, "y": 2},
     }
+
+
+def test_a_vocabulary_has_its_size_where_it_was_said() -> None:
+    inner = ModelConfig({"x": 1, "text_config": {"vocab_size": 5}})
+    assert changed_document(inner, vocabulary=7) == {"x": 1, "text_config": {"vocab_size": 7}}
+    assert changed_document(ModelConfig({"vocab_size": 5}), vocabulary=7) == {"vocab_size": 7}
 
 
 def test_rotary_embedding_is_described_under_two_names() -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from modelpress.api import UserError
+from modelpress.testing import make_tiny_model
+from modelpress_plugins.hf.files import require_tokenizer
 from modelpress_plugins.hf.folder import check_hf_model
 from modelpress_plugins.huggingface.config import HfModelOptions
 from modelpress_plugins.huggingface.open_model import open_model
@@ -227,8 +229,44 @@ def test_an_adapter_of_another_base_is_told(
     opened(told, wider, adapter_path=str(adapter))
     opened(told, other, adapter_path=str(adapter))
     first, second = (message for message, _, _ in told.problems)
-    assert "the adapter's factor 64" in first
+    assert "a product of shape [128, 64] for model.layers.0.self_attn.qkv_proj.weight" in first
     assert "nor any other module that the adapter changes" in second
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sizes", "targets"),
+    [
+        ("gpt2", {}, {"target_modules": ["c_attn", "c_proj"]}),
+        ("mixtral", {}, {"target_parameters": ["experts.gate_up_proj", "experts.down_proj"]}),
+        ("gpt_neox", {}, {"target_modules": ["query_key_value"]}),
+    ],
+)
+def test_an_adapter_speaks_of_modules_as_transformers_has_them(
+    told: Any, tmp_path: Path, architecture: str, sizes: Any, targets: Any
+) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = make_tiny_model(tmp_path / "base", architecture=architecture, **sizes)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    get_peft_model(model, LoraConfig(r=4, target_modules=[], **targets) if "target_parameters" in targets
+                   else LoraConfig(r=4, **targets)).save_pretrained(tmp_path / "adapter")  # fmt: skip
+    opened(told, base, adapter_path=str(tmp_path / "adapter"))
+    assert not told.problems
+
+
+def test_the_base_of_an_adapter_needs_no_tokenizer(told: Any, model: Path, adapter: Path) -> None:
+    """A merge needs none. Whatever does tells so."""
+    for file in model.glob("tokenizer*"):
+        file.unlink()
+    found = opened(told, model, adapter_path=str(adapter))
+    assert not told.problems
+    require_tokenizer(found, told)
+    assert "has no tokenizer, which this step needs" in told.text
+    (adapter / "tokenizer.json").write_text("{}")
+    told.problems.clear()
+    require_tokenizer(opened(told, model, adapter_path=str(adapter)), told)
+    assert not told.problems
 
 
 def test_planning_imports_no_heavy_library(model_folder: Path, tones: Path) -> None:

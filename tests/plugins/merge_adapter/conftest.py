@@ -15,8 +15,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from modelpress.artifact import NO_META, Artifact, Meta
 from modelpress.registry import Registry
-from modelpress.testing import input_artifact, pass_context
+from modelpress.testing import RecordingPlan, input_artifact, model_facts, pass_context
 from modelpress_plugins.merge_adapter.config import MergeAdapterOptions
+from modelpress_plugins.merge_adapter.plan import plan
 from modelpress_plugins.merge_adapter.run import merge_adapter
 
 
@@ -73,6 +74,9 @@ class Workbench:
         model: Artifact = input_artifact(adapter, "hf-adapter", input_artifact(base, "hf-model"))
         parsed = MergeAdapterOptions.parse({"verify": "never", **options})
         result = merge_adapter(replace(model, meta=meta), parsed, context)
+        planned = RecordingPlan()
+        plan(model_facts(model), parsed, planned)
+        assert not planned.problems  # what can be merged is not refused before
         self.reports = context.reports
         return result.path
 

@@ -1,6 +1,6 @@
 """What an adapter folder says it changes, read from its config and its tensor names. No torch.
 
-The arithmetic that each kind stands for is in `deltas.py`.
+The arithmetic that each kind stands for is in the pass that merges.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from modelpress.api import Checkpoint, UserError
 from modelpress_plugins.hf.config import read_adapter_config
+from modelpress_plugins.hf.families import EMBEDDINGS, HEADS, IN_MEMORY
 
 STEM = "adapter_model"
 
@@ -24,6 +25,7 @@ _LOW_RANK = re.compile(
 )
 _TOKENS = re.compile(r"(?P<module>.+?)(?:\.token_adapter)?\.trainable_tokens_delta")
 _WRAPPERS = re.compile(r"\.(?:base_layer|modules_to_save|token_adapter)(?=\.)")
+_NESTED = ".base_layer"
 _METHODS = {"LORA": "lora", "LOHA": "loha", "LOKR": "lokr", "TRAINABLE_TOKENS": "tokens"}
 
 _CHANGES_BASE = {
@@ -41,25 +43,46 @@ _NOT_ONE_WEIGHT = {
     "kasa_config": "KaSA changes the base weights themselves",
     "monteclora_config": "MonteCLoRA samples its weights",
     "use_bdlora": "block-diagonal LoRA is not known here",
-    "target_parameters": "it changes bare parameters (target_parameters), whose names its file does not tell",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Expert:
+    """One of the experts that a change is for, or some rows of it: those of a projection that is fused.
+
+    number: which; start, stop: rows of (out, in) in its part of the change
+    """
+
+    number: int
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True, slots=True)
 class LowRank:
     """The change of one weight.
 
-    method:  lora, embedding (LoRA on an embedding), loha, lokr
+    method:  lora, embedding (LoRA on an embedding), experts (LoRA on those of a layer at once), loha, lokr
     parts:   tensor names in the adapter's file, by part (`lora_A`, `hada_w1_a` …)
     scaling: alpha / r, or alpha / sqrt(r) for rsLoRA
-    fan_in_fan_out: the weight is stored (in, out), where the shape alone cannot tell
+    parameter: the module's own, which is changed; empty for its weight
+    experts: how many the parameter holds; for each, `lora_A` has r rows and `lora_B` r columns
+    expert:  the one whose weight is changed; None for the weight of all
+    in_by_out: the weight is stored (in, out)
     """
 
     module: str
     method: str
     parts: Mapping[str, str]
     scaling: float
-    fan_in_fan_out: bool = False
+    parameter: str = ""
+    experts: int = 1
+    expert: Expert | None = None
+    in_by_out: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.module}.{self.parameter or 'weight'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +98,7 @@ class Tokens:
 class Adapter:
     """All that an adapter changes. Module and tensor names are those of the model's modules.
 
+    low_rank: by the tensor that it changes
     replaced: tensors saved whole (modules_to_save, trained biases), name -> tensor in the adapter's file
     keeps_tied: it was trained with ensure_weight_tying, so that tied weights stay tied
     """
@@ -88,7 +112,7 @@ class Adapter:
 
     @property
     def modules(self) -> int:
-        """How many modules it changes by a low-rank product."""
+        """How many weights of modules it changes by a low-rank product."""
         return len(self.low_rank)
 
 
@@ -128,7 +152,7 @@ def read_adapter(folder: Path, tensors: Checkpoint) -> Adapter:
             tokens[match["module"]] = Tokens(match["module"], name, _token_rows(config, match["module"]))
         elif "trainable_tokens_original" not in inner and ".original_module." not in inner:
             replaced[_WRAPPERS.sub("", inner)] = name
-    low_rank = {module: _low_rank(module, found, config, tensors) for module, found in parts.items()}
+    low_rank = {found.name: found for found in (_low_rank(m, p, config, tensors) for m, p in parts.items())}
     if not (low_rank or tokens or replaced):
         raise UserError(f"The adapter in {folder} has no tensors.", "Was it saved before its training?")
     return Adapter(
@@ -141,6 +165,15 @@ def read_adapter(folder: Path, tensors: Checkpoint) -> Adapter:
     )
 
 
+def saved_rows(tensors: Checkpoint) -> int:
+    """Rows of the embedding or head that an adapter brings whole; 0 when it brings none."""
+    for name in tensors.names():
+        module, _, kind = _WRAPPERS.sub("", name).rpartition(".")
+        if kind == "weight" and module.rpartition(".")[2] in (*EMBEDDINGS, *HEADS) and "lora_" not in name:
+            return tensors.info(name).shape[0]
+    return 0
+
+
 def _without_prefix(name: str) -> str:
     for prefix in _PREFIXES:
         if name.startswith(prefix):
@@ -149,8 +182,14 @@ def _without_prefix(name: str) -> str:
 
 
 def _low_rank(
-    module: str, parts: Mapping[str, str], config: Mapping[str, Any], tensors: Checkpoint
+    wrapped: str, parts: Mapping[str, str], config: Mapping[str, Any], tensors: Checkpoint
 ) -> LowRank:
+    """wrapped: the module, with the wrappers of peft around it where it has several."""
+    module = wrapped
+    while module.endswith(_NESTED):
+        module = module.removesuffix(_NESTED)
+    parameter = _parameter(module, (len(wrapped) - len(module)) // len(_NESTED), config)
+    changed = f"{module}.{parameter}" if parameter else module
     method = "embedding" if "lora_embedding_A" in parts else _METHODS[str(config["peft_type"])]
     needed = {
         "lora": ("lora_A", "lora_B"),
@@ -164,18 +203,54 @@ def _low_rank(
             raise UserError(
                 f"Module {module} is a convolution; only linear and embedding layers can be merged."
             )
-    rank = _pattern_value(config.get("rank_pattern"), module, config.get("r"))
+    rank = _pattern_value(config.get("rank_pattern"), changed, config.get("r"))
     alpha_name = "lora_alpha" if method in ("lora", "embedding") else "alpha"
-    alpha = _pattern_value(config.get("alpha_pattern"), module, config.get(alpha_name))
-    _check_rank(module, method, parts, rank, tensors)
+    alpha = _pattern_value(config.get("alpha_pattern"), changed, config.get(alpha_name))
+    experts = _ranks(module, method, parts, rank, tensors, several=bool(parameter))
     divisor = math.sqrt(rank) if config.get("use_rslora") and alpha_name == "lora_alpha" else rank
-    return LowRank(module, method, dict(parts), alpha / divisor, bool(config.get("fan_in_fan_out")))
+    return LowRank(module, method, dict(parts), alpha / divisor, parameter, experts)
 
 
-def _check_rank(module: str, method: str, parts: Mapping[str, str], rank: int, tensors: Checkpoint) -> None:
+def _parameter(module: str, depth: int, config: Mapping[str, Any]) -> str:
+    """The parameter of a module that a product is for, by target_parameters; empty for its weight.
+
+    depth: how many further wrappers are around it. peft puts them around each other in the order of the
+    module's parameters, the first one innermost.
+    """
+    targets = config.get("target_parameters") or ()
+    last = {str(target).rpartition(".")[2] for target in targets}
+    named = [name for name in (*IN_MEMORY, *sorted(last - IN_MEMORY.keys())) if name in last]
+    own = [
+        n for n in named if any(f"{module}.{n}" == t or f"{module}.{n}".endswith(f".{t}") for t in targets)
+    ]
+    if not depth and ("weight" in own or _is_target_module(module, config)):
+        return ""
+    if depth >= max(1, len(own)) or (len(own) > 1 and not set(own) <= IN_MEMORY.keys()):
+        raise UserError(
+            f"It cannot be told which parameters of {module} the adapter changes: its config names "
+            f"{', '.join(own) or 'none of them'}, and its file wraps that module {depth + 1} times or more."
+        )
+    return own[len(own) - 1 - depth] if own else ""
+
+
+def _is_target_module(module: str, config: Mapping[str, Any]) -> bool:
+    targets = config.get("target_modules") or ()
+    if isinstance(targets, str):
+        return re.fullmatch(targets, module) is not None
+    return any(module == target or module.endswith(f".{target}") for target in targets)
+
+
+def _ranks(
+    module: str, method: str, parts: Mapping[str, str], rank: int, tensors: Checkpoint, *, several: bool
+) -> int:
+    """How many times the factors have their rank: once, or (several) for each expert."""
     first = {"lora": "lora_A", "embedding": "lora_embedding_A", "loha": "hada_w1_b"}.get(method)
-    if first and (found := tensors.info(parts[first]).shape[0]) != rank:
+    if not first:
+        return 1
+    found = tensors.info(parts[first]).shape[0]
+    if found != rank and not (several and found and found % rank == 0):
         raise UserError(f"Module {module} has rank {found} in the adapter's file, {rank} in its config.")
+    return found // rank if several else 1
 
 
 def _pattern_value(pattern: Mapping[str, Any] | None, module: str, default: Any) -> Any:
