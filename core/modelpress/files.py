@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -105,14 +105,20 @@ def mark_finished(path: Path, facts: Mapping[str, Any] | None = None) -> None:
     write_whole(_mark(path), sealed({"facts": dict(facts or {}), "files": _digests(path)}))
 
 
-def finished(path: Path) -> dict[str, Any] | None:
-    """The facts of a finished file or folder; None when it has no mark, or a byte of it is not as it was."""
+def finished(path: Path, on_damage: Callable[[str], None] | None = None) -> dict[str, Any] | None:
+    """The facts of a finished file or folder; None when it has no mark, or a byte of it is not as it was:
+    then on_damage is told."""
     try:
         document = unsealed(_mark(path).read_bytes())
         if document["files"] == _digests(path):
             return dict(document["facts"])
+    except FileNotFoundError:
+        if not _mark(path).exists():
+            return None
     except (OSError, ValueError, KeyError, TypeError):
         pass
+    if on_damage:
+        on_damage(f"{path.name} was kept for another try and is damaged: it is made again.")
     return None
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
 import psutil
 
 from modelpress.cli.cache import folder_option
+from modelpress.cli.failure import tell
 from modelpress.cli.text import (
     duration,
     examples,
@@ -40,7 +41,10 @@ def command() -> None:
 def list_(cache_dir: Path | None, as_json: bool) -> None:
     """All runs, the last first."""
     folder = _folder(cache_dir)
-    runs = find_runs(folder)
+    damaged: list[Path] = []
+    runs = find_runs(folder, damaged.append)
+    for path in damaged:
+        tell("warning", f"{shorten_path(str(path))} is damaged, or of another version: it is left out.")
     if as_json:
         print_json([to_json(run) | {"status": status_of(run)} for run in runs])
         return
@@ -84,14 +88,15 @@ def show(run: str | None, cache_dir: Path | None, as_json: bool) -> None:
     click.echo(f"log: {record.log}")
 
 
-def find_runs(folder: Path) -> list[RunRecord]:
-    """The runs of a folder, the last first; records that are damaged, or of another version, are left out."""
+def find_runs(folder: Path, on_damage: Callable[[Path], None] = lambda path: None) -> list[RunRecord]:
+    """The runs of a folder, the last first. Records that are damaged, or of another version, are left out and
+    told to on_damage."""
     found = []
     for path in sorted(folder.glob(f"*/{RECORD}"), reverse=True):
         try:
             found.append(read_record(RunRecord, path))
         except (OSError, ValueError):
-            continue
+            on_damage(path)
     return found
 
 

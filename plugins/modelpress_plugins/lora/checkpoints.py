@@ -7,6 +7,7 @@ process that is killed in between leaves no mark, or a mark that does not fit.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +28,10 @@ def mark_complete(folder: Path, step: int, *, finished: bool) -> None:
     mark_finished(folder, {"step": step, "finished": finished})
 
 
-def last_complete(folder: Path) -> SavedStep | None:
-    """The newest complete checkpoint below the folder. Everything else in there is removed."""
-    found = [saved for path in folder.glob("checkpoint-*") if (saved := _read(path))]
+def last_complete(folder: Path, on_damage: Callable[[str], None]) -> SavedStep | None:
+    """The newest complete checkpoint below the folder. Everything else in there is removed; on_damage is told
+    of what was complete once."""
+    found = [saved for path in sorted(folder.glob("checkpoint-*")) if (saved := _read(path, on_damage))]
     last = max(found, key=lambda saved: saved.step, default=None)
     complete = {saved.folder for saved in found}
     for path in folder.iterdir():
@@ -40,6 +42,6 @@ def last_complete(folder: Path) -> SavedStep | None:
     return last
 
 
-def _read(folder: Path) -> SavedStep | None:
-    facts = finished(folder)
+def _read(folder: Path, on_damage: Callable[[str], None]) -> SavedStep | None:
+    facts = finished(folder, on_damage)
     return SavedStep(folder, facts["step"], facts["finished"]) if facts else None

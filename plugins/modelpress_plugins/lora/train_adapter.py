@@ -37,7 +37,7 @@ def train_adapter(
         callbacks=[Watch(ctx, order, batches, save_by_time=save_by_time)],
     )
     ctx.checkpoint.mkdir(parents=True, exist_ok=True)
-    saved = last_complete(ctx.checkpoint)
+    saved = last_complete(ctx.checkpoint, ctx.note)
     if saved:
         ctx.note(f"Training goes on from step {saved.step}.")
     if saved and saved.finished:

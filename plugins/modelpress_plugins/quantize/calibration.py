@@ -39,6 +39,7 @@ def calibration_of(
         scratch=ctx.scratch,
         finished=ctx.checkpoint,
         progress=ctx.progress,
+        note=ctx.note,
     )
 
 

@@ -64,6 +64,7 @@ class Calibration:
     scratch: Path
     finished: Path
     progress: Callable[[int, int, str], None]
+    note: Callable[[str], None]
     refused: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -126,7 +127,7 @@ def _do_layer(
         return decoder.run(view.module, index, batch.to(decoder.device))
 
     file = calibration.finished / f"layer-{index:05d}.safetensors"
-    if finished(file) is None:
+    if finished(file, calibration.note) is None:
         _quantize_layer(view, forward, hidden, algorithm, calibration, file)
     elif go_on:
         _restore(view, file)
@@ -199,7 +200,7 @@ def _quantize_head(
 ) -> None:
     """In blocks of rows: the rows of a weight are quantized each by itself."""
     file = calibration.finished / "lm_head.safetensors"
-    if finished(file) is not None:
+    if finished(file, calibration.note) is not None:
         return
     norm = decoder.norm()
     inputs = InputStatistics(head.columns, calibration.tokens, decoder.device)

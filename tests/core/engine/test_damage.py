@@ -73,11 +73,13 @@ def test_a_finished_file_or_folder_that_was_changed_is_not_finished(tmp_path: Pa
     file = path if kind == "file" else path / "deep" / "optimizer.pt"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"momentum")
-    assert finished(path) is None
+    assert finished(path, pytest.fail) is None  # never finished: nothing to tell
     mark_finished(path, {"step": 5})
-    assert finished(path) == {"step": 5}
+    assert finished(path, pytest.fail) == {"step": 5}
     file.write_bytes(b"mome\xeetum")
-    assert finished(path) is None
+    told: list[str] = []
+    assert finished(path, told.append) is None
+    assert told == ["state was kept for another try and is damaged: it is made again."]
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

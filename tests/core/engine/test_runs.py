@@ -157,3 +157,17 @@ def test_runs_are_listed_and_shown(demo) -> None:
     assert "loss 0.25" in shown
     assert json.loads(command(demo, "show", identity, "--json"))["metrics"] == {"words": 3.0}
     assert [r["status"] for r in json.loads(command(demo, "list", "--json"))] == ["failed", "finished"]
+
+
+def test_a_damaged_record_is_left_out_and_told(demo) -> None:
+    """It is for people: shown as if it were whole, it would be believed."""
+    demo.write()
+    run(demo)
+    (record,) = (demo.folder / "cache" / "runs").glob("*/run.json")
+    record.write_bytes(record.read_bytes().replace(b"0.25", b"0.24"))
+    done = subprocess.run(
+        [sys.executable, "-m", "modelpress", "runs", "list", "--cache-dir", str(demo.folder / "cache")],
+        env=demo.environment, capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.startswith("0 runs")
+    assert "run.json is damaged" in " ".join(done.stderr.split())

@@ -148,14 +148,16 @@ def test_a_checkpoint_that_was_cut_is_not_used_and_is_removed(tmp_path: Path) ->
         mark_complete(folder, step, finished=False)
     os.truncate(tmp_path / "checkpoint-2" / WEIGHTS, 50)
     (tmp_path / "checkpoint-3").mkdir()
-    found = last_complete(tmp_path)
+    told: list[str] = []
+    found = last_complete(tmp_path, told.append)
     assert found is not None
     assert found.step == 1
+    assert told == ["checkpoint-2 was kept for another try and is damaged: it is made again."]
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-1"]
 
 
 def test_an_empty_folder_has_no_checkpoint(tmp_path: Path) -> None:
-    assert last_complete(tmp_path) is None
+    assert last_complete(tmp_path, pytest.fail) is None
 
 
 def test_checkpoints_are_made_by_time_when_nobody_says_when(
@@ -189,6 +191,8 @@ def test_a_checkpoint_with_a_changed_byte_is_not_gone_on_from(tmp_path: Path) ->
         (folder / "optimizer.pt").write_bytes(b"momentum")
         mark_complete(folder, step, finished=False)
     (tmp_path / "checkpoint-2" / "optimizer.pt").write_bytes(b"mome\xeetum")
-    saved = last_complete(tmp_path)
+    told: list[str] = []
+    saved = last_complete(tmp_path, told.append)
     assert saved is not None
     assert (saved.step, saved.finished) == (1, False)
+    assert "checkpoint-2" in told[0]
