@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 QUESTION ?= She cried all night after the funeral of her old friend.
 
-.PHONY: demo test fmt lint types bench schema docs clean
+.PHONY: demo test fmt lint types bench campaign schema docs clean
 
 demo: $(VENV)/.installed  ## the main job on the embedded example, then one question to the finished model
 	$(BIN)/modelpress run examples/emotions/workflow.yaml
@@ -28,6 +28,9 @@ types: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev  ## measure against the competitors; results go to docs/benchmarks.md
 	$(BIN)/python benchmarks/run.py
+
+campaign: $(VENV)/.installed-dev  ## random trials with a fresh seed, kept in docs/reliability.md; SEED= and CASES= choose
+	$(BIN)/python campaigns/run.py
 
 schema: $(VENV)/.installed-dev  ## the committed JSON Schema of workflow files, made anew
 	MODELPRESS_BLOCK_PLUGINS=hello,example $(BIN)/modelpress schema > docs/workflow.schema.json
