@@ -27,14 +27,14 @@ def pass_alone(
 ) -> Contender:
     """The pass as a contender. It tells `seconds`, counted after its imports; its model is in folder/out."""
     registry = Registry.load()
-    spec = registry.find(PassSpec, type_name).spec
-    formats = {e.spec.name: FormatCode(e.spec.check, e.spec.load) for e in registry.all(FormatSpec)}
+    registered = registry.find(PassSpec, type_name)
+    spec = registered.spec
+    formats = {e.spec.name: FormatCode(e.origin, e.spec.check, e.spec.load) for e in registry.all(FormatSpec)}
     base = ModelInput("base" if adapter else "model", "hf-model", "content:base")
     inputs = {"base": model, "model": adapter} if adapter else {"model": model}
     job = Job(
-        kind="pass",
+        origin=registered.origin,
         name=type_name,
-        type=type_name,
         run=spec.run,
         config=spec.config,
         options=options,

@@ -19,6 +19,7 @@ from plots import bars
 
 from modelpress.api import Artifact, WarmWorker
 from modelpress.engine.job import Job, ModelInput, write_job
+from modelpress.fence import Origin
 
 NAME = "startup"
 _RUNS = 15
@@ -142,7 +143,8 @@ def _empty_pass(folder: Path, times: int) -> dict[str, list[float]]:
     (source / "empty_pass.py").write_text(_EMPTY)
     path = os.pathsep.join([str(source), *(p for p in sys.path if p)])
     worker = WarmWorker([sys.executable], {**os.environ, "PYTHONPATH": path})
-    job = Job("pass", "empty", "Empty", "empty_pass:empty", "empty_pass:Empty", {},
+    origin = Origin("pass", "Empty", "empty", "empty", "0")
+    job = Job(origin, "empty", "empty_pass:empty", "empty_pass:Empty", {},
               ModelInput("model", "nothing", "content:1"), "nothing")  # fmt: skip
     through: list[float] = []
     try:

@@ -20,8 +20,6 @@ from typing import (
     get_type_hints,
 )
 
-import click
-
 from modelpress import contracts, specs
 from modelpress.options import Options
 
@@ -32,7 +30,7 @@ _KINDS = {kind.kind: kind for kind in specs.Spec.__subclasses__()}
 def contract_of(kind: str, field: str) -> object:
     """The type of what a spec's reference gives when it is called. kind: `pass` …; field: `plan` …"""
     # What specs.py imports for type checkers only.
-    names = {**vars(specs), "contracts": contracts, "Options": Options, "click": click}
+    names = {**vars(specs), "contracts": contracts, "Options": Options}
     (protocol,) = get_args(get_type_hints(_KINDS[kind], names)[field])
     return get_type_hints((get_origin(protocol) or protocol).__call__)["return"]
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelpress.errors import DiskFull, ModelpressError
+from modelpress.errors import DiskFull, ModelpressError, text_of
 from modelpress.problems import Problems
 
 _NUMBERS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -40,7 +40,7 @@ def is_disk_full(error: BaseException, folder: Path) -> bool:
     """
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, DiskFull) or any(text in str(cause) for text in _TEXTS):
+        if isinstance(cause, DiskFull) or any(text in text_of(cause) for text in _TEXTS):
             return True
         if isinstance(cause, OSError) and cause.errno in _NUMBERS:
             return True

@@ -135,6 +135,19 @@ _BY_NAME: dict[str, type[ModelpressError]] = {
 }
 
 
+def text_of(error: BaseException) -> str:
+    """What an exception says of itself; empty where it fails even at that."""
+    try:
+        return str(error).strip()
+    except Exception:  # noqa: BLE001 - an exception of a plugin may raise whatever it likes
+        return ""
+
+
+def recorded_name(error: ModelpressError) -> str:
+    """What a record calls the error: a plugin may have derived a class of its own from one of these."""
+    return next((cls.__name__ for cls in type(error).__mro__ if cls.__name__ in _BY_NAME), "PassError")
+
+
 def error_from_record(type_name: str, message: str, hint: str = "") -> ModelpressError:
     """Rebuild an error that a worker wrote down, so that a remote error reads like a local one.
 

@@ -149,9 +149,11 @@ class EventFile:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8")
+        self.size = 0
+        """Characters that were written."""
 
     def __call__(self, event: Event) -> None:
-        self._file.write(redact(encode_event(event, time.time())) + "\n")
+        self.size += self._file.write(redact(encode_event(event, time.time())) + "\n")
         self._file.flush()
 
     def close(self) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from itertools import takewhile
 from typing import NamedTuple, ParamSpec, TextIO, TypeVar
 
-from modelpress.errors import MissingDependencyError, ModelpressError, PluginError, UserError
+from modelpress.errors import MissingDependencyError, ModelpressError, PluginError, UserError, text_of
 from modelpress.specs import Reference
 
 P = ParamSpec("P")
@@ -109,12 +110,40 @@ def fault(origin: Origin, function: str, what: str, error: BaseException | None 
     return told
 
 
+def expect(kind: type, **values: object) -> None:
+    """Raise a TypeError for what a plugin gives that is something else: there, not where it breaks later."""
+    for name, value in values.items():
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise TypeError(f"{name} has to be {kind.__name__}, and is {value!r:.100}")
+
+
+def culprit(error: BaseException, codes: Mapping[str, Origin]) -> str:
+    """Which of several pieces of plugin code (`module:name` -> origin) raised the error: an object of one
+    plugin is used by another's code. Empty when it cannot be told."""
+    modules: list[list[str]] = []
+    step = error.__traceback__
+    while step:
+        modules.append(str(step.tb_frame.f_globals.get("__name__")).split("."))
+        step = step.tb_next
+    for module in reversed(modules):
+        alike = {code: _alike(module, code.partition(":")[0].split(".")) for code in codes}
+        nearest = [code for code, count in alike.items() if count and count == max(alike.values())]
+        if nearest and len({codes[code].plugin for code in nearest}) == 1:
+            return nearest[0]
+    return ""
+
+
+def _alike(left: Sequence[str], right: Sequence[str]) -> int:
+    """How many parts two dotted names begin with in common."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
+
+
 @contextmanager
-def aside() -> Iterator[None]:
+def aside(most: int = _MOST_OUTPUT) -> Iterator[None]:
     """Send what Python code prints to stderr, where it cannot end up in a command's own output; stop it when
-    it prints without end."""
+    it prints without end. most: characters."""
     before = sys.stdout
-    sys.stdout = _Aside(sys.stderr)
+    sys.stdout = _Aside(sys.stderr, most)
     try:
         yield
     finally:
@@ -124,19 +153,20 @@ def aside() -> Iterator[None]:
 class EndlessOutput(BaseException):
     """Raised where a plugin prints that has printed too much. No Exception: it must not be caught there."""
 
-    def __init__(self) -> None:
-        super().__init__(f"it printed more than {_MOST_OUTPUT:,} characters")
+    def __init__(self, most: int) -> None:
+        super().__init__(f"it printed more than {most:,} characters")
 
 
 class _Aside(io.TextIOBase):
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, most: int) -> None:
         self._stream = stream
+        self._most = most
         self._count = 0
 
     def write(self, text: str) -> int:
         self._count += len(text)
-        if self._count > _MOST_OUTPUT:
-            raise EndlessOutput
+        if self._count > self._most:
+            raise EndlessOutput(self._most)
         return self._stream.write(text)
 
     def flush(self) -> None:
@@ -154,6 +184,9 @@ class _Aside(io.TextIOBase):
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return self._stream.encoding
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)  # `buffer`, `reconfigure`: what else a library may ask for
 
 
 def check_answer(origin: Origin, function: str, answer: object, expected: object = ...) -> None:
@@ -211,9 +244,7 @@ def told_of(error: BaseException) -> str:
         return str(error)
     if isinstance(error, SystemExit):
         return f"it called sys.exit({error.code!r})"
-    text = ""
-    with suppress(Exception):  # an exception of theirs may fail at being told, too
-        text = str(error).strip()
+    text = text_of(error)
     if len(text) > _LONGEST:
         text = text[:_LONGEST] + "…"
     return f"it raised {type(error).__name__}" + (f": {text.rstrip('.')}" if text else "")

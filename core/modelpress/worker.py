@@ -17,17 +17,22 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
+from importlib.util import find_spec
+from operator import index
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
+from modelpress import fence
 from modelpress.artifact import Artifact, Meta
 from modelpress.context import Accelerator, DataSource, LoadedModel, declared_target
 from modelpress.disk import disk_full, is_disk_full
 from modelpress.engine.job import (
+    DATA_FOLDER_INPUT,
     ErrorRecord,
+    FormatCode,
     Job,
     Result,
     input_path,
@@ -38,21 +43,31 @@ from modelpress.engine.job import (
     write_error,
     write_result,
 )
-from modelpress.errors import MissingDependencyError, ModelpressError, PassError, UserError
-from modelpress.events import EventFile, JSONValue, Log, Progress, Report
+from modelpress.errors import (
+    MissingDependencyError,
+    ModelpressError,
+    PassError,
+    PluginError,
+    UserError,
+    recorded_name,
+    text_of,
+)
+from modelpress.events import Event, EventFile, JSONValue, Log, Progress, Report
+from modelpress.fence import Origin
 from modelpress.memory import PeakMemory
+from modelpress.options import Options
 from modelpress.records import to_json
 from modelpress.secrets import give, read_secret
+from modelpress.specs import Reference
 from modelpress.start import add_code
-
-if TYPE_CHECKING:
-    from modelpress.options import Options
+from modelpress.worker_output import output_to
 
 _PROGRESS_INTERVAL = 0.05
 _LOAD_LIMIT = 10**8
 """Bytes up to which a result is opened in its runtime at the end of a run, where its pass has not done so.
 Opened in float32, 4-bit weights take up to sixteen times as much."""
-DATA_FOLDER_INPUT = "data-folder"
+_MOST_TOLD = 10**9
+"""Bytes of events that one job may tell: who tells more does so without end."""
 
 
 def main(arguments: list[str]) -> int:
@@ -82,7 +97,7 @@ def serve() -> None:
         order = orders.get()
         folder = Path(order["folder"])
         give(order["secrets"])
-        with _output_to(folder / "log.txt"):
+        with output_to(folder):
             unwritten = work(folder)
         answers.write(json.dumps(to_json(unwritten)).encode("ascii") + b"\n" if unwritten else b"done\n")
         answers.flush()
@@ -93,27 +108,6 @@ def _read_orders(jobs: IO[bytes], orders: queue.Queue[dict[str, Any]]) -> None:
         orders.put(json.loads(line))
     # The run has ended, perhaps by SIGKILL in the middle of a job: nobody waits for the answer.
     os._exit(0)
-
-
-class _output_to:
-    """Send file descriptors 1 and 2 to a file for a while: native libraries print there too."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        self._saved = (os.dup(1), os.dup(2))
-        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-        os.close(file)
-
-    def __exit__(self, *_: object) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for target, saved in zip((1, 2), self._saved, strict=True):
-            os.dup2(saved, target)
-            os.close(saved)
 
 
 def work(folder: Path) -> ErrorRecord | None:
@@ -158,11 +152,7 @@ def _execute(folder: Path, events: EventFile) -> Result:
         os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     context = WorkerContext(folder, job, events)
     with PeakMemory() as peak:
-        run = _import(job.run, job)
-        options = _options(job.config, job.options, folder, job)
-        model = model_artifact(job.model, folder)
-        answer = run(model, options, context)
-        result = context.finish_metric(answer) if job.kind == "metric" else context.finish_pass(answer)
+        result = _do(job, folder, context)
     context.flush()
     return replace(
         result,
@@ -173,25 +163,48 @@ def _execute(folder: Path, events: EventFile) -> Result:
     )
 
 
-def _import(target: str, job: Job) -> Callable[..., Any]:
-    """What `module:name` names. A library that is not there is told with what to install."""
-    module_name, _, name = target.partition(":")
+def _do(job: Job, folder: Path, context: WorkerContext) -> Result:
+    """Run the pass or the metric of the job, and check what it gives."""
+    codes = {job.run: job.origin, **{data.open: data.origin for data in job.data.values()}}
+    codes |= {code.load: code.origin for code in job.formats.values() if code.load}
     try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module_name), name)
-    except ModuleNotFoundError as error:
+        run = _reference(job.origin, job.run, "run")
+        options = parse_options(job.origin, job.config, with_paths(job.options, folder))
+        answer = fence.call(job.origin, run, model_artifact(job.model, folder), options, context)
+        return context.finish_metric(answer) if job.origin.kind == "metric" else context.finish_pass(answer)
+    except PluginError as error:
+        # A pass calls the data and the models that other plugins opened: it is not at fault for these.
+        cause = error.__cause__
+        code = fence.culprit(cause, codes) if cause else ""
+        if cause is None or not code or codes[code].plugin == job.origin.plugin:
+            raise
+        raise fence.fault(codes[code], code, fence.told_of(cause), cause) from cause
+    except KeyboardInterrupt as error:
+        code = fence.culprit(error, codes)
+        if not code or fence.is_interrupt(error, code):
+            raise
+        raise fence.fault(codes[code], code, fence.told_of(error), error) from error
+
+
+def _reference(origin: Origin, text: str, field: str) -> Reference[Any]:
+    """What `module:name` of a spec's field stands for here. Raises MissingDependencyError when this Python
+    lacks the plugin."""
+    package = text.partition(":")[0].partition(".")[0]
+    if package not in sys.modules and find_spec(package) is None:
         raise MissingDependencyError(
-            f"{job.type} needs the Python package {error.name!r}, which is not installed in {sys.prefix}.",
-            job.install_hint,
-        ) from error
-    except AttributeError:
-        raise PassError(f"{job.type} names {target!r}, but {module_name} has no {name!r}.") from None
-    return found
+            f"The {origin.kind} {origin.name} needs {package!r} of {origin}, "
+            f"which is not installed in {sys.prefix}.",
+            origin.install_hint,
+        )
+    return Reference.of(text, field)
 
 
-def _options(config: str, values: Mapping[str, Any], folder: Path, job: Job) -> Options:
-    cls = _import(config, job)
-    options: Options = cls.parse(with_paths(values, folder))  # type: ignore[attr-defined]
-    return options
+def parse_options(origin: Origin, config: str, values: Mapping[str, Any]) -> Options:
+    """config: `module:Class`; empty when there are no options."""
+    reference = _reference(origin, config, "config") if config else Reference.of("", "config")
+    cls: type[Options] = fence.load(origin, reference) if config else Options
+    with fence.fence(origin, reference):
+        return cls.parse(values)
 
 
 class WorkerContext:
@@ -219,32 +232,33 @@ class WorkerContext:
 
     @property
     def accelerator(self) -> Accelerator:
-        return declared_target(self._job.target, self._job.type)
+        return declared_target(self._job.target, self._job.origin.name)
 
     def data(self, role: str) -> DataSource:
         data = self._job.data.get(role)
         if data is None:
             known = ", ".join(sorted(self._job.data)) or "none"
             raise UserError(
-                f"{self._job.type} asked for the data {role!r}, but none is named (named: {known}).",
+                f"{self._job.origin.name} asked for the data {role!r}, but none is named (named: {known}).",
                 f"Give the option that names a data config for {role!r}.",
             )
-        open_container = _import(data.open, self._job)
-        options = _options(data.config, data.options, self._folder, self._job)
+        options = parse_options(data.origin, data.config, with_paths(data.options, self._folder))
         self.data_folder.mkdir(parents=True, exist_ok=True)
-        source: DataSource = open_container(options, self.data_folder)
+        opened = _reference(data.origin, data.open, "open")
+        source: DataSource = fence.call(data.origin, opened, options, self.data_folder)
         return source
 
     def secret(self, name: str) -> str:
         if name not in self._job.secrets:
             raise PassError(
-                f"{self._job.type} asked for a secret that no option of the step names.",
+                f"{self._job.origin.name} asked for a secret that no option of the step names.",
                 "Mark the option as a Secret, and read it with ctx.secret(config.THE_OPTION).",
             )
         return read_secret(name)
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        self._pending = Progress(done, total, unit)
+        fence.expect(str, unit=unit)
+        self._pending = Progress(index(done), index(total), unit)
         now = time.monotonic()
         if done == total or now - self._last_progress >= _PROGRESS_INTERVAL:
             self._last_progress = now
@@ -253,15 +267,22 @@ class WorkerContext:
     def flush(self) -> None:
         """Write the last progress that was held back."""
         if self._pending:
-            self._events(self._pending)
+            self._tell(self._pending)
             self._pending = None
 
+    def _tell(self, event: Event) -> None:
+        self._events(event)
+        if self._events.size > _MOST_TOLD:
+            raise fence.EndlessOutput(_MOST_TOLD)
+
     def report(self, name: str, value: JSONValue) -> None:
+        fence.expect(str, name=name)
         self.reports[name] = value
-        self._events(Report(name, value))
+        self._tell(Report(name, value))
 
     def note(self, message: str) -> None:
-        self._events(Log("note", message))
+        fence.expect(str, message=message)
+        self._tell(Log("note", message))
 
     def artifact(self, format: str, *, base: Artifact | None = None, meta: Meta | None = None) -> Artifact:
         return Artifact(self.out, format, key="", base=base, meta=meta or Meta())
@@ -270,25 +291,22 @@ class WorkerContext:
         code = self._job.formats.get(model.format)
         if code is None or not code.load:
             raise PassError(f"No installed plugin can load the format {model.format!r}.")
-        loaded: LoadedModel = _import(code.load, self._job)(model, device or self.device)
+        reference = _reference(code.origin, code.load, "load")
+        loaded: LoadedModel = fence.call(code.origin, reference, model, device or self.device)
         if model.path == self.out:
             self._loaded_out = True
         return loaded
 
-    def finish_pass(self, answer: object) -> Result:
-        """Check what a pass returned; open it once in its runtime when the job asks for it."""
-        if not isinstance(answer, Artifact):
-            raise PassError(f"{self._job.type} returned {type(answer).__name__}, expected an Artifact.")
-        if not isinstance(answer.meta, Meta):
-            raise PassError(f"{self._job.type} gave a meta of {type(answer.meta).__name__}, expected a Meta.")
+    def finish_pass(self, answer: Artifact) -> Result:
+        """Check that a pass gave what it promises; open it once in its runtime when the job asks for it."""
         expected = self._job.produces
         if answer.format != expected:
-            raise PassError(f"{self._job.type} promises {expected!r} but returned {answer.format!r}.")
+            raise self._fault(f"it promises {expected!r} but returned {answer.format!r}")
         if answer.path.resolve() != self.out.resolve():
-            raise PassError(f"{self._job.type} wrote to {answer.path}, expected ctx.out ({self.out}).")
+            raise self._fault(f"it wrote to {answer.path}, expected ctx.out ({self.out})")
         code = self._job.formats.get(answer.format)
         if code:
-            self._check(code.check, answer)
+            self._check(code, answer)
             if self._job.load_once and code.load and not self._loaded_out:
                 self._load_once(answer)
         meta = answer.meta.after(self._job.model.meta)
@@ -303,40 +321,49 @@ class WorkerContext:
                 "loading it may take several times the memory that making it took."
             )
             return
-        self.load(answer).close()
+        loaded, code = self.load(answer), self._job.formats[answer.format]
+        with fence.fence(code.origin, code.load):
+            loaded.close()
 
-    def _check(self, check: str, answer: Artifact) -> None:
+    def _check(self, code: FormatCode, answer: Artifact) -> None:
+        reference = _reference(code.origin, code.check, "check")
         try:
-            _import(check, self._job)(answer.path)
+            fence.call(code.origin, reference, answer.path)
         except UserError as error:
-            raise PassError(f"{self._job.type} left a broken {answer.format}: {error.message}") from error
+            raise self._fault(f"it left a broken {answer.format}: {error.message.rstrip('.')}") from error
 
-    def finish_metric(self, answer: object) -> Result:
-        """Check what a metric returned."""
-        if not isinstance(answer, Mapping) or not answer:
-            raise PassError(f"{self._job.type} returned {answer!r}, expected a mapping of numbers.")
-        return Result(metrics={str(name): float(value) for name, value in answer.items()})
+    def finish_metric(self, answer: Mapping[str, float]) -> Result:
+        """Check that a metric gave what it promises."""
+        known = self._job.gives
+        strangers = [repr(name) for name in answer if name not in known]
+        if strangers or not answer:
+            told = ", ".join(strangers) or "no number"
+            raise self._fault(f"it returned {told}, expected some of {', '.join(known) or 'nothing'}")
+        return Result(metrics={name: float(value) for name, value in answer.items()})
+
+    def _fault(self, what: str) -> PluginError:
+        return fence.fault(self._job.origin, self._job.run, what)
 
 
 def _error_record(error: BaseException, folder: Path) -> ErrorRecord:
-    if isinstance(error, ModelpressError):
-        name, message, hint = type(error).__name__, error.message, error.hint
-    elif _is_out_of_memory(error):
+    """What it is to the user: a machine that is too small is no fault of a plugin."""
+    cause = (error.__cause__ if isinstance(error, PluginError) else None) or error
+    if not isinstance(cause, ModelpressError) and _is_out_of_memory(cause):
         name, message = "PassError", "It ran out of memory."
         hint = "Use smaller batches, blocks or sequences, or a machine with more memory."
-    elif is_disk_full(error, folder):
+    elif not isinstance(cause, ModelpressError) and is_disk_full(cause, folder):
         shutil.rmtree(folder / "out", ignore_errors=True)  # half a model: it is in the way of everything
-        full = disk_full(folder, str(error))
-        name, message, hint = type(full).__name__, full.message, full.hint
-    elif isinstance(error, SystemExit):
-        name, message, hint = "PassError", f"The pass called sys.exit({error.code}).", ""
+        full = disk_full(folder, text_of(cause))
+        name, message, hint = recorded_name(full), full.message, full.hint
+    elif isinstance(error, ModelpressError):
+        name, message, hint = recorded_name(error), error.message, error.hint
     else:
-        name, message, hint = type(error).__name__, str(error) or repr(error), ""
-    return ErrorRecord(name, message, hint, traceback.format_exc())
+        name, message, hint = type(error).__name__, text_of(error) or type(error).__name__, ""
+    return ErrorRecord(name, message, hint, "".join(traceback.format_exception(error)))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error)
+    text = text_of(error)
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

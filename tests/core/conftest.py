@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 
 import pytest
 
+from modelpress.cli import main
 from modelpress.registry import Registry
+
+HERE = Path(__file__).parent
 
 _SPECS = ("Command", "DataContainer", "Format", "Metric", "Model", "Pass", "Resource", "Sampler", "System")
 _NAMES = ", ".join(["Rename", "hookimpl", *(f"{kind}Spec" for kind in _SPECS)])
@@ -62,6 +66,61 @@ class FakeSite:
         return Registry.load(self.points())
 
 
+ACME = (HERE / "acme_plugin.py.txt").read_text()
+CODE = (HERE / "acme_code.py.txt").read_text()
+WORKFLOW = {"input_model": {"type": "AcmeModel"}, "passes": {"prune": {"type": "Prune"}}}
+
+
+class Acme:
+    """The plugin with one function replaced, and a workflow that uses it."""
+
+    def __init__(self, site: FakeSite, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.site, self.folder, self._capsys = site, folder, capsys
+        (folder / "model").mkdir()
+        (folder / "model" / "weights").write_text("w")
+
+    entry = ACME
+
+    def install(self, planted: str = "", *, entry: str = ACME) -> None:
+        """planted: what is put below the plugin's code; entry: instead of its entry module."""
+        self.site.install(
+            "acme",
+            entry,
+            distribution="acme-press",
+            version="2.3",
+            package="fake_acme",
+            files={"code.py": CODE + dedent(planted)},
+        )
+
+    def plant(self, function: str, code: str) -> None:
+        """Install it with one function replaced: `plant("def run(model, config, ctx)", "return None")`."""
+        self.install(f"\n{function}:\n{indent(code, '    ')}\n")
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        told = self._capsys.readouterr()
+        return int(end.value.code or 0), told.out, told.err
+
+    def workflow(self, **parts: object) -> str:
+        file = self.folder / "workflow.json"
+        file.write_text(json.dumps({**WORKFLOW, "cache_dir": str(self.folder / "cache"), **parts}))
+        return str(file)
+
+    def assert_told(self, result: tuple[int, str, str], what: str, code: int = 4) -> None:
+        """The failure names the plugin; the plugin is still listed, and the check-up still works."""
+        exit_code, _, err = result
+        assert "This is a bug" not in err
+        assert "acme" in err
+        assert "acme-press 2.3" in err
+        assert what in err
+        assert exit_code == code, err
+        assert "acme" in self.run("plugins", "list")[1]
+        doctor = self.run("doctor", "--json")
+        assert doctor[0] in (0, 1)
+        assert json.loads(doctor[1])
+
+
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSite]:
     folder = tmp_path / "site"
@@ -73,3 +132,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSite]:
     for name in set(sys.modules) - before:
         if name.startswith("fake_"):
             del sys.modules[name]
+
+
+@pytest.fixture
+def acme(site: FakeSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Acme]:
+    yield Acme(site, tmp_path, capsys)
+    for name in [name for name in sys.modules if name.startswith("fake_acme")]:
+        del sys.modules[name]

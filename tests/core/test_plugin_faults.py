@@ -8,143 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from textwrap import dedent, indent
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 import pytest
 
-from modelpress.cli import main
-
 if TYPE_CHECKING:
-    from conftest import FakeSite
-
-ACME = """
-    from modelpress.api import CommandSpec, ResourceSpec, FormatSpec
-
-    @hookimpl
-    def modelpress_passes():
-        return [PassSpec("Prune", "Prune.", ("acme-model",), "acme-model", run="PACKAGE.code:run",
-                         config="PACKAGE.code:PruneOptions", plan="PACKAGE.code:plan")]
-
-    @hookimpl
-    def modelpress_models():
-        return [ModelSpec("AcmeModel", "A model.", "acme-model", open="PACKAGE.code:open_model",
-                          fetch="PACKAGE.code:fetch_model")]
-
-    @hookimpl
-    def modelpress_formats():
-        return [FormatSpec("acme-model", "A folder.", check="PACKAGE.code:check", load="PACKAGE.code:load")]
-
-    @hookimpl
-    def modelpress_data_containers():
-        return [DataContainerSpec("AcmeRows", "Rows.", open="PACKAGE.code:open_rows",
-                                  peek="PACKAGE.code:peek_rows")]
-
-    @hookimpl
-    def modelpress_systems():
-        return [SystemSpec("AcmeCloud", "A cloud.", open="PACKAGE.code:open_cloud")]
-
-    @hookimpl
-    def modelpress_resources():
-        return [ResourceSpec("acme_store", "A store.", identity="PACKAGE.code:identity",
-                             fetch="PACKAGE.code:fetch")]
-
-    @hookimpl
-    def modelpress_commands():
-        return [CommandSpec("acme", "Greet.", command="PACKAGE.code:greet")]
-
-    @hookimpl
-    def modelpress_event(event):
-        from PACKAGE.code import observe
-        observe(event)
-"""
-CODE = """
-    import os, sys
-    from pathlib import Path
-    from typing import Annotated, Any
-    import click
-    from pydantic import field_serializer, field_validator
-    from modelpress.api import Artifact, DataFacts, ModelFacts, Options, Resource, UserError, WorkflowError
-
-    class PruneOptions(Options):
-        share: float = 0.5
-        data: str | None = None
-        store: Annotated[Any, Resource(optional=True)] = None
-
-    class Odd(Exception):
-        def __str__(self):
-            raise RuntimeError("not even that")
-
-    def run(model, config, ctx):
-        (ctx.out / "weights").write_text("pruned")
-        return ctx.artifact("acme-model")
-
-    def plan(model, config, ctx):
-        return model
-
-    def open_model(config, ctx):
-        return ModelFacts("acme-model", path=ctx.folder / "model", identity="acme:1")
-
-    def fetch_model(config, ctx):
-        return ctx.folder / "model"
-
-    def check(folder):
-        pass
-
-    def load(artifact, device):
-        return Loaded()
-
-    class Loaded:
-        eos_ids = frozenset()
-        tokenizer = None
-
-        def close(self):
-            pass
-
-    def open_rows(config, folder):
-        return None
-
-    def peek_rows(config, ctx):
-        return DataFacts()
-
-    class Cloud:
-        name = "cloud"
-        ships_code = False
-
-        def __init__(self):
-            self.on_close = None
-
-        def libraries(self, names):
-            return {name: "99" for name in names}
-
-        def has(self, accelerator):
-            return accelerator.device == "cpu"
-
-        def run(self, folder, on_event):
-            from modelpress.worker import work
-            work(folder)
-
-        def close(self):
-            pass
-
-    def open_cloud(config, name):
-        return Cloud()
-
-    def identity(config):
-        return "etag:1"
-
-    def fetch(config, folder):
-        return folder
-
-    @click.command("greet")
-    def greet():
-        click.echo("hello")
-
-    def observe(event):
-        pass
-"""
+    from conftest import Acme
 
 RAISES = {
     "an exception": ("raise KeyError('hidden_size')", "it raised KeyError: 'hidden_size'"),
@@ -175,57 +45,6 @@ RAISES = {
     "a problem that is no text": ("ctx.problem(5)\nreturn model", "message"),
     "a note that is no text": ("ctx.note(object())\nreturn model", "message"),
 }
-WORKFLOW = {"input_model": {"type": "AcmeModel"}, "passes": {"prune": {"type": "Prune"}}}
-
-
-class Acme:
-    """The plugin with one function replaced, and a workflow that uses it."""
-
-    def __init__(self, site: FakeSite, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.site, self.folder, self._capsys = site, folder, capsys
-        (folder / "model").mkdir()
-        (folder / "model" / "weights").write_text("w")
-
-    def install(self, planted: str = "", *, entry: str = ACME) -> None:
-        self.site.install(
-            "acme",
-            entry,
-            distribution="acme-press",
-            version="2.3",
-            package="fake_acme",
-            files={"code.py": dedent(CODE) + dedent(planted)},
-        )
-
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            main(arguments)
-        told = self._capsys.readouterr()
-        return int(end.value.code or 0), told.out, told.err
-
-    def workflow(self, **parts: object) -> str:
-        file = self.folder / "workflow.json"
-        file.write_text(json.dumps({**WORKFLOW, "cache_dir": str(self.folder / "cache"), **parts}))
-        return str(file)
-
-    def assert_told(self, result: tuple[int, str, str], what: str, code: int = 4) -> None:
-        """The failure names the plugin; the plugin is still listed, and the check-up still works."""
-        exit_code, _, err = result
-        assert "This is a bug" not in err
-        assert "acme" in err
-        assert "acme-press 2.3" in err
-        assert what in err
-        assert exit_code == code, err
-        assert "acme" in self.run("plugins", "list")[1]
-        doctor = self.run("doctor", "--json")
-        assert doctor[0] in (0, 1)
-        assert json.loads(doctor[1])
-
-
-@pytest.fixture
-def acme(site: FakeSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Acme]:
-    yield Acme(site, tmp_path, capsys)
-    for name in [name for name in sys.modules if name.startswith("fake_acme")]:
-        del sys.modules[name]
 
 
 def body(function: str, code: str) -> str:
@@ -435,7 +254,7 @@ def test_damaged_metadata_harm_nobody(acme: Acme, file: str, content: bytes) -> 
 
 
 def test_what_a_plugin_prints_at_import_is_not_in_the_json(acme: Acme) -> None:
-    acme.install(entry=ACME + "\n    import os\n    print('hello')\n    os.write(1, b'native hello')\n")
+    acme.install(entry=acme.entry + "import os\nprint('hello')\nos.write(1, b'native hello')\n")
     code, out, _ = acme.run("passes", "list", "--json")
     assert code == 0
     assert json.loads(out)

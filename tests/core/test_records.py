@@ -24,6 +24,7 @@ from modelpress.engine.job import (
     write_result,
 )
 from modelpress.errors import HostError, PassError, UserError
+from modelpress.fence import Origin
 from modelpress.files import sealed
 from modelpress.records import from_json, read_record, to_json, write_record
 
@@ -35,17 +36,19 @@ META = Meta(
     tokenizer_path="model-tokenizer",
     extra={"quantization": {"load_in_4bit": True}, "list": [1, None]},
 )
+LORA = Origin("pass", "LoRA", "lora", "modelpress", "1.0", "pip install it")
+LINES = Origin("data container", "Lines", "acme", "acme-press", "2.3")
+HF_MODEL = Origin("format", "hf-model", "huggingface", "modelpress", "1.0")
 JOB = Job(
-    kind="pass",
+    origin=LORA,
     name="lora",
-    type="LoRA",
     run="m:run",
     config="m:Config",
     options={"r": 8, "file": {"$input": "step-1-0"}},
     model=ModelInput("model", "hf-adapter", "k", META, ModelInput("model-base", "hf-model", "content:1")),
     produces="hf-model",
-    data={"train": DataInput("d", "Lines", "m:open", "m:Lines", {"file": {"$input": "data-0-0"}})},
-    formats={"hf-model": FormatCode("m:check", "m:load")},
+    data={"train": DataInput("d", LINES, "m:open", "m:Lines", {"file": {"$input": "data-0-0"}})},
+    formats={"hf-model": FormatCode(HF_MODEL, "m:check", "m:load")},
 )
 
 
@@ -101,7 +104,7 @@ def test_no_answer_is_an_error_of_the_system(tmp_path: Path) -> None:
         ('{"version": 1}', "it has no seal"),
         (sealed({"version": 1}).decode().replace("1", "2", 1), "it is not as it was written"),
         (sealed({"version": 99}).decode(), "it is of version 99, this modelpress reads version 1"),
-        (sealed({"version": 1, "kind": "pass"}).decode(), "name: Field required"),
+        (sealed({"version": 1, "kind": "pass"}).decode(), "origin: Field required"),
     ],
 )
 def test_what_is_no_job_is_told_with_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:

@@ -28,12 +28,15 @@ from modelpress.errors import (
     error_from_record,
 )
 from modelpress.events import JSONValue
+from modelpress.fence import Origin
 from modelpress.provider import shipped_files
 from modelpress.records import read_record, write_record
 from modelpress.secrets import scrub
 
 R = TypeVar("R")
 
+DATA_FOLDER_INPUT = "data-folder"
+"""The input that is a folder for converted data sets, see PassContext.data_folder."""
 INPUT_MARK = "$input"
 """In the options of job.json, {"$input": "train-0"} stands for the path of that input."""
 
@@ -51,10 +54,10 @@ class ModelInput:
 
 @dataclass(frozen=True, slots=True)
 class DataInput:
-    """A data config as a job sees it: the container's code by string, and its options."""
+    """A data config as a job sees it: the container's code by string, whose it is, and its options."""
 
     name: str
-    container: str
+    origin: Origin
     open: str
     config: str
     options: Mapping[str, Any]
@@ -62,29 +65,31 @@ class DataInput:
 
 @dataclass(frozen=True, slots=True)
 class FormatCode:
-    """Where the code that checks and loads a format is found, by string."""
+    """Where the code that checks and loads a format is found, by string, and whose it is."""
 
+    origin: Origin
     check: str
     load: str
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What job.json says. run and config are `module:name`."""
+    """What job.json says. run and config are `module:name`; config may be empty.
 
-    kind: str
-    """`pass` or `metric`."""
+    origin: of the pass or metric: which it is, whose it is, what to install when a library is missing
+    produces, gives: the format that a pass promises; the names that a metric may give
+    """
+
+    origin: Origin
     name: str
-    type: str
     run: str
     config: str
     options: Mapping[str, Any]
     model: ModelInput
-    produces: str
+    produces: str = ""
+    gives: tuple[str, ...] = ()
     data: Mapping[str, DataInput] = field(default_factory=dict)
     formats: Mapping[str, FormatCode] = field(default_factory=dict)
-    install_hint: str = ""
-    """What to install when a library is missing, e.g. `pip install "modelpress[cpu]"`."""
     device: str = "cpu"
     target: Accelerator | None = None
     """What the model is for; None for a pass to which that makes no difference."""
@@ -128,8 +133,11 @@ class ErrorRecord:
     traceback: str = ""
 
     def error(self) -> ModelpressError:
-        """The error as if it had happened here."""
-        return error_from_record(self.type, self.message, self.hint)
+        """The error as if it had happened here; --debug shows where it happened there."""
+        error = error_from_record(self.type, self.message, self.hint)
+        if self.traceback:
+            error.add_note(self.traceback)
+        return error
 
 
 def write_job(folder: Path, job: Job, inputs: Mapping[str, Path]) -> None:

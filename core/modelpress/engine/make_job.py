@@ -10,12 +10,11 @@ from modelpress import errors
 from modelpress.artifact import Artifact
 from modelpress.engine.cache import Cache
 from modelpress.engine.inputs import ResolvedOptions, bring
-from modelpress.engine.job import DataInput, FormatCode, Job, ModelInput
+from modelpress.engine.job import DATA_FOLDER_INPUT, DataInput, FormatCode, Job, ModelInput
 from modelpress.engine.plan import DataPlan, Measurement, Plan, Step
 from modelpress.events import Event
 from modelpress.registry import Registry
-from modelpress.specs import FormatSpec
-from modelpress.worker import DATA_FOLDER_INPUT
+from modelpress.specs import FormatSpec, MetricSpec
 
 
 class JobMaker:
@@ -35,17 +34,16 @@ class JobMaker:
         spec = task.registered.spec
         step = task if isinstance(task, Step) else None
         return Job(
-            kind=spec.kind,
+            origin=task.registered.origin,
             name=task.name,
-            type=spec.name,
             run=spec.run,
             config=spec.config,
             options=task.resolved.job,
             model=_model_input(model),
             produces=step.format_out if step else "",
+            gives=tuple(spec.gives) if isinstance(spec, MetricSpec) else (),
             data={role: _data_input(plan) for role, plan in task.data.items()},
-            formats={e.spec.name: FormatCode(e.spec.check, e.spec.load) for e in self._formats},
-            install_hint=task.registered.install_hint,
+            formats={e.spec.name: FormatCode(e.origin, e.spec.check, e.spec.load) for e in self._formats},
             device=task.device,
             target=task.target,
             target_is_here=task.target_is_here,
@@ -101,5 +99,7 @@ def _tokenizer(model: str) -> str:
 
 
 def _data_input(plan: DataPlan) -> DataInput:
-    spec = plan.choice.registered.spec
-    return DataInput(plan.choice.name, spec.name, spec.open, spec.config, plan.resolved.job)
+    container = plan.choice.registered
+    return DataInput(
+        plan.choice.name, container.origin, container.spec.open, container.spec.config, plan.resolved.job
+    )

@@ -9,6 +9,7 @@ from typing import Literal
 
 from modelpress.config.workflow import WorkflowParts
 from modelpress.context import Accelerator, DataFacts, declared_target
+from modelpress.fence import expect
 from modelpress.problems import Problems
 
 
@@ -65,7 +66,7 @@ class StepContext:
         option: str = "",
         kind: Literal["input", "dependency"] = "input",
     ) -> None:
-        _expect(str, message=message, hint=hint, option=option)
+        expect(str, message=message, hint=hint, option=option)
         path = f"{self.path}.{option}" if option else self.path
         self.findings.problem(path, message, hint, step=self.step, kind=kind)
 
@@ -73,19 +74,12 @@ class StepContext:
         self.problem(message, hint, option=option)
 
     def note(self, message: str) -> None:
-        _expect(str, message=message)
+        expect(str, message=message)
         self.findings.note(f"{self.step}: {message}" if self.step else message)
 
     def needs(self, *, memory: int = 0) -> None:
-        _expect(int, memory=memory)
+        expect(int, memory=memory)
         self.memory = max(self.memory, memory)
 
     def data(self, role: str) -> DataFacts | None:
         return self.facts.get(role)
-
-
-def _expect(kind: type, **values: object) -> None:
-    """Raise a TypeError for what a plugin gives that is something else: there, not where it breaks later."""
-    for name, value in values.items():
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise TypeError(f"{name} has to be {kind.__name__}, and is {value!r:.100}")

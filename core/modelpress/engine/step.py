@@ -15,7 +15,7 @@ from modelpress.engine.make_job import JobMaker
 from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.planner import open_input
 from modelpress.engine.prepare import Prepared
-from modelpress.errors import DiskFull, HostError
+from modelpress.errors import DiskFull, HostError, WorkerDied
 from modelpress.events import Event, JSONValue, Log, Progress
 from modelpress.records import to_json
 from modelpress.registry import Registry
@@ -142,6 +142,10 @@ class TaskRunner:
         try:
             system.run(folder, self._tell)
             return folder / "out", read_answer(folder)
+        except WorkerDied as error:
+            origin = task.registered.origin
+            error.message += f" It was at work on the {origin.kind} {origin.name} of {origin}."
+            raise
         except DiskFull as error:
             if isinstance(task, Step) and task.size:
                 error.message += f" {task.name} writes about {megabytes(task.size)}."

@@ -12,6 +12,7 @@ from modelpress.artifact import Artifact
 from modelpress.context import Accelerator, DataFacts, DataSource, ModelFacts
 from modelpress.engine.job import FormatCode, Job, ModelInput, write_job
 from modelpress.events import EventFile
+from modelpress.fence import Origin, check_answer
 from modelpress.options import Options
 from modelpress.registry import Registered, Registry
 from modelpress.specs import FormatSpec, MetricSpec, PassSpec, Reference, Spec
@@ -31,6 +32,9 @@ def pass_context(
     registry: Registry | None = None,
     name: str = "test",
     produces: str = "",
+    gives: tuple[str, ...] = (),
+    origin: Origin | None = None,
+    run: str = "",
     data: Mapping[str, DataSource] = MappingProxyType({}),
     watch: ProgressWatch | None = None,
     target: Accelerator | None = _CPU,
@@ -38,23 +42,24 @@ def pass_context(
     """A PassContext whose `out` and `scratch` are empty and whose `checkpoint` is as the last call left it.
 
     folder: where they lie; made if need be. registry: whose formats `load` can open; none when left out.
+    produces, gives, origin, run: what finish_pass and finish_metric go by, see Job.
     data: what `data(role)` gives, by role. target: what the model is for; other than a CPU it is not here.
     watch: called whenever the pass says how far it is. What the pass
     reports is in `context.reports`, the events are in `folder/events.jsonl`.
     """
     formats: Mapping[str, FormatCode] = {
-        entry.spec.name: FormatCode(entry.spec.check, entry.spec.load)
+        entry.spec.name: FormatCode(entry.origin, entry.spec.check, entry.spec.load)
         for entry in (registry.all(FormatSpec) if registry else ())
     }
     job = Job(
-        kind="pass",
+        origin=origin or Origin("pass", name, name, name, "0"),
         name=name,
-        type=name,
-        run="",
+        run=run,
         config="",
         options={},
         model=ModelInput(input="model", format="", key=""),
         produces=produces,
+        gives=gives,
         formats=formats,
         seed=seed,
         target=target,
@@ -107,11 +112,12 @@ def run_pass(
     spec = registered.spec
     produces = model.format if spec.produces == "same" else spec.produces
     context = pass_context(
-        folder, seed=seed, registry=registry, name=spec.name, produces=produces, data=data, watch=watch,
-        target=Accelerator() if spec.targets else None,
+        folder, seed=seed, registry=registry, name=spec.name, produces=produces, origin=registered.origin,
+        run=spec.run, data=data, watch=watch, target=Accelerator() if spec.targets else None,
     )  # fmt: skip
     parsed = options_class(registered).parse(options)
-    result: Artifact = registered.resolve(spec.run)(model, parsed, context)
+    result = registered.resolve(spec.run)(model, parsed, context)
+    check_answer(registered.origin, spec.run, result)
     context.finish_pass(result)
     context.flush()
     return result
@@ -130,9 +136,14 @@ def run_metric(
 ) -> Mapping[str, float]:
     """Measure a model as the worker does. Raises as run_pass does."""
     spec = registered.spec
-    context = pass_context(folder, seed=seed, registry=registry, name=spec.name, data=data, watch=watch)
+    context = pass_context(
+        folder, seed=seed, registry=registry, name=spec.name, gives=tuple(spec.gives),
+        origin=registered.origin, run=spec.run, data=data, watch=watch,
+    )  # fmt: skip
     parsed = options_class(registered).parse(options)
-    return context.finish_metric(registered.resolve(spec.run)(model, parsed, context)).metrics
+    numbers = registered.resolve(spec.run)(model, parsed, context)
+    check_answer(registered.origin, spec.run, numbers)
+    return context.finish_metric(numbers).metrics
 
 
 def options_class(registered: Registered[Spec]) -> type[Options]:

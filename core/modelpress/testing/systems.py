@@ -21,6 +21,7 @@ from modelpress.context import Accelerator, System
 from modelpress.engine.job import Job, ModelInput, ship_code, write_job
 from modelpress.errors import WorkerDied
 from modelpress.events import Event, Log, Progress
+from modelpress.fence import Origin
 from modelpress.registry import Registered, Registry
 from modelpress.specs import SystemSpec
 from modelpress.testing.contract import Contract
@@ -56,8 +57,9 @@ class SystemContract(Contract[SystemSpec]):
         (model / "text.txt").write_text("one two", encoding="utf-8")
         folder.mkdir(exist_ok=True)
         job = Job(
-            kind="pass", name=what, type=what, run=f"{_WORK}:{what}", config="modelpress.options:Options",
-            options={}, model=ModelInput("model", "text", "content:1"), produces="text",
+            Origin("pass", what, "modelpress", "modelpress", "0"), name=what, run=f"{_WORK}:{what}",
+            config="modelpress.options:Options", options={}, model=ModelInput("model", "text", "content:1"),
+            produces="text",
         )  # fmt: skip
         write_job(folder, job, {"model": model})
         if system.ships_code:

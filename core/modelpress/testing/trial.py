@@ -223,9 +223,9 @@ def _note_opened() -> set[str]:
     opened: set[str] = set()
     plain = WorkerContext.load
 
-    def load(context: WorkerContext, model: Artifact) -> LoadedModel:
+    def load(context: WorkerContext, model: Artifact, device: str = "") -> LoadedModel:
         opened.add(model.format)
-        return plain(context, model)
+        return plain(context, model, device)
 
     setattr(WorkerContext, "load", load)  # noqa: B010 - a process of its own, which ends after the run
     return opened

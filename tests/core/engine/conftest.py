@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from modelpress.engine.job import Job, ModelInput, write_job
+from modelpress.fence import Origin
 
+ORIGIN = Origin("pass", "", "demo", "demo-passes", "1.5", "pip install demo")
 PASSES = '''
 """Small passes: some behave, some do not."""
 import json, os, signal, sys, time
@@ -130,14 +132,14 @@ def make_job(tmp_path: Path, passes: str, model_folder: Path):
         folder = tmp_path / f"job-{function}-{number}"
         folder.mkdir(exist_ok=True)
         values: dict[str, object] = {
-            "kind": "pass",
+            "origin": ORIGIN._replace(name=function.title()),
             "name": function,
-            "type": function.title(),
             "run": f"{passes}:{function}",
             "config": f"{passes}:Empty",
             "options": {},
             "model": ModelInput("model", "text", "content:1"),
             "produces": "text",
+            "gives": ("words",),
             **fields,
         }
         write_job(folder, Job(**values), {"model": model_folder, **(inputs or {})})  # type: ignore[arg-type]

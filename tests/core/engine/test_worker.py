@@ -12,6 +12,10 @@ import pytest
 from modelpress import worker
 from modelpress.engine.job import FormatCode
 from modelpress.events import Log, Progress, Report, decode_event
+from modelpress.fence import Origin
+
+TEXT = Origin("format", "text", "demo", "demo-passes", "1.5")
+METRIC = Origin("metric", "Count", "demo", "demo-passes", "1.5")
 
 
 def answer(folder: Path) -> dict:
@@ -46,13 +50,13 @@ def test_an_input_path_reaches_the_pass_as_a_path(make_job, tmp_path: Path) -> N
     ("function", "type_name", "text"),
     [
         ("user_error", "UserError", "column 'tone'"),
-        ("crash", "ZeroDivisionError", "division"),
-        ("exit_early", "PassError", "sys.exit(3)"),
+        ("crash", "PluginError", "it raised ZeroDivisionError: division by zero (demo_passes.py, line"),
+        ("exit_early", "PluginError", "it called sys.exit(3)"),
         ("out_of_memory", "PassError", "ran out of memory"),
-        ("wrong_format", "PassError", "promises 'text' but returned 'other'"),
-        ("nothing", "PassError", "returned NoneType"),
+        ("wrong_format", "PluginError", "it promises 'text' but returned 'other'"),
+        ("nothing", "PluginError", "it returned None, expected an Artifact"),
         ("disk_full", "DiskFull", "disk is full"),
-        ("absent", "PassError", "has no 'absent'"),
+        ("absent", "PluginError", "has no attribute 'absent'"),
     ],
 )
 def test_a_failing_pass_becomes_an_answer(make_job, function: str, type_name: str, text: str) -> None:
@@ -60,32 +64,35 @@ def test_a_failing_pass_becomes_an_answer(make_job, function: str, type_name: st
     assert result["file"] == "error.json"
     assert result["type"] == type_name
     assert text in result["message"]
+    if type_name == "PluginError":
+        assert f"demo_passes:{function}" in result["message"]
+        assert "the plugin demo of demo-passes 1.5" in result["message"]
 
 
 def test_a_missing_library_is_told_with_what_to_install(make_job) -> None:
-    folder = make_job("write", run="not_there.run:x", install_hint='pip install "modelpress[cpu]"')
+    folder = make_job("write", run="not_there.run:x")
     result = answer(folder)
     assert result["type"] == "MissingDependencyError"
-    assert "not_there" in result["message"]
-    assert result["hint"] == 'pip install "modelpress[cpu]"'
+    assert "needs 'not_there' of the plugin demo of demo-passes 1.5, which is not" in result["message"]
+    assert result["hint"] == "pip install demo"
 
 
 def test_a_broken_output_is_not_accepted(make_job, passes: str) -> None:
-    formats = {"text": FormatCode(f"{passes}:check", "")}
+    formats = {"text": FormatCode(TEXT, f"{passes}:check", "")}
     result = answer(make_job("empty", formats=formats))
-    assert result["type"] == "PassError"
+    assert result["type"] == "PluginError"
     assert "left a broken text: no file.txt" in result["message"]
 
 
 def test_the_last_output_is_loaded_once(make_job, passes: str) -> None:
-    formats = {"text": FormatCode(f"{passes}:check", f"{passes}:load")}
+    formats = {"text": FormatCode(TEXT, f"{passes}:check", f"{passes}:load")}
     folder = make_job("write", formats=formats, load_once=True)
     assert answer(folder)["file"] == "result.json"
     assert (folder / "loaded").exists()
 
 
 def test_a_metric_gives_numbers(make_job) -> None:
-    result = answer(make_job("count", kind="metric"))
+    result = answer(make_job("count", origin=METRIC))
     assert result["metrics"] == {"words": 3.0}
 
 
