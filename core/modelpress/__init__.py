@@ -13,11 +13,12 @@ if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
 
 from typing import TYPE_CHECKING, Any
 
+from modelpress.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from modelpress.engine.runner import RunResult as RunResult
     from modelpress.engine.runner import run as run
 
-__version__ = "0.1.0"
 __all__ = ["RunResult", "__version__", "run"]
 
 

@@ -63,7 +63,7 @@ class DataFacts:
 
 
 class PlanContext(Protocol):
-    """Given to `plan`, `open` and `peek` functions: report, do not raise.
+    """Given to `plan`, `open` and `describe` functions: report, do not raise.
 
     folder: the workflow's folder, which relative paths of a ModelSpec's options are resolved against.
             (Options marked as Resource reach passes and data containers as absolute paths already.)

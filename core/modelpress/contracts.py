@@ -81,9 +81,9 @@ class DataOpen(Protocol[C]):
     def __call__(self, config: C, folder: Path, /) -> DataSource: ...
 
 
-class DataPeek(Protocol[C]):
-    """DataContainerSpec.peek: before any work, light. Tells problems with ctx.problem; returns what can be
-    known without loading."""
+class DataDescribe(Protocol[C]):
+    """DataContainerSpec.describe: before any work, light. Tells problems with ctx.problem; returns what can
+    be known without loading."""
 
     def __call__(self, config: C, ctx: PlanContext, /) -> DataFacts: ...
 

@@ -21,9 +21,9 @@ from typing import Literal
 
 import psutil
 
-from modelpress import __version__
 from modelpress.engine.cache import default_cache_folder
 from modelpress.registry import BLOCK_VARIABLE, ONLY_VARIABLE, Registry
+from modelpress.version import VERSION
 
 Verdict = Literal["ok", "note", "warning", "broken"]
 
@@ -89,7 +89,7 @@ def examine(registry: Registry) -> list[Finding]:
     versions = _distributions()
     distributions = {plugin.provider.name for plugin in registry.plugins} | {"modelpress"}
     return [
-        Finding("modelpress", "ok", f"{__version__}, Python {platform.python_version()} ({sys.prefix})"),
+        Finding("modelpress", "ok", f"{VERSION}, Python {platform.python_version()} ({sys.prefix})"),
         check_libraries(versions),
         *(f for name in sorted(distributions) for f in check_extras(name, _requirements(name), versions)),
         *check_overlaps(versions),

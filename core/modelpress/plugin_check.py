@@ -39,7 +39,7 @@ TIME_LIMIT = 60.0
 """Seconds for the whole check."""
 SLOW_IMPORT = 1.0
 """Seconds that every command would wait for the plugin."""
-_LIGHT = ("config", "plan", "check", "identity", "peek")
+_LIGHT = ("config", "plan", "check", "identity", "describe")
 """References that a plan imports; `open` too, where it is a model's or a system's."""
 
 

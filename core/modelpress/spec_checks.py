@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 
 from modelpress.specs import ANY_TARGET, Rename, Spec
+from modelpress.verbs import is_free
 
 _IN_NAMES = str.maketrans("", "", "_.+-")
 _IN_WORDS = str.maketrans("", "", "_-")
@@ -39,8 +40,10 @@ def _wrong_value(spec: Spec, field: Field[object], value: object) -> str:
     if field.name == "name":
         is_command = spec.kind == "command"
         right = _is_command(value) if is_command else _is_name(value)
-        what = "a verb, or a noun of the core and a verb" if is_command else "a name without blanks"
-        return "" if right else what
+        what = "a verb, or a noun of the core and a verb, that the core has not itself"
+        return "" if right else what if is_command else "a name without blanks"
+    if field.name == "aliases" and spec.kind == "command":
+        return _all(value, _is_command, "verbs that the core has not")
     if field.name == "produces":
         return "" if _is_name(value) else "a format, or 'same'"
     if field.name == "requires":
@@ -81,11 +84,11 @@ def _is_name(value: object) -> bool:
 
 
 def _is_command(value: object) -> bool:
-    """One or two words, each as _is_name says, of `_-` and with a small letter first."""
+    """One or two words, each as _is_name says, of `_-` and with a small letter first; free for plugins."""
     if not isinstance(value, str) or value.count(" ") > 1:
         return False
     words = value.split(" ")
-    return all(
+    return is_free(value) and all(
         _is_name(word) and word[0] == word[0].lower() and word.translate(_IN_WORDS).isalnum()
         for word in words
     )

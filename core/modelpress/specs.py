@@ -212,14 +212,14 @@ class DataContainerSpec(Spec):
     """A source of samples.
 
     open: heavy, where the pass runs, see contracts.DataOpen
-    peek: columns and rows where they can be known before, see contracts.DataPeek; optional
+    describe: columns and rows where they can be known before, see contracts.DataDescribe; optional
     """
 
     kind: ClassVar[str] = "data container"
-    references: ClassVar[tuple[str, ...]] = ("open", "config", "peek")
+    references: ClassVar[tuple[str, ...]] = ("open", "config", "describe")
     open: Ref[contracts.DataOpen[Options]] = _required()
     config: Ref[type[Options]] = _ABSENT
-    peek: Ref[contracts.DataPeek[Options]] = _ABSENT
+    describe: Ref[contracts.DataDescribe[Options]] = _ABSENT
 
 
 @_facts

@@ -52,9 +52,12 @@ def main(arguments: list[str]) -> int:
         return 0
     if rest[0] != "-":
         add_code(rest[0])
-    from modelpress.worker import main as work  # noqa: PLC0415 - found on the path that was made above
+    import runpy  # noqa: PLC0415
 
-    return work(rest[1:])
+    # As `python -m modelpress.worker`, found on the path that was made above.
+    sys.argv[1:] = rest[1:]
+    runpy.run_module("modelpress.worker", run_name="__main__")
+    return 0
 
 
 if __name__ == "__main__":

@@ -63,8 +63,8 @@ FUNCTIONS = {
     "open of a model gives text": ("def open_model(config, ctx)", "return 'facts'", "returned 'facts'"),
     "identity of a resource": ("def identity(config)", "return 7", "it returned 7, expected"),
     "identity raises": ("def identity(config)", "raise RuntimeError('slow')", "RuntimeError: slow"),
-    "peek of a data container": ("def peek_rows(config, ctx)", "return [1]", "it returned list"),
-    "peek gives rows as text": ("def peek_rows(config, ctx)", "return DataFacts(rows='9')", "'9' for rows"),
+    "describe of a data container": ("def describe_rows(config, ctx)", "return [1]", "it returned list"),
+    "describe gives text": ("def describe_rows(config, ctx)", "return DataFacts(rows='9')", "'9' for rows"),
 }
 
 

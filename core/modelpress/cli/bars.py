@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from modelpress.cli.progress import Progress, Told, closing_line, step_title
+from modelpress.cli.progress import LogFilter, Progress, closing_line, step_title
 from modelpress.cli.text import cut, number, size
 from modelpress.events import (
     Event,
@@ -38,7 +38,7 @@ class TerminalProgress(Progress):
 
     def __init__(self, stream: TextIO, level: str | None = None) -> None:
         self._console = Console(file=stream, highlight=False, emoji=False, markup=False)
-        self._told = Told(level)
+        self._told = LogFilter(level)
         self._step: StepView | None = None
         self._live = Live(
             console=self._console,

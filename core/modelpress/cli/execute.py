@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import click
 
-from modelpress.cli.progress import open_progress
+from modelpress.cli.progress import PlainProgress, Progress
 from modelpress.cli.text import number, print_json
 from modelpress.engine.runner import RunResult, run
 
@@ -40,6 +42,16 @@ def execute(
     else:
         _print_metrics(result)
     return result
+
+
+def open_progress(stream: TextIO, level: str | None) -> Progress:
+    """Bars when people watch the stream, plain lines otherwise. level: the least log level to show."""
+    if stream.isatty() and os.environ.get("TERM") != "dumb":
+        # Only here: rich takes as long to import as everything else together.
+        from modelpress.cli.bars import TerminalProgress  # noqa: PLC0415
+
+        return TerminalProgress(stream, level)
+    return PlainProgress(stream, level)
 
 
 def _print_metrics(result: RunResult) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import click
 
-from modelpress import __version__
 from modelpress.cli.text import plural, shorten_path
 from modelpress.errors import ModelpressError, Problem, WorkflowError
 from modelpress.secrets import redact
+from modelpress.version import VERSION
 
 _PLAIN_OS_ERRORS = {
     errno.EACCES,
@@ -98,7 +98,7 @@ def _tell_bug(error: BaseException) -> int:
     with tempfile.NamedTemporaryFile(
         "w", prefix="modelpress-", suffix=".txt", delete=False, encoding="utf-8"
     ) as file:
-        file.write(f"modelpress {__version__}, Python {sys.version}, {sys.platform}\n\n{''.join(lines)}")
+        file.write(f"modelpress {VERSION}, Python {sys.version}, {sys.platform}\n\n{''.join(lines)}")
     tell("error", f"This is a bug: {lines[-1].strip()}")
     tell("hint", f"Please report it with the traceback, which is in {file.name}")
     return 1

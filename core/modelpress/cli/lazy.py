@@ -41,11 +41,11 @@ class OpenGroup(click.Group):
         return super().get_command(ctx, name)
 
     def added(self, ctx: click.Context) -> dict[str, Registered[CommandSpec]]:
-        """What plugins add, by the last word of the name."""
+        """What plugins add, by the last word of the name; one that the core has does not load."""
         found: dict[str, Registered[CommandSpec]] = {}
         for entry in _registry(ctx).all(CommandSpec):
             group, _, verb = entry.spec.name.rpartition(" ")
-            if group == self.prefix() and verb not in self.own():
+            if group == self.prefix():
                 found[verb] = entry
         return found
 
@@ -55,7 +55,7 @@ class OpenGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in self.own():
             return self.own_command(ctx, cmd_name)
-        entry = self.added(ctx).get(cmd_name)
+        entry = _registry(ctx).get(CommandSpec, f"{self.prefix()} {cmd_name}".strip())
         if entry is None:
             return None
         command = entry.resolve(entry.spec.command)
@@ -69,7 +69,8 @@ class OpenGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
-        known = name.startswith("-") or name in self.own() or name in self.added(ctx)
+        full = f"{self.prefix()} {name}".strip()
+        known = name.startswith("-") or name in self.own() or _registry(ctx).get(CommandSpec, full)
         if name and not known:
             # Only here: nothing but a mistake needs it.
             from modelpress.nearest import did_you_mean  # noqa: PLC0415

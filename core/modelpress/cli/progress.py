@@ -20,16 +20,6 @@ LEVELS = ("debug", "info", "note", "warning")
 """Of log lines, from the most talkative."""
 
 
-def open_progress(stream: TextIO, level: str | None) -> Progress:
-    """Bars when people watch the stream, plain lines otherwise. level: the least log level to show."""
-    if stream.isatty() and os.environ.get("TERM") != "dumb":
-        # Only here: rich takes as long to import as everything else together.
-        from modelpress.cli.bars import TerminalProgress  # noqa: PLC0415
-
-        return TerminalProgress(stream, level)
-    return PlainProgress(stream, level)
-
-
 class Progress:
     """Something that shows events. Closed at the end of the run, however it ends."""
 
@@ -45,7 +35,7 @@ class PlainProgress(Progress):
 
     def __init__(self, stream: TextIO, level: str | None = None) -> None:
         self._stream = stream
-        self._told = Told(level)
+        self._told = LogFilter(level)
         self._resumed = False
 
     def __call__(self, event: Event) -> None:
@@ -66,7 +56,7 @@ class PlainProgress(Progress):
             self._stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  open to the end
 
 
-class Told:
+class LogFilter:
     """Which log lines were told: each text once, and none below the level."""
 
     def __init__(self, level: str | None) -> None:

@@ -6,8 +6,8 @@ import os
 
 import click
 
-from modelpress import __version__
 from modelpress.cli.lazy import Lazy, LazyGroup
+from modelpress.version import VERSION
 
 _SECTIONS = {
     "Work": {
@@ -45,7 +45,7 @@ _SECTIONS = {
     epilog="\b\nExit codes: 2 your input is wrong, 3 something is not installed,\n"
     "4 a pass failed, 5 a system failed, 130 interrupted.",
 )
-@click.version_option(__version__, prog_name="modelpress", message="%(prog)s %(version)s")
+@click.version_option(VERSION, prog_name="modelpress", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def root(debug: bool) -> None:
     """Press AI models for the hardware they will run on."""

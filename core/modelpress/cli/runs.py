@@ -11,6 +11,7 @@ import psutil
 
 from modelpress.cli.cache import folder_option
 from modelpress.cli.failure import tell
+from modelpress.cli.lazy import OpenGroup
 from modelpress.cli.text import (
     duration,
     examples,
@@ -30,7 +31,7 @@ from modelpress.nearest import did_you_mean
 from modelpress.records import read_record, to_json
 
 
-@click.group("runs", short_help="List runs; show what one did.")
+@click.group("runs", cls=OpenGroup, short_help="List runs; show what one did.")
 def command() -> None:
     """Every run is remembered in its cache: its steps, numbers and goals, and a log of all that it told."""
 

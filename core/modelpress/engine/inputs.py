@@ -64,7 +64,7 @@ Tell = Callable[[str, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Lookup:
     """What resolving needs to know: the workflow's folder, the digests and the resources seen."""
 
     folder: Path
@@ -72,13 +72,13 @@ class Place:
     remotes: Remotes
 
 
-def resolve_options(options: Options, prefix: str, place: Place, tell: Tell) -> ResolvedOptions:
+def resolve_options(options: Options, prefix: str, lookup: Lookup, tell: Tell) -> ResolvedOptions:
     """Resolve every Resource in the options against the folder. Missing files are told as problems.
 
     prefix: begins the names of the inputs found, so that those of two data configs differ.
     """
-    resolver = _Resolver(prefix, place, tell)
-    cls, local = type(options), with_local_paths(options, place.folder)
+    resolver = _Resolver(prefix, lookup, tell)
+    cls, local = type(options), with_local_paths(options, lookup.folder)
     # Only what the user wrote, so that a plan function can tell it from a default.
     here = local.model_dump(mode="json", exclude_unset=True)
     whole, job, key = local.canonical(), local.canonical(), options.canonical()
@@ -108,10 +108,10 @@ def _parsed(options: Options, values: dict[str, Any], tell: Tell) -> Options:
         return options
 
 
-def place_remotes(options: O, place: Place, tell: Tell) -> tuple[O, list[RemoteResource]]:
+def place_remotes(options: O, lookup: Lookup, tell: Tell) -> tuple[O, list[RemoteResource]]:
     """The options with each resource as a path where it was fetched, else as a ResourceRef with its identity;
     and those resources. Paths stay as they were written."""
-    resolver = _Resolver("", place, tell)
+    resolver = _Resolver("", lookup, tell)
     whole = options.canonical()
     values = options.model_dump(mode="json", exclude_unset=True)
     for mark in marks(type(options), options, Resource):
@@ -154,10 +154,10 @@ def _texts(value: object) -> list[str]:
 
 
 class _Resolver:
-    def __init__(self, prefix: str, place: Place, tell: Tell) -> None:
+    def __init__(self, prefix: str, lookup: Lookup, tell: Tell) -> None:
         self.inputs: dict[str, Path | RemoteResource] = {}
         self._prefix = prefix
-        self._place = place
+        self._lookup = lookup
         self._tell = tell
 
     def resolve(self, value: Any, marker: Resource, option: str) -> tuple[Any, Any, Any]:
@@ -187,7 +187,7 @@ class _Resolver:
     def _text(self, value: str, marker: Resource, option: str) -> tuple[Any, Any, Any]:
         if "://" in value:
             return value, value, value
-        path = self._place.folder / Path(value).expanduser()
+        path = self._lookup.folder / Path(value).expanduser()
         if glob.has_magic(value) and not path.exists():
             matches = sorted(glob.glob(str(path), recursive=True))
             if matches:
@@ -200,11 +200,11 @@ class _Resolver:
         # A loader may go by the suffix, so the name keeps it.
         name += path.suffix if path.is_file() else ""
         self.inputs[name] = path
-        return str(path), {INPUT_MARK: name}, content_identity(path, self._place.digests)
+        return str(path), {INPUT_MARK: name}, content_identity(path, self._lookup.digests)
 
     def _remote(self, value: Mapping[str, Any], option: str) -> tuple[Any, Any, Any]:
         try:
-            resource = self._place.remotes.look_up(value)
+            resource = self._lookup.remotes.look_up(value)
         except ResourceFault as error:
             for fault in error.faults:
                 self._tell(fault.message, fault.hint, f"{option}.{fault.path}" if fault.path else option)

@@ -35,7 +35,7 @@ def open_data(
         found.append(Problem(message, hint, plan.workflow.locate(path), name))
 
     cache = prepared.cache
-    resolved = resolve_options(choice.options, name, prepared.systems.place, tell)
+    resolved = resolve_options(choice.options, name, prepared.systems.lookup, tell)
     if found:
         raise WorkflowError(found)
 

@@ -1,4 +1,4 @@
-"""The PlanContext that `open`, `plan` and `peek` functions of plugins are given."""
+"""The PlanContext that `open`, `plan` and `describe` functions of plugins are given."""
 
 from __future__ import annotations
 

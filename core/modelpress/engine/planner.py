@@ -82,7 +82,7 @@ class _Planner:
         self._libraries = Libraries(draft, registry, systems, self._findings)
         self._cache = cache
         self._offline = offline
-        self._place = systems.place
+        self._lookup = systems.lookup
         model = draft.input_model
         self._is_elsewhere = isinstance(model, ModelChoice) and bool(resource_refs(model.options))
         self._data: dict[str, DataPlan] = {}
@@ -126,18 +126,18 @@ class _Planner:
         """Files that the options of systems name have to be there, like those of passes."""
         for choice in self._draft.systems.values():
             context = self._context(choice.path, choice.name)
-            resolve_options(choice.options, choice.name, self._place, context.tell)
+            resolve_options(choice.options, choice.name, self._lookup, context.tell)
 
     def _data_plan(self, choice: DataChoice) -> DataPlan:
         spec = choice.registered.spec
         context = self._context(choice.path, choice.name)
         before = len(self._problems)
         prefix = f"data-{list(self._draft.data).index(choice.name)}"
-        resolved = resolve_options(choice.options, prefix, self._place, context.tell)
+        resolved = resolve_options(choice.options, prefix, self._lookup, context.tell)
         facts = DataFacts()
-        if spec.peek and len(self._problems) == before:
+        if spec.describe and len(self._problems) == before:
             with suppress(NotFetched):
-                facts = choice.registered.call(spec.peek, resolved.here, context)
+                facts = choice.registered.call(spec.describe, resolved.here, context)
         fingerprint = {
             "container": spec.name,
             "version": spec.version,
@@ -186,7 +186,7 @@ class _Planner:
             context.target_is_here = self._places.has(system, context.target)
         context.facts = {role: plan.facts for role, plan in data.items()}
         before = len(self._problems)
-        resolved = resolve_options(choice.options, f"step-{index}", self._place, context.tell)
+        resolved = resolve_options(choice.options, f"step-{index}", self._lookup, context.tell)
         produces = _produces(spec, facts)
         formats = self._libraries.formats(*([facts.format] if facts else []), produces)
         containers = [plan.choice.registered for plan in data.values()]
@@ -252,7 +252,7 @@ class _Planner:
         if spec.formats and format not in spec.formats:
             context.problem(f"{spec.name} measures {', '.join(spec.formats)}, but the model is {format}.")
         data = self._data_of(metric.data)
-        resolved = resolve_options(metric.options, f"metric-{metric.name}", self._place, context.tell)
+        resolved = resolve_options(metric.options, f"metric-{metric.name}", self._lookup, context.tell)
         containers = [plan.choice.registered for plan in data.values()]
         if spec.opens_model and not self._places.has(system, context.target):
             provider = context.target.execution_provider

@@ -10,7 +10,7 @@ from pathlib import Path
 from modelpress.config.load import load_workflow
 from modelpress.config.workflow import Unfit, WorkflowDraft
 from modelpress.engine.cache import Cache, default_cache_folder
-from modelpress.engine.inputs import Place, place_remotes
+from modelpress.engine.inputs import Lookup, place_remotes
 from modelpress.engine.ownership import Export, check_outputs
 from modelpress.engine.plan import Plan, PlanDraft
 from modelpress.engine.planner import make_plan
@@ -56,9 +56,11 @@ def prepare(
     for path in (workflow.path, cache.folder, target):
         if path is not None:
             require_utf8(path)
-    place = Place(workflow.folder, cache.digests, Remotes(registry, cache, workflow.folder, offline=offline))
-    workflow = _with_model_here(workflow, place)
-    systems = OpenSystems(workflow, registry, place, in_process=in_process)
+    lookup = Lookup(
+        workflow.folder, cache.digests, Remotes(registry, cache, workflow.folder, offline=offline)
+    )
+    workflow = _with_model_here(workflow, lookup)
+    systems = OpenSystems(workflow, registry, lookup, in_process=in_process)
     try:
         plan = make_plan(workflow, registry, cache, systems, offline=offline, output_dir=target)
         if target is not None:
@@ -82,10 +84,10 @@ def fetch_model(prepared: Prepared, registry: Registry, tell: Callable[[Event], 
     elsewhere = resource_refs(plan.workflow.input_model.options)
     if not elsewhere:
         return plan
-    place = prepared.systems.place
+    lookup = prepared.systems.lookup
     for reference in elsewhere:
-        place.remotes.look_up(reference.model_dump()).bring(prepared.cache, tell)
-    draft = _with_model_here(replace(prepared.plan.workflow, problems=Problems()), place)
+        lookup.remotes.look_up(reference.model_dump()).bring(prepared.cache, tell)
+    draft = _with_model_here(replace(prepared.plan.workflow, problems=Problems()), lookup)
     again = make_plan(
         draft,
         registry,
@@ -97,7 +99,7 @@ def fetch_model(prepared: Prepared, registry: Registry, tell: Callable[[Event], 
     return again.whole()
 
 
-def _with_model_here(draft: WorkflowDraft, place: Place) -> WorkflowDraft:
+def _with_model_here(draft: WorkflowDraft, lookup: Lookup) -> WorkflowDraft:
     """The workflow with each resource that the input model names as a path, or by its identity before it was
     fetched."""
     choice = draft.input_model
@@ -108,7 +110,7 @@ def _with_model_here(draft: WorkflowDraft, place: Place) -> WorkflowDraft:
         where = draft.locate(f"input_model.{option}")
         draft.problems.add(message, hint, where=where, step="input_model")
 
-    options, _ = place_remotes(choice.options, place, tell)
+    options, _ = place_remotes(choice.options, lookup, tell)
     return replace(draft, input_model=replace(choice, options=options))
 
 

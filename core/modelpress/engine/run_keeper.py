@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from modelpress import __version__
+from modelpress import version
 from modelpress.artifact import Artifact
 from modelpress.engine.goals import Judgement
 from modelpress.engine.job import ErrorRecord
@@ -48,7 +48,7 @@ class RunKeeper:
             status="running",
             started=now.isoformat(timespec="seconds"),
             seconds=0.0,
-            modelpress=__version__,
+            modelpress=version.VERSION,
             python=platform.python_version(),
             platform=platform.platform(),
             host=platform.node(),

@@ -11,7 +11,7 @@ from modelpress import worker
 from modelpress.config.workflow import LOCAL_SYSTEM, WorkflowParts
 from modelpress.context import Accelerator, System
 from modelpress.engine.cache import Cache
-from modelpress.engine.inputs import Place, resolve_options
+from modelpress.engine.inputs import Lookup, resolve_options
 from modelpress.engine.process import EventReader
 from modelpress.engine.resources import RemoteResource
 from modelpress.errors import ModelpressError
@@ -26,9 +26,9 @@ class OpenSystems:
     """Opens each system of a workflow once; `local` is always there."""
 
     def __init__(
-        self, workflow: WorkflowParts, registry: Registry, place: Place, *, in_process: bool = False
+        self, workflow: WorkflowParts, registry: Registry, lookup: Lookup, *, in_process: bool = False
     ) -> None:
-        self.place = place
+        self.lookup = lookup
         self._workflow = workflow
         self._registry = registry
         self._in_process = in_process
@@ -47,7 +47,7 @@ class OpenSystems:
         """The same, to be worked on: files that its options name are fetched first."""
         if name in self._workflow.systems:
             options = self._workflow.systems[name].options
-            inputs = resolve_options(options, name, self.place, _untold).inputs.values()
+            inputs = resolve_options(options, name, self.lookup, _untold).inputs.values()
             elsewhere = [each for each in inputs if isinstance(each, RemoteResource) and not each.path]
             for resource in elsewhere:
                 resource.bring(cache, tell)
@@ -61,7 +61,7 @@ class OpenSystems:
         if name in self._workflow.systems:
             choice = self._workflow.systems[name]
             registered = choice.registered
-            options = resolve_options(choice.options, name, self.place, _untold).here
+            options = resolve_options(choice.options, name, self.lookup, _untold).here
         else:
             registered = self._registry.find(SystemSpec, "LocalSystem")
             options = registered.parse({})

@@ -75,7 +75,7 @@ class Contract(Generic[S]):
 
     def light_references(self, spec: S) -> Sequence[str]:
         """Those that a plan or a listing imports: none of them may load a heavy library."""
-        names = ("config", "plan", "check", "identity", "peek")
+        names = ("config", "plan", "check", "identity", "describe")
         return [reference for name in names if (reference := getattr(spec, name, ""))]
 
     def test_its_plugin_loads_without_heavy_libraries(

@@ -125,11 +125,11 @@ class DataContract(Contract[DataContainerSpec]):
         self, registered: Registered[DataContainerSpec], opened: DataSource, place: Path
     ) -> None:
         """Columns and rows as the plan is told them are those of the rows."""
-        if not registered.spec.peek:
+        if not registered.spec.describe:
             pytest.skip("nothing is said before")
         context = RecordingPlan(place)
         options = self.parsed(registered, self.some_options(place))
-        facts: DataFacts = registered.resolve(registered.spec.peek)(options, context) or DataFacts()
+        facts: DataFacts = registered.resolve(registered.spec.describe)(options, context) or DataFacts()
         assert context.problems == []
         rows = list(opened.records())
         assert facts.rows in (None, len(rows))

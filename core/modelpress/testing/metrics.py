@@ -24,7 +24,7 @@ from modelpress.specs import FormatSpec, MetricSpec
 from modelpress.testing.contract import Contract, content
 from modelpress.testing.libraries import declared, undeclared
 from modelpress.testing.passes import given, strays
-from modelpress.testing.trial import Order, Surroundings, Trial, relocated, run_trial
+from modelpress.testing.trial import Order, Trial, TrialEnvironment, relocated, run_trial
 
 
 class MetricContract(Contract[MetricSpec]):
@@ -52,9 +52,9 @@ class MetricContract(Contract[MetricSpec]):
     @pytest.fixture
     def plain(self, source: Artifact, place: Path) -> Trial:
         """The first measurement, in a process of its own."""
-        return self.kept("plain", lambda: self._measure(source, Surroundings(place / "plain", 1, {})))
+        return self.kept("plain", lambda: self._measure(source, TrialEnvironment(place / "plain", 1, {})))
 
-    def _measure(self, source: Artifact, around: Surroundings) -> Trial:
+    def _measure(self, source: Artifact, around: TrialEnvironment) -> Trial:
         file = inspect.getfile(type(self)) if self.data else ""
         order = Order(
             kind="metric", name=self.metric_name, options=dict(self.options), model=source.to_record(),
@@ -94,7 +94,7 @@ class MetricContract(Contract[MetricSpec]):
 
     def test_it_leaves_nothing_behind(self, source: Artifact, plain: Trial, place: Path) -> None:
         given(plain)
-        assert strays(plain, Surroundings(place / "plain", 1, {})) == []
+        assert strays(plain, TrialEnvironment(place / "plain", 1, {})) == []
 
     def test_the_same_model_gives_the_same_numbers_elsewhere(
         self, source: Artifact, plain: Trial, place: Path
@@ -102,7 +102,7 @@ class MetricContract(Contract[MetricSpec]):
         """Under another hash seed, path of the model, working folder and home; the model stays as it is."""
         before = content([source.path])
         moved = relocated(source, place / "else where" / "another model")
-        second = self._measure(moved, Surroundings(place / "else where", 2, {}))
+        second = self._measure(moved, TrialEnvironment(place / "else where", 2, {}))
         assert set(given(second).numbers) == set(given(plain).numbers)
         assert not self.exact or given(second).numbers == given(plain).numbers
         assert content([moved.path]) == before

@@ -37,8 +37,8 @@ from modelpress.testing.trial import (
     Given,
     Order,
     Planned,
-    Surroundings,
     Trial,
+    TrialEnvironment,
     order_file,
     relocated,
     run_trial,
@@ -121,8 +121,8 @@ class PassContract(Contract[PassSpec]):
 
     def _around(
         self, folder: Path, hash_seed: int, variables: Mapping[str, str] | None = None
-    ) -> Surroundings:
-        return Surroundings(folder, hash_seed, variables or {})
+    ) -> TrialEnvironment:
+        return TrialEnvironment(folder, hash_seed, variables or {})
 
     def test_its_formats_are_known(self, registered: Registered[PassSpec], registry: Registry) -> None:
         assert registered.spec.accepts
@@ -233,7 +233,7 @@ def planned(trial: Trial) -> Planned:
     return trial.planned
 
 
-def strays(trial: Trial, around: Surroundings) -> list[str]:
+def strays(trial: Trial, around: TrialEnvironment) -> list[str]:
     """Files that a run left where nothing of its may be."""
     job = trial.folder
     own = [job / name for name in ("out", "scratch", "checkpoint")]

@@ -1,6 +1,6 @@
 """One run of a pass or a metric in a process of its own, watched: what it planned, gave, read and wrote.
 
-`run_trial(Order(…), surroundings)` starts `python -m modelpress.testing.trial FILE` and reads its report.
+`run_trial(Order(…), environment)` starts `python -m modelpress.testing.trial FILE` and reads its report.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Trial(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class TrialEnvironment:
     """Where a trial runs: folders of its own below `folder`, a hash seed, environment variables on top."""
 
     folder: Path
@@ -146,7 +146,7 @@ class Surroundings:
         return [path for folder in folders for path in sorted(folder.rglob("*")) if not path.is_dir()]
 
 
-def run_trial(order: Order, around: Surroundings) -> Trial:
+def run_trial(order: Order, around: TrialEnvironment) -> Trial:
     """Run the order in a fresh process. Raises nothing of what the pass does: it is in the trial."""
     for folder in (around.home, around.working_folder, around.temporary, order.folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ _JINJA = re.compile(r"\{\{|\{%")
 _TEXT_COMPONENTS = ("text_generation_huggingface_pre_process", "huggingface_pre_process")
 
 
-def peek_huggingface(config: HuggingfaceOptions, ctx: PlanContext) -> DataFacts:
+def describe_huggingface(config: HuggingfaceOptions, ctx: PlanContext) -> DataFacts:
     """Columns and rows where local files tell them. Problems go to ctx."""
     if config.task not in (None, "text-generation"):
         ctx.problem(
@@ -54,7 +54,7 @@ def peek_huggingface(config: HuggingfaceOptions, ctx: PlanContext) -> DataFacts:
     return DataFacts(facts.columns, facts.rows if whole else None)
 
 
-def peek_dummy(config: DummyOptions, ctx: PlanContext) -> DataFacts:
+def describe_dummy(config: DummyOptions, ctx: PlanContext) -> DataFacts:
     """Nothing can be wrong but what the options say."""
     _tell_idle(config.dataloader_config, ctx)
     return DataFacts(("input_ids",), config.load_dataset_config.max_samples)

@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from modelpress.cli.bars import StepView, TerminalProgress
-from modelpress.cli.progress import PlainProgress, log_level, open_progress
+from modelpress.cli.execute import open_progress
+from modelpress.cli.progress import PlainProgress, log_level
 from modelpress.events import (
     Event,
     Log,

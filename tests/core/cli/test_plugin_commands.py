@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 from modelpress.cli import main
+from modelpress.cli.lazy import OpenGroup
+from modelpress.cli.root import root
+from modelpress.verbs import OWN
 
 if TYPE_CHECKING:
     from conftest import FakeSite
@@ -56,13 +60,36 @@ def test_a_noun_of_the_core_takes_a_plugins_verb(site: FakeSite, capsys: pytest.
     assert run(capsys, "data", "list")[0] == 0
 
 
-def test_the_cores_own_commands_cannot_be_replaced(
-    site: FakeSite, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["validate", "data list", "cache gc", "nonsense greet"])
+def test_a_name_that_no_plugin_can_have_is_told_as_its_fault(
+    site: FakeSite, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    install(site, "validate")
-    code, out, _ = run(capsys, "validate", "--help")
-    assert code == 0
-    assert "hello" not in out
+    install(site, name)
+    told = f"command {name}: name has to be a verb, or a noun of the core and a verb, that the core has not"
+    assert told in run(capsys, "plugins", "list")[1]
+    code, out, _ = run(capsys, "doctor", "--json")
+    assert code == 1
+    assert told in out
+    assert "Greet" not in run(capsys, *name.split()[:-1], "--help")[1]
+
+
+def test_an_alias_of_a_command_is_a_verb_too(site: FakeSite, capsys: pytest.CaptureFixture[str]) -> None:
+    site.install(
+        "greeter",
+        COMMANDS.format(name="greet").replace("command=", "aliases=('hail',), command="),
+        files={"verb.py": GREET},
+    )
+    assert run(capsys, "hail", "Ada") == (0, "hello Ada\n", "")
+    assert "hail" not in run(capsys, "--help")[1]
+
+
+def test_the_verbs_of_the_core_are_those_that_cannot_be_taken() -> None:
+    context = click.Context(root)
+    found = {name: command for name in root.own() if (command := root.own_command(context, name))}
+    groups = {name: command for name, command in found.items() if isinstance(command, click.Group)}
+    assert {name for name, group in groups.items() if not isinstance(group, OpenGroup)} == set()
+    own = {"": set(found), **{name: set(group.commands) for name, group in groups.items()}}
+    assert {name: set(verbs) for name, verbs in OWN.items()} == own
 
 
 def test_an_unknown_command_suggests_that_of_a_plugin(

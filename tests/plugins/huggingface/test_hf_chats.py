@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelpress.api import UserError
-from modelpress_plugins.huggingface.data_checks import peek_huggingface
+from modelpress_plugins.huggingface.data_checks import describe_huggingface
 from modelpress_plugins.huggingface.source import open_huggingface
 
 PHI3 = (
@@ -139,7 +139,7 @@ def test_known_forms_are_recognized(opened: Any, tokenizer: Any, row: dict[str, 
 
 
 def test_the_plan_tells_what_the_data_was_taken_for(options: Any, rows: Any, told: Any) -> None:
-    peek_huggingface(options(rows("s.json", [SHAREGPT])), told)
+    describe_huggingface(options(rows("s.json", [SHAREGPT])), told)
     assert told.text == ""
     assert "ShareGPT's form" in told.notes[0]
 
@@ -155,5 +155,5 @@ def test_a_template_by_name_and_a_text_that_is_none(
 ) -> None:
     (text,) = whole(opened(CHAT, chat_template="chatml"), tokenizer)
     assert text.startswith("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nhello")
-    peek_huggingface(options(rows("s.json", [CHAT]), chat_template="chatlm"), told)
+    describe_huggingface(options(rows("s.json", [CHAT]), chat_template="chatlm"), told)
     assert "'chatlm' is no chat template" in told.text

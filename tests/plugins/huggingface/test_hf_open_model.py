@@ -278,7 +278,7 @@ assert "pydantic" not in sys.modules
 from modelpress_plugins.huggingface.config import HfModelOptions
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions
 from modelpress_plugins.huggingface.open_model import open_model
-from modelpress_plugins.huggingface.data_checks import peek_huggingface
+from modelpress_plugins.huggingface.data_checks import describe_huggingface
 
 class Told:
     offline = True
@@ -290,7 +290,7 @@ assert open_model(HfModelOptions.parse({{"model_path": {str(model_folder)!r}}}),
 load = {{"data_files": {str(tones)!r}}}
 pre = {{"text_cols": "tone"}}
 options = HuggingfaceOptions.parse({{"load_dataset_config": load, "pre_process_data_config": pre}})
-assert peek_huggingface(options, Told()).rows == 10
+assert describe_huggingface(options, Told()).rows == 10
 heavy = {{"torch", "transformers", "datasets", "numpy", "peft", "safetensors", "huggingface_hub"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """

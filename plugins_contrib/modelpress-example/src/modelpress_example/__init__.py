@@ -70,7 +70,7 @@ def modelpress_data_containers() -> list[DataContainerSpec]:
             name="TextLines",
             summary="The lines of a text file, each a sample.",
             open=f"{_HERE}.lines:open_lines",
-            peek=f"{_HERE}.lines:peek_lines",
+            describe=f"{_HERE}.lines:describe_lines",
             config=f"{_HERE}.options:LinesOptions",
         )
     ]

@@ -59,7 +59,7 @@ def open_lines(options: LinesOptions, folder: Path) -> Lines:
     return Lines("lines", _read(options.data_files))
 
 
-def peek_lines(options: LinesOptions, ctx: PlanContext) -> DataFacts:
+def describe_lines(options: LinesOptions, ctx: PlanContext) -> DataFacts:
     lines = _read(options.data_files)
     if not lines:
         ctx.problem(f"{options.data_files} has no text.", "Name another file.", option="data_files")
