@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,10 @@ from modelpress_plugins.tensors.release import give_back_memory, let_go_of_files
 
 _LAYER = re.compile(r"^Reading layer (\d+)")
 _LAST_WORDS = 5
+_WARNING = re.compile(r"^warning:\s*(.+)", re.IGNORECASE)
+_NO_WARNING = ("could not read generation_config.json",)
+"""A model need not have one: config.json then says when an answer ends."""
+_OWN_FOLDER = Path(builder.__file__).parent
 _log = logging.getLogger("modelpress.model_builder")
 
 
@@ -30,13 +35,18 @@ def build_folder(
     cache: Path,
     options: Mapping[str, str],
     progress: Callable[[int, int, str], None],
-) -> None:
+) -> Sequence[str]:
     """Build `source` into `out`. provider: the builder's name; cache: a folder for it to write to.
 
-    options: as on the builder's command line. Raises PassError with the builder's own words.
+    options: as on the builder's command line. Returns what it warned of. Raises PassError with the builder's
+    own words.
     """
     words = BuilderWords(progress)
-    with redirect_stdout(words), redirect_stderr(SavingBar(partial(let_go_of_files, source))):
+    with (
+        warnings.catch_warnings(record=True) as warned,
+        redirect_stdout(words),
+        redirect_stderr(SavingBar(partial(let_go_of_files, source))),
+    ):
         try:
             prepared = builder.parse_extra_options(
                 None,
@@ -65,6 +75,8 @@ def build_folder(
     # The builder's graph holds the weights in reference cycles; without this they would stay in memory.
     del prepared
     give_back_memory()
+    own = [str(each.message) for each in warned if _OWN_FOLDER in Path(each.filename).parents]
+    return list(dict.fromkeys([*words.warnings, *own]))
 
 
 class BuilderWords(io.TextIOBase):
@@ -75,6 +87,12 @@ class BuilderWords(io.TextIOBase):
         self.layers = 0
         self._progress = progress
         self._rest = ""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What it warned of, each once."""
+        found = (match[1] for line in self.lines if (match := _WARNING.match(line)))
+        return [text for text in dict.fromkeys(found) if not text.startswith(_NO_WARNING)]
 
     def writable(self) -> bool:
         return True

@@ -13,39 +13,55 @@ _GENAI = {"onnxruntime-genai": "0.18."}
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """versions: distribution -> how the versions begin in which it was seen. applies: to which models."""
+    """versions: distribution -> how the versions begin in which it was seen. applies: to which models, built
+    with which precision. instead: what works."""
 
     versions: Mapping[str, str]
-    applies: Callable[[ModelConfig], bool]
+    applies: Callable[[ModelConfig, str], bool]
     what: str
+    instead: str = "Take another version of it, or another model."
 
 
 FAULTS = (
     Fault(
         _GENAI,
-        lambda model: model.architecture == "OlmoForCausalLM",
+        lambda model, _: model.architecture == "OlmoForCausalLM",
         "builds OLMo with other norms than it has: its logits are off by 60 %",
     ),
     Fault(
         _GENAI,
-        lambda model: model.architecture == "SmolLM3ForCausalLM" and _without_rope(model),
+        lambda model, _: model.architecture == "SmolLM3ForCausalLM" and _without_rope(model),
         "fails on the layers without rotary embedding of SmolLM3",
     ),
     Fault(
         {**_GENAI, "transformers": "5."},
-        lambda model: model.architecture in ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
+        lambda model, _: model.architecture in ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
         "does not read the rotary embedding of Gemma 3 as transformers 5 gives it",
+    ),
+    Fault(
+        _GENAI,
+        lambda model, precision: (
+            model.architecture == "GptOssForCausalLM"
+            and precision in ("int4", "int8")
+            and not model.quantization
+        ),
+        "takes the experts of GPT-OSS for int4 and int8 from a checkpoint in mxfp4 alone, and this one has "
+        "them in float",
+        "Start from the model as it was published, in mxfp4, or set precision to fp32.",
     ),
 )
 
 
-def known_fault(model: ModelConfig) -> str:
-    """What is wrong with this model and the libraries that are here; empty where nothing is known of."""
+def known_fault(model: ModelConfig, precision: str) -> tuple[str, str]:
+    """What is wrong with this model and the libraries that are here, and what to do instead; empty where
+    nothing is known of."""
     for fault in FAULTS:
         found = {name: _installed(name) for name in fault.versions}
-        if fault.applies(model) and all(found[n].startswith(v) for n, v in fault.versions.items()):
-            return f"The builder ({', '.join(f'{n} {v}' for n, v in found.items())}) {fault.what}."
-    return ""
+        seen = all(found[name].startswith(start) for name, start in fault.versions.items())
+        if seen and fault.applies(model, precision):
+            told = ", ".join(f"{name} {version}" for name, version in found.items())
+            return f"The builder ({told}) {fault.what}.", fault.instead
+    return "", ""
 
 
 def _without_rope(model: ModelConfig) -> bool:

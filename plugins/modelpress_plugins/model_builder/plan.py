@@ -17,6 +17,8 @@ from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.faults import known_fault
 from modelpress_plugins.model_builder.targets import LISTED, PRECISIONS, PROVIDERS
 
+_NOT_ASKED_WITH_TEXT = {"whisper": "sound"}
+"""Model types that answer no text alone -> what they answer."""
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 _BITS = {"int8": 8, "int4": 4}
 METHOD = "olive"
@@ -36,7 +38,7 @@ def plan(model: ModelFacts, config: ModelBuilderOptions, ctx: PlanContext) -> Mo
     _check_options(config, provider, ctx)
     facts = ModelConfig(model.config)
     if model.config:
-        _check_architecture(facts, ctx)
+        _check_architecture(facts, config, ctx)
         _check_remote_code(model, ctx)
         _check_quantization(facts, config, ctx)
         _check_shapes(facts, ctx)
@@ -184,8 +186,9 @@ def _check_quantization_only(config: ModelBuilderOptions, ctx: PlanContext) -> N
             )
 
 
-def _check_architecture(model: ModelConfig, ctx: PlanContext) -> None:
+def _check_architecture(model: ModelConfig, config: ModelBuilderOptions, ctx: PlanContext) -> None:
     architecture = model.architecture
+    fault, instead = known_fault(model, config.precision)
     if not architecture:
         ctx.problem(
             "config.json of the model names no architecture.", "Add `architectures`, e.g. [LlamaForCausalLM]."
@@ -196,8 +199,14 @@ def _check_architecture(model: ModelConfig, ctx: PlanContext) -> None:
             _nearest(architecture, BUILDABLE) + f" It builds {len(BUILDABLE)} architectures, among them "
             "Llama, Mistral, Phi-3, Qwen 2 and 3, Gemma.",
         )
-    elif fault := known_fault(model):
-        ctx.problem(fault, "Take another version of it, or another model.")
+    elif fault:
+        ctx.problem(fault, instead)
+    elif model.model_type in _NOT_ASKED_WITH_TEXT:
+        ctx.problem(
+            f"{architecture} takes {_NOT_ASKED_WITH_TEXT[model.model_type]}: this pass builds what answers a "
+            "text, for only that can be compared with its source.",
+            "Build it with the builder of onnxruntime-genai itself.",
+        )
     elif (only := BUILDABLE[architecture].builds_on) and ctx.accelerator.execution_provider not in only:
         ctx.problem(
             f"The builder builds {architecture} for {' and '.join(only)} only.",

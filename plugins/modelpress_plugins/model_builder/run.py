@@ -25,6 +25,7 @@ from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.drive import build_folder
 from modelpress_plugins.model_builder.graph import shape_scales, shares_embedding, sign_codes
 from modelpress_plugins.model_builder.mend import mended
+from modelpress_plugins.model_builder.norms import exact_norms
 from modelpress_plugins.model_builder.plan import streaming_obstacle
 from modelpress_plugins.model_builder.prove import Built, prove
 from modelpress_plugins.model_builder.targets import PROVIDERS
@@ -55,7 +56,7 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
     provider = _provider(ctx)
     remote = model.meta.trust_remote_code
     source = _source(model, config, ctx)
-    build_folder(
+    warnings = build_folder(
         mended(source.folder, ctx.scratch / "mended", trust_remote_code=remote),
         ctx.out,
         config.precision,
@@ -64,9 +65,13 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
         _builder_options(source, config, provider, trust_remote_code=remote),
         ctx.progress,
     )
+    for text in warnings:
+        ctx.note(f"The builder warns: {text}")
     _write_search_defaults(ctx.out / CONFIG, config.search)
     graph = ctx.out / str(_decoder(ctx.out)["filename"])
     shape_scales(graph)
+    if offset := read_config(source.folder).family.norm_offset:
+        exact_norms(graph, source.folder, offset)
     if source.quantization is not None and source.symmetric is not False:
         sign_codes(graph)
     if shares_embedding(graph) and (source.quantization is None or source.streamed):

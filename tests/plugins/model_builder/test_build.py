@@ -21,8 +21,10 @@ from modelpress_plugins.grids.targets import Choice
 from modelpress_plugins.hf.bare_model import open_config
 from modelpress_plugins.model_builder.check import check
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
+from modelpress_plugins.model_builder.drive import BuilderWords
 from modelpress_plugins.model_builder.genai import load
 from modelpress_plugins.model_builder.graph import attention_windows, shares_embedding
+from modelpress_plugins.model_builder.norms import exact_norms
 from modelpress_plugins.model_builder.run import build
 from modelpress_plugins.model_builder.switches import lengths
 from modelpress_plugins.model_builder.verify import POSITIONS, relative_error, try_out
@@ -131,6 +133,36 @@ def test_other_architectures_stream_too(
         shutil.copy(tiny_phi3 / file, tmp_path / name)
     built(tmp_path / name, precision="int4", streaming=True)
     assert context.reports["logits_error"] < 0.1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int4"])
+def test_norms_that_add_one_are_as_exact_as_in_transformers(
+    precision: str, tiny_phi3: Path, tmp_path: Path, built: Build, context: Any
+) -> None:
+    written = json.loads((tiny_phi3 / "config.json").read_text())
+    kept = {
+        key: written[key] for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+    }
+    torch.manual_seed(0)
+    sizes = {**kept, "intermediate_size": 128, "head_dim": 16, "num_key_value_heads": 2, "eos_token_id": 2}
+    model = transformers.GemmaForCausalLM(transformers.GemmaConfig(**sizes, max_position_embeddings=256))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    source = tmp_path / "gemma"
+    model.to(torch.bfloat16).save_pretrained(source)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tiny_phi3 / file, source)
+    artifact = built(source, precision=precision)
+    if precision == "fp32":
+        assert context.reports["logits_error"] < 1e-4  # 0.005 with 1 + weight in bfloat16
+    assert exact_norms(artifact.path / "model.onnx", source, 1.0) == 0
+
+
+def test_what_the_builder_warns_of_is_kept_once() -> None:
+    words = BuilderWords(lambda *_: None)
+    words.write("WARNING: It loses accuracy.\nReading layer 0\nWARNING: It loses accuracy.\n")
+    words.write("Warning: could not read generation_config.json (none). Falling back to config.json.\n")
+    assert words.warnings == ["It loses accuracy."]
 
 
 def test_longrope_as_transformers_5_writes_it_streams(

@@ -177,6 +177,19 @@ def test_what_upstream_breaks_is_told_with_its_version_and_tried_with_another(
     assert planned(config)[0].problems == []
 
 
+def test_gpt_oss_in_float_is_refused_for_4_bits_and_built_in_float() -> None:
+    model = {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss"}
+    message, hint, _ = planned(model, precision="int4")[0].problems[0]
+    assert "a checkpoint in mxfp4 alone" in message
+    assert "fp32" in hint
+    assert planned(model, precision="fp32")[0].problems == []
+
+
+def test_what_answers_no_text_is_refused() -> None:
+    model = {"architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper"}
+    assert "takes sound" in planned(model, precision="fp32")[0].problems[0][0]
+
+
 def test_a_quantizer_before_an_architecture_that_is_not_read_quantized_is_refused() -> None:
     quantized = {"quantization_config": {"quant_method": "olive", "group_size": 32, "bits": 4}}
     model = {"architectures": ["PhiForCausalLM"], **quantized}
