@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from modelpress.cli.execute import execute
     from modelpress.cli.option_facts import OptionFacts, option_facts, takes
     from modelpress.cli.planning import offline_option
-    from modelpress.cli.progress import log_level, verbosity_options
     from modelpress.cli.text import (
         duration,
         examples,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
         say,
         size,
     )
+    from modelpress.cli.verbosity import Verbosity, verbosity_options
     from modelpress.config.load import load_workflow
     from modelpress.config.workflow import PassChoice
     from modelpress.context import (
@@ -159,6 +159,7 @@ __all__ = [
     "Tokenizer",
     "UserError",
     "Verbatim",
+    "Verbosity",
     "WarmWorker",
     "WorkerDied",
     "WorkflowError",
@@ -177,7 +178,6 @@ __all__ = [
     "load_model",
     "load_tokenizer",
     "load_workflow",
-    "log_level",
     "looks_like_path",
     "mark_finished",
     "nearest",
@@ -207,8 +207,8 @@ _LAZY = {
     "option_facts": "modelpress.cli.option_facts",
     "takes": "modelpress.cli.option_facts",
     "offline_option": "modelpress.cli.planning",
-    "log_level": "modelpress.cli.progress",
-    "verbosity_options": "modelpress.cli.progress",
+    "Verbosity": "modelpress.cli.verbosity",
+    "verbosity_options": "modelpress.cli.verbosity",
     "duration": "modelpress.cli.text",
     "examples": "modelpress.cli.text",
     "fold": "modelpress.cli.text",

@@ -278,6 +278,7 @@ class WorkerContext:
     def report(self, name: str, value: JSONValue) -> None:
         fence.expect(str, name=name)
         self.reports[name] = value
+        self.flush()  # a number belongs to how far the work is now
         self._tell(Report(name, value))
 
     def note(self, message: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import TextIO
 
 from rich.console import Console, RenderableType
@@ -13,33 +11,28 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from modelpress.cli.progress import LogFilter, Progress, closing_line, step_title
-from modelpress.cli.text import cut, number, size
-from modelpress.events import (
-    Event,
-    Log,
-    Report,
-    RunFinished,
-    RunStarted,
-    StepFailed,
-    StepFinished,
-    StepStarted,
-)
-from modelpress.events import Progress as Advance
+from modelpress.cli.progress import Progress, Reports, closing_line
+from modelpress.cli.step_state import StepState, Watched
+from modelpress.cli.text import cut
+from modelpress.cli.verbosity import LogFilter, Verbosity
+from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, StepFinished
 
 _WIDE = 90
 """Columns from which the numbers stand beside the bar; below, they have a line of their own."""
-_NUMBERS = {"loss": "loss", "tokens_per_second": "tok/s"}
-"""Reports that are shown while a step runs -> their unit or label."""
+_BETWEEN = 0.5
+"""Seconds after which what goes on between two steps is shown; mostly it is over before."""
 
 
 class TerminalProgress(Progress):
     """Draws with rich. Follows a change of the window's width; honours NO_COLOR."""
 
-    def __init__(self, stream: TextIO, level: str | None = None) -> None:
+    def __init__(self, stream: TextIO, verbosity: Verbosity) -> None:
         self._console = Console(file=stream, highlight=False, emoji=False, markup=False)
-        self._told = LogFilter(level)
-        self._step: StepView | None = None
+        self._told = LogFilter(verbosity.level)
+        self._each_report = verbosity.each_report
+        self._watched = Watched()
+        self._reports = Reports(self._watched)
+        self._view = StepView(self._watched.state)
         self._live = Live(
             console=self._console,
             get_renderable=self._render,
@@ -51,67 +44,56 @@ class TerminalProgress(Progress):
         self._live.start()
 
     def __call__(self, event: Event) -> None:
+        resumed = self._watched.state.resumed
+        if self._each_report and self._reports.take(event):
+            self._console.print(Text(self._reports.line(), style="dim"))
+        self._watched.see(event)
         if isinstance(event, RunStarted):
             self._told.begin(event)
-        elif isinstance(event, StepStarted):
-            self._step = StepView(event)
-        elif isinstance(event, Advance) and self._step:
-            self._step.advance(event)
-        elif isinstance(event, Report) and self._step:
-            self._step.numbers[event.name] = event.value
         elif isinstance(event, Log):
-            self._told.once(event, self._write_log)
+            if self._told.is_news(event):
+                self._write_log(event)
         elif isinstance(event, (StepFinished, StepFailed, RunFinished)):
-            self._write_closing(event)
+            mark, style = ("✗", "bold red") if isinstance(event, StepFailed) else ("✓", "bold green")
+            line = closing_line(event, resumed=resumed)
+            self._console.print(Text.assemble((mark, style), " ", line))
 
     def close(self) -> None:
-        self._step = None
         self._live.stop()
 
-    def _write_closing(self, event: StepFinished | StepFailed | RunFinished) -> None:
-        line = closing_line(event, resumed=self._step is not None and self._step.started.resumed)
-        self._step = None
-        mark, style = ("✗", "bold red") if isinstance(event, StepFailed) else ("✓", "bold green")
-        self._console.print(Text.assemble((mark, style), " ", line))
-
-    def _write_log(self, line: str) -> None:
-        label, _, message = line.partition(": ")
-        self._console.print(Text.assemble((label, "yellow" if label == "warning" else "dim"), ": ", message))
+    def _write_log(self, log: Log) -> None:
+        style = "yellow" if log.level == "warning" else "dim"
+        self._console.print(Text.assemble((log.level, style), ": ", log.message))
 
     def _render(self) -> RenderableType:
-        return self._step.render(self._console.width) if self._step else Text("")
+        state = self._watched.state
+        if state is not self._view.state:
+            self._view = StepView(state)
+        if state.started is None and state.elapsed < _BETWEEN:
+            return Text("")
+        return self._view.render(self._console.width)
 
 
 class StepView:
-    """The step in work: how far it is, how fast, how long it will take."""
+    """The step in work, drawn."""
 
-    def __init__(self, started: StepStarted, clock: Callable[[], float] = time.monotonic) -> None:
-        self.started = started
-        self.numbers: dict[str, object] = {}
-        self._clock = clock
-        self._begun = clock()
-        self._at = Advance(0, 0, "")
-        self._phase = (clock(), 0)
-        """When the present phase began, and what was done by then (a resumed step begins in the middle)."""
+    def __init__(self, state: StepState) -> None:
+        self.state = state
         self._spinner = Spinner("dots", style="cyan")
-
-    def advance(self, event: Advance) -> None:
-        if (event.unit, event.total) != (self._at.unit, self._at.total):
-            self._phase = (self._clock(), event.done)
-        self._at = event
 
     def render(self, width: int) -> RenderableType:
         """One line on a wide terminal, two on a narrow one; never wider than it."""
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=1)
         grid.add_column(no_wrap=True)
-        title = cut(step_title(self.started), max(width // 2, 16))
+        title = cut(self.state.title, max(width // 2, 16))
         cells: list[RenderableType] = [self._spinner, title]
-        if self._at.total:
+        at = self.state.at
+        if at.total:
             grid.add_column(ratio=1)
             grid.expand = True
-            cells.append(ProgressBar(self._at.total, min(self._at.done, self._at.total)))
-        facts = self.facts()
+            cells.append(ProgressBar(at.total, min(at.done, at.total)))
+        facts = self.state.facts()
         if width >= _WIDE:
             grid.add_column(no_wrap=True)
             grid.add_row(*cells, "  ".join(facts))
@@ -121,39 +103,6 @@ class StepView:
         lines.add_row(grid)
         lines.add_row(Text("  " + _fit(facts, width - 2), style="dim", no_wrap=True))
         return lines
-
-    def facts(self) -> list[str]:
-        """`40/90 steps`, `loss 0.123`, `5012 tok/s`, `12 s left`; the most wanted first."""
-        found = [self._done()] if self._at.unit else []
-        left = self._seconds_left()
-        found.append(f"{_clock_time(left)} left" if left is not None else _clock_time(self._elapsed()))
-        for name, label in _NUMBERS.items():
-            value = self.numbers.get(name)
-            if isinstance(value, (int, float)):
-                found.append(f"{label} {number(value)}" if name == label else f"{number(value)} {label}")
-        return found
-
-    def _done(self) -> str:
-        done, total, unit = self._at.done, self._at.total, self._at.unit
-        if unit == "bytes":
-            return f"{size(done)} of {size(total)}" if total else size(done)
-        return f"{done}/{total} {unit}" if total else f"{done} {unit}"
-
-    def _elapsed(self) -> float:
-        return self._clock() - self._begun
-
-    def _seconds_left(self) -> float | None:
-        since, from_done = self._phase
-        progressed = self._at.done - from_done
-        if not self._at.total or progressed <= 0:
-            return None
-        return (self._clock() - since) / progressed * max(self._at.total - self._at.done, 0)
-
-
-def _clock_time(seconds: float) -> str:
-    """`0:07`, `12:40`, `1:02:03`: steady in width, for a line that is drawn again and again."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
 def _fit(facts: list[str], width: int) -> str:

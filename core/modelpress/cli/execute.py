@@ -9,8 +9,9 @@ from typing import TextIO
 
 import click
 
-from modelpress.cli.progress import PlainProgress, Progress
+from modelpress.cli.progress import PlainProgress, Progress, StreamLines
 from modelpress.cli.text import number, print_json
+from modelpress.cli.verbosity import Verbosity
 from modelpress.engine.runner import RunResult, run
 
 
@@ -21,11 +22,11 @@ def execute(
     cache_dir: Path | None,
     offline: bool,
     in_process: bool,
-    level: str | None,
+    verbosity: Verbosity,
     as_json: bool,
 ) -> RunResult:
     """Run it, and show how it goes; with as_json, progress goes to stderr and the record to stdout."""
-    progress = open_progress(sys.stderr if as_json else sys.stdout, level)
+    progress = open_progress(sys.stderr if as_json else sys.stdout, verbosity)
     try:
         result = run(
             file,
@@ -44,14 +45,14 @@ def execute(
     return result
 
 
-def open_progress(stream: TextIO, level: str | None) -> Progress:
-    """Bars when people watch the stream, plain lines otherwise. level: the least log level to show."""
-    if stream.isatty() and os.environ.get("TERM") != "dumb":
+def open_progress(stream: TextIO, verbosity: Verbosity) -> Progress:
+    """Bars when people watch the stream, plain lines otherwise."""
+    if stream.isatty() and os.environ.get("TERM") != "dumb" and not verbosity.quiet:
         # Only here: rich takes as long to import as everything else together.
         from modelpress.cli.bars import TerminalProgress  # noqa: PLC0415
 
-        return TerminalProgress(stream, level)
-    return PlainProgress(stream, level)
+        return TerminalProgress(stream, verbosity)
+    return PlainProgress(StreamLines(stream), verbosity).keep_telling()
 
 
 def _print_metrics(result: RunResult) -> None:

@@ -1,4 +1,4 @@
-"""How a run is shown while it goes: the plain way, a line per step, for pipes and log files.
+"""How a run is shown while it goes: the plain way, in lines, for pipes, log files and notebooks.
 
 Both this and the bars of modelpress.cli.bars are called with each event of a run.
 """
@@ -6,18 +6,38 @@ Both this and the bars of modelpress.cli.bars are called with each event of a ru
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TextIO
+import threading
+import time
+from typing import Literal, Protocol, TextIO
 
-import click
+from modelpress.cli.step_state import Clock, Watched, step_title
+from modelpress.cli.text import duration, number, shorten_path, size
+from modelpress.cli.verbosity import LogFilter, Verbosity
+from modelpress.config.workflow import LOCAL_SYSTEM
+from modelpress.events import (
+    Event,
+    Log,
+    Report,
+    RunFinished,
+    RunStarted,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+)
 
-from modelpress.cli.text import duration, shorten_path, size
-from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, StepFinished, StepStarted
+_TENTH_AFTER = 5.0
+"""Seconds that must have passed since the last line for the next tenth to be worth one."""
+_SILENCE = (12.0, 60.0)
+"""The longest silence in seconds: of a step that has just begun, of one that takes hours. In between it is a
+fortieth of the time that the step has taken."""
+_BEAT = 1.0
+"""Seconds between two looks at the clock."""
 
-_BY_SEVERITY = ("debug", "info", "warning", "error", "error")
-"""log_severity_level -> the least level that is told."""
-LEVELS = ("debug", "info", "note", "warning")
-"""Of log lines, from the most talkative."""
+
+class Write(Protocol):
+    """Writes a line. level: how grave it is."""
+
+    def __call__(self, line: str, level: Literal["info", "warning"] = "info") -> None: ...
 
 
 class Progress:
@@ -30,25 +50,13 @@ class Progress:
         """Leave the terminal as it was."""
 
 
-class PlainProgress(Progress):
-    """One line per finished step; notes and warnings as they come, each once."""
+class StreamLines:
+    """Writes lines to a stream."""
 
-    def __init__(self, stream: TextIO, level: str | None = None) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._told = LogFilter(level)
-        self._resumed = False
 
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, RunStarted):
-            self._told.begin(event)
-        elif isinstance(event, StepStarted):
-            self._resumed = event.resumed
-        elif isinstance(event, Log):
-            self._told.once(event, self._write)
-        elif line := closing_line(event, resumed=self._resumed):
-            self._write(line)
-
-    def _write(self, line: str) -> None:
+    def __call__(self, line: str, level: Literal["info", "warning"] = "info") -> None:
         try:
             print(line, file=self._stream, flush=True)
         except BrokenPipeError:
@@ -56,24 +64,119 @@ class PlainProgress(Progress):
             self._stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  open to the end
 
 
-class LogFilter:
-    """Which log lines were told: each text once, and none below the level."""
+class PlainProgress(Progress):
+    """A line when a step begins, at each tenth of it, when it ends, and when nothing was told for long; notes
+    and warnings as they come, each once."""
 
-    def __init__(self, level: str | None) -> None:
-        """level: None goes by the workflow's log_severity_level, `note` when it has none."""
-        self._by_workflow = level is None
-        self._least = _rank(level or "note")
-        self._texts: set[str] = set()
+    def __init__(self, write: Write, verbosity: Verbosity, clock: Clock = time.monotonic) -> None:
+        self._out = write
+        self._verbosity = verbosity
+        self._clock = clock
+        self._told = LogFilter(verbosity.level)
+        self._watched = Watched(clock)
+        self._reports = Reports(self._watched)
+        self._last = clock()
+        self._tenth = 0
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
 
-    def begin(self, run: RunStarted) -> None:
-        """A run begins, and its workflow may say how much is to be told."""
-        if self._by_workflow and run.log_severity_level is not None:
-            self._least = _rank(_BY_SEVERITY[run.log_severity_level])
+    def keep_telling(self) -> PlainProgress:
+        """Have a thread tell that the work goes on while no event comes. Ends with close."""
+        threading.Thread(target=self._beat, daemon=True, name="modelpress-progress").start()
+        return self
 
-    def once(self, log: Log, write: Callable[[str], None]) -> None:
-        if LEVELS.index(log.level) >= self._least and log.message not in self._texts:
-            self._texts.add(log.message)
-            write(f"{log.level}: {log.message}")
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._take(event)
+
+    def tick(self) -> None:
+        """Time has gone by: tell how far the work is, at each tenth and after a long silence."""
+        with self._lock:
+            state = self._watched.state
+            silence = self._clock() - self._last
+            if silence >= _BEAT:
+                self._tell_reports()
+            shortest, longest = _SILENCE
+            further = state.tenth not in (0, self._tenth) and silence >= _TENTH_AFTER
+            if further or silence >= min(max(shortest, state.elapsed / 40), longest):
+                self._tenth = state.tenth
+                self._tell_work(f"{state.title}: {', '.join(state.facts())}")
+
+    def close(self) -> None:
+        self._ended.set()
+        with self._lock:
+            self._tell_reports()
+
+    def _take(self, event: Event) -> None:
+        line = closing_line(event, resumed=self._watched.state.resumed)
+        if self._verbosity.each_report and self._reports.take(event):
+            self._tell_reports()
+        self._watched.see(event)
+        if isinstance(event, RunStarted):
+            self._told.begin(event)
+        elif isinstance(event, Log):
+            if self._told.is_news(event):
+                self._write(f"{event.level}: {event.message}", event.level)
+        elif isinstance(event, StepStarted):
+            self._tenth = 0
+            self._tell_work(opening_line(event))
+        elif line and (not self._verbosity.quiet or isinstance(event, (StepFailed, RunFinished))):
+            self._write(line)
+
+    def _tell_reports(self) -> None:
+        if line := self._reports.line():
+            self._tenth = self._watched.state.tenth
+            self._tell_work(line)
+
+    def _tell_work(self, line: str) -> None:
+        if not self._verbosity.quiet:
+            self._write(line)
+
+    def _write(self, line: str, level: str = "info") -> None:
+        self._last = self._clock()
+        self._out(line, "warning" if level == "warning" else "info")
+
+    def _beat(self) -> None:
+        while not self._ended.wait(_BEAT):
+            self.tick()
+
+
+class Reports:
+    """The numbers of one logging step (loss, learning rate, speed), which come one by one, as one line."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+        self._numbers: dict[str, object] = {}
+        self._title = self._done = ""
+
+    def take(self, event: Event) -> bool:
+        """Note a number. Returns whether those noted before it are complete, and are to be told first."""
+        if not isinstance(event, Report):
+            return bool(self._numbers)
+        state = self._watched.state
+        if state.started is None:
+            return False  # told again from the cache: nothing is at work
+        if event.name in self._numbers:
+            return True
+        self._title, self._done = state.title, state.done()
+        self._numbers[event.name] = event.value
+        return False
+
+    def line(self) -> str:
+        """What was noted, once; empty when nothing was."""
+        told = [
+            f"{name} {number(value) if isinstance(value, (int, float)) else value}"
+            for name, value in self._numbers.items()
+        ]
+        self._numbers.clear()
+        done = [self._done] if self._done else []
+        return f"{self._title}: {', '.join([*done, *told])}" if told else ""
+
+
+def opening_line(event: StepStarted) -> str:
+    """The line that is written when a step begins."""
+    where = "" if event.system == LOCAL_SYSTEM else f" on {event.system}"
+    return f"{step_title(event)}: {'goes on' if event.resumed else 'started'}{where}"
 
 
 def closing_line(event: Event, *, resumed: bool = False) -> str:
@@ -90,30 +193,3 @@ def closing_line(event: Event, *, resumed: bool = False) -> str:
     if isinstance(event, RunFinished):
         return f"Done in {duration(event.seconds)}: {shorten_path(event.output_dir)}"
     return ""
-
-
-def step_title(event: StepStarted | StepFinished | StepFailed) -> str:
-    """`[1/3] LoRA lora`; a name that is the type's own is not said twice."""
-    name = "" if event.name == event.pass_type else f" {event.name}"
-    return f"[{event.index}/{event.total}] {event.pass_type}{name}"
-
-
-def _rank(level: str) -> int:
-    return LEVELS.index(level) if level in LEVELS else len(LEVELS)
-
-
-def log_level(verbose: int, level: str | None) -> str | None:
-    """The level that -v, -vv and --log-level ask for; the option counts more. None when neither is given."""
-    return level or (None, "info", "debug")[min(verbose, 2)]
-
-
-def verbosity_options(function: Callable[..., None]) -> Callable[..., None]:
-    """The options -v and --log-level, as `verbose` and `log_level_name`."""
-    level = click.option(
-        "--log-level",
-        "log_level_name",
-        type=click.Choice([*LEVELS, "error"]),
-        help="Least level of log lines that are shown.  [default: the workflow's, or note]",
-    )
-    more = click.option("-v", "--verbose", count=True, help="Show more; -vv shows all.")
-    return more(level(function))

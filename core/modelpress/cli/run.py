@@ -8,8 +8,8 @@ import click
 
 from modelpress.cli.execute import execute
 from modelpress.cli.planning import offline_option
-from modelpress.cli.progress import log_level, verbosity_options
 from modelpress.cli.text import examples, json_option
+from modelpress.cli.verbosity import Verbosity, verbosity_options
 
 
 @click.command(
@@ -30,8 +30,7 @@ def command(
     cache_dir: Path | None,
     offline: bool,
     in_process: bool,
-    verbose: int,
-    log_level_name: str | None,
+    verbosity: Verbosity,
     as_json: bool,
 ) -> None:
     """Run a workflow. Steps in the cache are not done again; an interrupted run goes on where it was."""
@@ -43,6 +42,6 @@ def command(
         cache_dir=cache_dir,
         offline=offline,
         in_process=in_process,
-        level=log_level(verbose, log_level_name),
+        verbosity=verbosity,
         as_json=as_json,
     )

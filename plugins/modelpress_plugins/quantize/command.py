@@ -21,13 +21,13 @@ from modelpress.api import (
     Registered,
     Registry,
     UserError,
+    Verbosity,
     WorkflowError,
     did_you_mean,
     examples,
     execute,
     fold,
     json_option,
-    log_level,
     looks_like_path,
     offline_option,
     option_facts,
@@ -133,8 +133,7 @@ def command(
     trust_remote_code: bool,
     cache_dir: Path | None,
     offline: bool,
-    verbose: int,
-    log_level_name: str | None,
+    verbosity: Verbosity,
     as_json: bool,
     **pass_options: Any,
 ) -> None:
@@ -158,7 +157,7 @@ def command(
                 cache_dir=cache_dir,
                 offline=offline,
                 in_process=False,
-                level=log_level(verbose, log_level_name),
+                verbosity=verbosity,
                 as_json=as_json,
             )
         except WorkflowError as error:

@@ -33,8 +33,8 @@ def write(model, options, ctx):
     (ctx.out / "file.txt").write_text(options.text + (model.path / "file.txt").read_text())
     if options.path:
         (ctx.out / "data.txt").write_text(open(options.path).read())
-    ctx.progress(1, 2, "steps")
-    ctx.progress(2, 2, "steps")
+    ctx.progress(1, 3, "steps")
+    ctx.progress(2, 3, "steps")
     ctx.report("loss", 0.5)
     ctx.note("read this")
     return ctx.artifact("text", meta=Meta(extra={"pid": os.getpid()}))

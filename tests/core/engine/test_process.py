@@ -38,7 +38,7 @@ def test_one_process_serves_many_jobs(warm: WarmWorker, make_job) -> None:
     for folder in folders:
         warm.run(folder, events.append)
     assert len({result(folder)["meta"]["extra"]["pid"] for folder in folders}) == 1
-    assert events.count(Progress(2, 2, "steps")) == 3
+    assert events.count(Progress(2, 3, "steps")) == 3
     assert "a library prints this" in (folders[2] / "log.txt").read_text()
 
 
