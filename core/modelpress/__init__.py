@@ -11,7 +11,7 @@ if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
     # first on the import path, and a model's folder may hold a `queue.py`.
     del sys.path[0]
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modelpress.version import VERSION as __version__
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["RunResult", "__version__", "run"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Loaded on first use: `import modelpress` is on the path of every command and every worker.
     if name in ("run", "RunResult"):
         from modelpress.engine import runner  # noqa: PLC0415

@@ -13,6 +13,7 @@ from typing import (
     Protocol,
     SupportsFloat,
     SupportsIndex,
+    TypeGuard,
     TypeVar,
     Union,
     get_args,
@@ -35,7 +36,7 @@ def contract_of(kind: str, field: str) -> object:
     return get_type_hints((get_origin(protocol) or protocol).__call__)["return"]
 
 
-def what_is_wrong(value: object, expected: Any, place: str = "") -> str:
+def what_is_wrong(value: object, expected: object, place: str = "") -> str:
     """Empty when the value is of the type; else what it is instead, as the object of `it returned …`.
 
     expected: None, a class, a union, a Literal, a Protocol (its members have to be there), a dataclass (its
@@ -56,12 +57,12 @@ def what_is_wrong(value: object, expected: Any, place: str = "") -> str:
         return _wrong_number(value, expected, place)
     if _is_protocol(expected):
         return _lacking(value, expected, place)
-    if not isinstance(value, expected):
+    if not (isinstance(expected, type) and isinstance(value, expected)):
         return _instead(value, _name(expected), place)
     return _wrong_fields(value, place) if dataclasses.is_dataclass(value) else ""
 
 
-def _none_fits(value: object, alternatives: Sequence[Any], place: str) -> str:
+def _none_fits(value: object, alternatives: Sequence[object], place: str) -> str:
     wrong = [what_is_wrong(value, alternative, place) for alternative in alternatives]
     if not all(wrong):
         return ""
@@ -72,7 +73,7 @@ def _none_fits(value: object, alternatives: Sequence[Any], place: str) -> str:
     return _instead(value, " or ".join(_name(alternative) for alternative in alternatives), place)
 
 
-def _wrong_container(value: object, origin: Any, arguments: Sequence[Any], place: str) -> str:
+def _wrong_container(value: object, origin: type, arguments: Sequence[object], place: str) -> str:
     if isinstance(value, str) or not isinstance(value, origin):
         return _instead(value, f"a {origin.__name__.lower()}", place)
     if isinstance(value, Mapping):
@@ -100,7 +101,7 @@ def _wrong_number(value: object, expected: type[int | float], place: str) -> str
     return "" if math.isfinite(float(value)) else _instead(value, "a finite number", place)
 
 
-def _lacking(value: object, protocol: Any, place: str) -> str:
+def _lacking(value: object, protocol: type, place: str) -> str:
     lacking = [name for name in _members(protocol) if not hasattr(value, name)]
     if not lacking:
         return ""
@@ -115,7 +116,7 @@ def _wrong_fields(value: object, place: str) -> str:
     return ""
 
 
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: type) -> dict[str, object]:
     fields = {field.name for field in dataclasses.fields(cls)}
     return {name: hint for name, hint in get_type_hints(cls).items() if name in fields}
 
@@ -129,11 +130,11 @@ def _members(protocol: type) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _is_protocol(cls: object) -> bool:
+def _is_protocol(cls: object) -> TypeGuard[type]:
     return isinstance(cls, type) and bool(vars(cls).get("_is_protocol"))
 
 
-def _name(expected: Any) -> str:
+def _name(expected: object) -> str:
     if expected is None or expected is types.NoneType:
         return "None"
     name: str = getattr(expected, "__name__", str(expected))

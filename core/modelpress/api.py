@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from modelpress.events import Event, Log, Progress, Report
     from modelpress.files import finished, mark_finished, write_whole
     from modelpress.identity import content_identity, looks_like_path
+    from modelpress.json_types import JSONValue
     from modelpress.markers import (
         DataRole,
         LocalPath,
@@ -116,6 +117,7 @@ __all__ = [
     "FetchContext",
     "FormatSpec",
     "HostError",
+    "JSONValue",
     "Job",
     "LoadedModel",
     "LocalPath",
@@ -271,6 +273,7 @@ _LAZY = {
     "Log": "modelpress.events",
     "Progress": "modelpress.events",
     "Report": "modelpress.events",
+    "JSONValue": "modelpress.json_types",
     "content_identity": "modelpress.identity",
     "looks_like_path": "modelpress.identity",
     "finished": "modelpress.files",

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from modelpress.errors import UserError
-from modelpress.events import JSONValue
 from modelpress.files import digest_file as digest_file
 from modelpress.files import flush_to_disk, sealed, unsealed, write_whole
+from modelpress.json_types import JSONValue
 from modelpress.records import from_json, to_json
 
 MANIFEST = "modelpress.json"
@@ -69,28 +68,6 @@ class Artifact:
     base: Artifact | None = None
     meta: Meta = NO_META
 
-    def to_record(self) -> dict[str, Any]:
-        """As JSON, path absolute."""
-        return {
-            "path": str(self.path),
-            "format": self.format,
-            "key": self.key,
-            "base": self.base.to_record() if self.base else None,
-            "meta": to_json(self.meta),
-        }
-
-    @staticmethod
-    def from_record(record: Mapping[str, Any]) -> Artifact:
-        """The reverse of to_record."""
-        base = record.get("base")
-        return Artifact(
-            path=Path(record["path"]),
-            format=record["format"],
-            key=record["key"],
-            base=Artifact.from_record(base) if base else None,
-            meta=from_json(Meta, record["meta"]),
-        )
-
     @property
     def size(self) -> int:
         """Bytes of all files, the manifest left out, the base not counted."""
@@ -141,13 +118,13 @@ def refuse_links(folder: Path, *, hidden: bool = False) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What the manifest of an artifact says. base: as in Artifact.to_record; files: by path, with slashes."""
+    """What the manifest of an artifact says. files: by path, with slashes."""
 
     format: str
     key: str
-    base: Mapping[str, Any] | None
+    base: Artifact | None
     meta: Meta
-    made_by: Mapping[str, Any]
+    made_by: Mapping[str, JSONValue]
     files: Mapping[str, FileFacts]
 
     @property
@@ -158,7 +135,7 @@ class Manifest:
 
 def write_manifest(
     artifact: Artifact,
-    made_by: Mapping[str, Any] | None = None,
+    made_by: Mapping[str, JSONValue] | None = None,
     digest: Callable[[Path], str] = digest_file,
 ) -> None:
     """Write the manifest of a finished folder. Every file is flushed to disk and hashed before it."""
@@ -167,7 +144,7 @@ def write_manifest(
         flush_to_disk(path)
         facts = FileFacts(path.stat().st_size, digest(path))
         files[path.relative_to(artifact.path).as_posix()] = asdict(facts)
-    record = artifact.to_record()
+    record = to_json(artifact)
     del record["path"]
     document = {"modelpress": MANIFEST_VERSION, **record, "made_by": dict(made_by or {}), "files": files}
     write_whole(artifact.path / MANIFEST, sealed(document))
@@ -189,8 +166,7 @@ def read_manifest(folder: Path) -> Manifest:
 def open_artifact(folder: Path) -> Artifact:
     """The artifact in a folder, by its manifest."""
     manifest = read_manifest(folder)
-    base = Artifact.from_record(manifest.base) if manifest.base else None
-    return Artifact(folder, manifest.format, manifest.key, base, manifest.meta)
+    return Artifact(folder, manifest.format, manifest.key, manifest.base, manifest.meta)
 
 
 def damaged_files(folder: Path, digest: Callable[[Path], str] = digest_file) -> list[str]:

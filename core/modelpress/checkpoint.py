@@ -18,7 +18,7 @@ from math import prod
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Self, TypedDict
 
 from modelpress.errors import UserError
 
@@ -36,6 +36,14 @@ CHUNK = 16 * 2**20
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC, errno.EFBIG}
 _LARGEST_HEADER = 100_000_000  # the limit of the safetensors library itself
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+class TensorFacts(TypedDict):
+    """What the header of a safetensors file says of a tensor."""
+
+    dtype: str
+    shape: Sequence[int]
+    data_offsets: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +219,7 @@ def _damaged(file: Path, what: str) -> str:
     return f"{file} is not a whole safetensors file: {what}."
 
 
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name appears twice in its header")
@@ -227,7 +235,7 @@ def tensor_bytes(dtype: str, shape: Sequence[int]) -> int:
     return bits // 8
 
 
-def tensor_info(file: Path, name: str, facts: Mapping[str, Any], data: int) -> TensorInfo:
+def tensor_info(file: Path, name: str, facts: TensorFacts, data: int) -> TensorInfo:
     """data: where the header ends. Raises ValueError when size and shape do not agree."""
     shape = tuple(facts["shape"])
     begin, end = facts["data_offsets"]

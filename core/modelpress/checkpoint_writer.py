@@ -15,19 +15,23 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from modelpress.checkpoint import (
     CHUNK,
     DISK_FULL,
     DTYPE_BITS,
     Checkpoint,
+    TensorFacts,
     TensorInfo,
     tensor_bytes,
     tensor_info,
 )
 from modelpress.errors import PassError, UserError
 from modelpress.files import replace
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 DEFAULT_SHARD_SIZE = "5GB"
 DEFAULT_METADATA: Mapping[str, str] = MappingProxyType({"format": "pt"})
@@ -82,7 +86,7 @@ class CheckpointWriter:
         shards = _plan_shards(list(tensors), parse_size(max_shard_size), "model", dict(DEFAULT_METADATA))
         return sum(shard.size for shard in shards)
 
-    def write(self, name: str, buffer: Any) -> None:
+    def write(self, name: str, buffer: ReadableBuffer) -> None:
         """Add bytes to a tensor. buffer: anything with the buffer protocol, contiguous.
 
         Raises ValueError for more bytes than the tensor has.
@@ -257,19 +261,16 @@ def _plan_shards(
 def _lay_out(file: str, tensors: list[tuple[str, str, Sequence[int]]], metadata: dict[str, str]) -> _Shard:
     # Widest elements first, else in the given order: every tensor is then aligned to its element.
     ordered = sorted(tensors, key=lambda t: -DTYPE_BITS[t[1]])
-    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    header: dict[str, TensorFacts] = {}
     offset = 0
     for name, dtype, shape in ordered:
         end = offset + tensor_bytes(dtype, shape)
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, end]}
         offset = end
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    whole = {"__metadata__": metadata, **header} if metadata else header
+    text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    placed = [
-        tensor_info(Path(file), name, facts, 8 + len(text))
-        for name, facts in header.items()
-        if name != "__metadata__"
-    ]
+    placed = [tensor_info(Path(file), name, facts, 8 + len(text)) for name, facts in header.items()]
     return _Shard(file, struct.pack("<Q", len(text)) + text, tuple(placed))
 
 

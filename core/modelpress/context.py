@@ -12,7 +12,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from modelpress.artifact import NO_META, Artifact, Meta
 from modelpress.errors import PassError
-from modelpress.events import Event, JSONValue
+from modelpress.events import Event
+from modelpress.json_types import JSONValue
 
 
 @dataclass(frozen=True, slots=True)

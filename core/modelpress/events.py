@@ -10,12 +10,10 @@ import json
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
+from modelpress.json_types import JSONValue
 from modelpress.secrets import redact
-
-JSONValue = Any
-"""What `json.dumps` takes: None, bool, int, float, str, list, dict with str keys."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import xxhash
+
+from modelpress.json_types import JSONValue
 
 _SEAL = "seal"
 _BLANK = "0" * 32
@@ -68,14 +69,14 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
         raise
 
 
-def sealed(document: Mapping[str, Any]) -> bytes:
+def sealed(document: Mapping[str, object]) -> bytes:
     """The document as JSON with a `seal`: a digest of every other byte of the text."""
     text = json.dumps({**document, _SEAL: _BLANK}, indent=1, sort_keys=True) + "\n"
     content = text.encode("ascii")
     return _SEAL_LINE.sub(f'\n "{_SEAL}": "{_digest(content)}"'.encode(), content, count=1)
 
 
-def unsealed(content: bytes) -> dict[str, Any]:
+def unsealed(content: bytes) -> dict[str, JSONValue]:
     """The document of a sealed text. Raises ValueError when a byte of it was changed, or it has no seal."""
     match = _SEAL_LINE.search(content)
     if match is None:
@@ -83,7 +84,7 @@ def unsealed(content: bytes) -> dict[str, Any]:
     blank = content[: match.start(1)] + _BLANK.encode() + content[match.end(1) :]
     if _digest(blank) != match[1].decode():
         raise ValueError("it is not as it was written")
-    document: dict[str, Any] = json.loads(content)
+    document: dict[str, JSONValue] = json.loads(content)
     del document[_SEAL]
     return document
 
@@ -97,7 +98,7 @@ def digest_file(path: Path) -> str:
     return state.hexdigest()
 
 
-def mark_finished(path: Path, facts: Mapping[str, Any] | None = None) -> None:
+def mark_finished(path: Path, facts: Mapping[str, JSONValue] | None = None) -> None:
     """Say that a file, or everything in a folder, was written to its end: what a later try goes on from.
 
     The mark (`FILE.complete`, or `complete.json` in the folder) keeps the digests, and facts: JSON values.
@@ -105,13 +106,14 @@ def mark_finished(path: Path, facts: Mapping[str, Any] | None = None) -> None:
     write_whole(_mark(path), sealed({"facts": dict(facts or {}), "files": _digests(path)}))
 
 
-def finished(path: Path, on_damage: Callable[[str], None] | None = None) -> dict[str, Any] | None:
+def finished(path: Path, on_damage: Callable[[str], None] | None = None) -> dict[str, JSONValue] | None:
     """The facts of a finished file or folder; None when it has no mark, or a byte of it is not as it was:
     then on_damage is told."""
     try:
         document = unsealed(_mark(path).read_bytes())
-        if document["files"] == _digests(path):
-            return dict(document["facts"])
+        facts = document["facts"]
+        if document["files"] == _digests(path) and isinstance(facts, dict):
+            return facts
     except FileNotFoundError:
         if not _mark(path).exists():
             return None

@@ -1,9 +1,43 @@
-"""What JSON and YAML can hold, for type checkers: nothing imports this module where code runs."""
+"""What JSON can hold, for type checkers. Where code runs these are any object: pydantic would look through
+each value, and records hold what was JSON already."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
-Scalar: TypeAlias = str | int | float | bool | None
-JSONValue: TypeAlias = "Scalar | list[JSONValue] | dict[str, JSONValue]"
-JSONObject: TypeAlias = "dict[str, JSONValue]"
+if TYPE_CHECKING:
+    Scalar: TypeAlias = str | int | float | bool | None
+    JSONValue: TypeAlias = Scalar | Sequence["JSONValue"] | Mapping[str, "JSONValue"]
+else:
+    Scalar = JSONValue = object
+
+
+JSONSchema = TypedDict(
+    "JSONSchema",
+    {
+        "$schema": str,
+        "$ref": str,
+        "$defs": "dict[str, JSONSchema]",
+        "type": str,
+        "description": str,
+        "title": str,
+        "default": JSONValue,
+        "enum": "Sequence[JSONValue]",
+        "const": JSONValue,
+        "minimum": float,
+        "exclusiveMinimum": float,
+        "maximum": float,
+        "exclusiveMaximum": float,
+        "properties": "dict[str, JSONSchema]",
+        "required": "list[str]",
+        "additionalProperties": bool,
+        "items": "JSONSchema",
+        "anyOf": "list[JSONSchema]",
+        "allOf": "list[JSONSchema]",
+        "if": "JSONSchema",
+        "then": "JSONSchema",
+    },
+    total=False,
+)
+"""The parts of a JSON Schema that are read or written here."""

@@ -4,28 +4,23 @@ that finds such values, wherever they stand in a model of options.
     for mark in marks(LoRAConfig, options, DataRole):
         mark.path, mark.marker.role, mark.value
 
-`find_fault` tells what the walker could never find: it is asked when a class of options is made.
+What the walker could never find is told by modelpress.marker_faults.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import types
-from collections.abc import Iterator, Mapping, MutableMapping, MutableSequence, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import (
     Annotated,
-    Any,
     Generic,
     Literal,
-    NewType,
     NoReturn,
     TypeVar,
-    Union,
     get_args,
     get_origin,
-    get_type_hints,
 )
 
 from pydantic import (
@@ -33,12 +28,10 @@ from pydantic import (
     ConfigDict,
     GetCoreSchemaHandler,
     RootModel,
-    SecretBytes,
-    SecretStr,
 )
-from pydantic import Secret as PydanticSecret
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from modelpress.annotations import LISTS, MAPPINGS, bare, is_literal, is_model, is_union, of_kind
 from modelpress.errors import UserError
 
 IDENTITY = "$identity"
@@ -61,7 +54,7 @@ class ResourceRef(BaseModel):
     type: str
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         """What the user wrote beside `type`."""
         return {name: value for name, value in (self.model_extra or {}).items() if name != IDENTITY}
 
@@ -96,7 +89,7 @@ class Resource:
 
     optional: bool = False
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         remote = handler.generate_schema(ResourceRef)
         return core_schema.union_schema([remote, handler(source)], mode="left_to_right")
 
@@ -112,7 +105,7 @@ class Secret:
     """Marks the name of an environment variable that holds a secret; the pass reads it with
     `ctx.secret(config.token)`. The secret itself is in no option, key, job folder, record or message."""
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(_require_variable_name, handler(source))
 
 
@@ -136,10 +129,6 @@ SecretName = Annotated[str, Secret()]
 Marker = DataRole | Resource | LocalPath | Secret | Searchable | Verbatim
 M = TypeVar("M", DataRole, Resource, LocalPath, Secret, Searchable, Verbatim)
 Path = tuple[str | int, ...]
-
-_LISTS = (list, tuple, Sequence, MutableSequence)
-_MAPPINGS = (dict, Mapping, MutableMapping)
-_SECRET_TYPES = (SecretStr, SecretBytes, PydanticSecret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +176,7 @@ def resource_refs(options: BaseModel) -> list[ResourceRef]:
     return found
 
 
-# Finding -------------------------------------------------------------------------------------------------
-
-
-def marks(cls: type[BaseModel], values: BaseModel | Mapping[str, Any], kind: type[M]) -> Iterator[Mark[M]]:
+def marks(cls: type[BaseModel], values: BaseModel | Mapping[str, object], kind: type[M]) -> Iterator[Mark[M]]:
     """Every value that carries a marker of this kind, each once.
 
     values: a model of that class, or JSON values, which need not be valid.
@@ -203,7 +189,7 @@ def marks(cls: type[BaseModel], values: BaseModel | Mapping[str, Any], kind: typ
 
 
 def _in_model(
-    cls: type[BaseModel], values: BaseModel | Mapping[str, Any], kind: type[M], path: Path
+    cls: type[BaseModel], values: BaseModel | Mapping[str, object], kind: type[M], path: Path
 ) -> Iterator[Mark[M]]:
     for name, info in cls.model_fields.items():
         if isinstance(values, BaseModel):
@@ -213,21 +199,23 @@ def _in_model(
         else:
             continue
         here = path if issubclass(cls, RootModel) else (*path, name)
-        yield from _in_value(info.annotation, value, kind, _of_kind(info.metadata, kind), here)
+        yield from _in_value(info.annotation, value, kind, of_kind(info.metadata, kind), here)
 
 
-def _in_value(annotation: Any, value: Any, kind: type[M], marker: M | None, path: Path) -> Iterator[Mark[M]]:
-    annotation, metadata = _bare(annotation)
-    marker = _of_kind(metadata, kind) or marker
+def _in_value(
+    annotation: object, value: object, kind: type[M], marker: M | None, path: Path
+) -> Iterator[Mark[M]]:
+    annotation, metadata = bare(annotation)
+    marker = of_kind(metadata, kind) or marker
     if value is None:
         return
     if isinstance(value, BaseModel) and not isinstance(value, ResourceRef):
         yield from _in_model(type(value), value, kind, path)
     elif marker is not None and not _holds_model(value):
         yield Mark(path, marker, value)
-    elif _is_union(annotation):
+    elif is_union(annotation):
         yield from _in_union(annotation, value, kind, marker, path)
-    elif _is_model(annotation) and isinstance(value, Mapping):
+    elif is_model(annotation) and isinstance(value, Mapping):
         yield from _in_model(annotation, value, kind, path)
     elif isinstance(value, list | tuple):
         for index, child in enumerate(value):
@@ -237,9 +225,11 @@ def _in_value(annotation: Any, value: Any, kind: type[M], marker: M | None, path
             yield from _in_value(_item(annotation, -1), child, kind, marker, (*path, str(key)))
 
 
-def _in_union(annotation: Any, value: Any, kind: type[M], marker: M | None, path: Path) -> Iterator[Mark[M]]:
+def _in_union(
+    annotation: object, value: object, kind: type[M], marker: M | None, path: Path
+) -> Iterator[Mark[M]]:
     branches = get_args(annotation)
-    if any(_is_literal(branch) and value in get_args(_bare(branch)[0]) for branch in branches):
+    if any(is_literal(branch) and value in get_args(bare(branch)[0]) for branch in branches):
         return  # `ResourcePath | Literal["auto"]`: the word is no path
     for branch in branches:
         if _fits(branch, value):
@@ -254,159 +244,38 @@ def _holds_model(value: object) -> bool:
     return isinstance(value, list | tuple) and any(_holds_model(child) for child in value)
 
 
-def _fits(annotation: Any, value: object) -> bool:
+def _fits(annotation: object, value: object) -> bool:
     """Whether a branch of a union can be the one that the value was read by."""
-    annotation, metadata = _bare(annotation)
-    if is_remote(value) and _of_kind(metadata, Resource):
+    annotation, metadata = bare(annotation)
+    if is_remote(value) and of_kind(metadata, Resource) is not None:
         return True
-    if _is_union(annotation):
+    if is_union(annotation):
         return any(_fits(branch, value) for branch in get_args(annotation))
     origin = get_origin(annotation) or annotation
     if origin is Literal:
         return value in get_args(annotation)
-    if origin in _LISTS:
+    if origin in LISTS:
         return isinstance(value, list | tuple)
-    if origin in _MAPPINGS or _is_model(origin):
+    if origin in MAPPINGS or is_model(origin):
         return isinstance(value, Mapping)
     if isinstance(origin, type) and issubclass(origin, str | os.PathLike):
         return isinstance(value, str | os.PathLike)
     return origin not in (int, float, bool, type(None)) or isinstance(value, origin)
 
 
-def _item(annotation: Any, index: int) -> Any:
-    """The type of an item of a list, or (index -1) of a value of a mapping; Any where it says none."""
+def _item(annotation: object, index: int) -> object:
+    """The type of an item of a list, or (index -1) of a value of a mapping; object where it says none."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
-        return arguments[index] if index < len(arguments) else Any
-    if origin in _LISTS and arguments:
+        return arguments[index] if index < len(arguments) else object
+    if origin in LISTS and arguments:
         return arguments[0]
-    if origin in _MAPPINGS and index == -1:
+    if origin in MAPPINGS and index == -1:
         return arguments[1]
-    return Any
+    return object
 
 
-# Types ---------------------------------------------------------------------------------------------------
-
-
-def _bare(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
-    """A type without Annotated, `type X = …` and NewType around it, and the metadata that was there."""
-    metadata: tuple[Any, ...] = ()
-    while True:
-        if get_origin(annotation) is Annotated:
-            metadata = (*annotation.__metadata__, *metadata)
-            annotation = annotation.__origin__
-        elif type(annotation).__name__ == "TypeAliasType":  # typing's from 3.12 on, typing_extensions' before
-            annotation = annotation.__value__
-        elif isinstance(annotation, NewType):
-            annotation = annotation.__supertype__
-        else:
-            return annotation, metadata
-
-
-def _of_kind(metadata: Sequence[Any], kind: type[M]) -> M | None:
-    return next((item for item in metadata if isinstance(item, kind)), None)
-
-
-def _is_union(annotation: Any) -> bool:
-    return get_origin(annotation) in (Union, types.UnionType)
-
-
-def _is_literal(annotation: Any) -> bool:
-    return get_origin(_bare(annotation)[0]) is Literal
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-# What cannot be found ------------------------------------------------------------------------------------
-
-
-def find_fault(cls: type[BaseModel]) -> str:
-    """What makes a class of options unusable, with the option concerned; empty when it is right."""
-    return next(_faults_of(cls, (), set()), "")
-
-
-def _faults_of(
-    cls: type[BaseModel], path: Path, seen: set[type[BaseModel]], *, listed: bool = False
-) -> Iterator[str]:
-    if cls in seen:
-        return
-    seen.add(cls)
-    decorators = cls.__pydantic_decorators__
-    rewritten = {name for each in decorators.field_serializers.values() for name in each.info.fields}
-    for name, info in cls.model_fields.items():
-        here = (*path, name)
-        annotation = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-        marked = _carries_marker(annotation)
-        if marked and (name in rewritten or "*" in rewritten or decorators.model_serializers or info.exclude):
-            yield f"the option {dotted(here)} is marked, but is left out or rewritten when it is serialized"
-        yield from _faults_in(annotation, here, seen, listed=listed)
-    if cls.model_config.get("extra") == "allow":
-        extra = get_type_hints(cls, include_extras=True).get("__pydantic_extra__")
-        if extra is not None and _carries_marker(extra):
-            yield f"{dotted((*path, '*'))}: extra options cannot carry a marker"
-
-
-def _faults_in(
-    annotation: Any, path: Path, seen: set[type[BaseModel]], *, listed: bool, marked: bool = False
-) -> Iterator[str]:
-    annotation, metadata = _bare(annotation)
-    option = dotted(path)
-    marked = marked or any(isinstance(item, Marker) for item in metadata)
-    if listed and _of_kind(metadata, DataRole):
-        yield f"the option {option} is one of several with the same DataRole; a role names one data config"
-    origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
-    if isinstance(origin, type) and issubclass(origin, _SECRET_TYPES):
-        yield f"the option {option} is a {origin.__name__}; mark it as Annotated[str, Secret()] instead"
-    elif _is_union(annotation):
-        for branch in arguments:
-            yield from _faults_in(branch, path, seen, listed=listed, marked=marked)
-    elif _is_model(annotation):
-        yield from _faults_of(annotation, path, seen, listed=listed)
-    elif origin in _LISTS:
-        for child in arguments:
-            yield from _faults_in(child, (*path, "*"), seen, listed=True, marked=marked)
-    elif origin in _MAPPINGS:
-        if arguments and _carries_marker(arguments[0]):
-            yield f"the option {option} has a marker on a mapping's keys; only values are looked at"
-        for child in arguments[1:]:
-            yield from _faults_in(child, (*path, "*"), seen, listed=True, marked=marked)
-    elif (origin in (set, frozenset) and marked) or _carries_marker(annotation):
-        name = getattr(origin, "__name__", str(origin))
-        yield (
-            f"the option {option} has a marker in a {name}, which is not looked into; "
-            "use Options, a list or a mapping"
-        )
-
-
-def _carries_marker(annotation: Any, seen: frozenset[Any] = frozenset()) -> bool:
-    """Whether a marker, or a secret's type, stands anywhere in a type."""
-    annotation, metadata = _bare(annotation)
-    if any(isinstance(item, Marker) for item in metadata):
-        return True
-    if annotation in _SECRET_TYPES:
-        return True
-    if isinstance(annotation, type) and annotation not in seen:
-        return any(_carries_marker(child, seen | {annotation}) for child in _members(annotation))
-    return any(
-        _carries_marker(child, seen) for child in get_args(annotation) if not isinstance(child, str | int)
-    )
-
-
-def _members(cls: type[Any]) -> list[Any]:
-    """The types of what a model, dataclass, TypedDict or NamedTuple has; of other classes none."""
-    if _is_model(cls):
-        return [
-            Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-            for info in cls.model_fields.values()
-        ]
-    if any(hasattr(cls, name) for name in ("__dataclass_fields__", "__total__", "_field_defaults")):
-        return list(get_type_hints(cls, include_extras=True).values())
-    return []
-
-
-def _require_variable_name(value: Any) -> Any:
+def _require_variable_name(value: object) -> object:
     """Refuse what no environment variable is called, without repeating it: it may be the secret itself."""
     if isinstance(value, str) and not _VARIABLE.fullmatch(value):
         raise PydanticCustomError("secret_name", "has to be the name of an environment variable")

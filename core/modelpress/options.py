@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self, cast
 
 from pydantic import BaseModel, ConfigDict
 
 from modelpress.errors import UserError
-from modelpress.markers import find_fault
+from modelpress.json_types import JSONSchema, JSONValue
+from modelpress.marker_faults import find_fault
 
 
 class Options(BaseModel):
@@ -31,7 +32,7 @@ class Options(BaseModel):
     )
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         if cls.__pydantic_complete__:
             cls.require_sound()
 
@@ -47,13 +48,18 @@ class Options(BaseModel):
             raise UserError(f"{cls.__name__} is at fault: {fault}.")
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> Self:
+    def parse(cls, values: Mapping[str, object]) -> Self:
         """Validate JSON values by JSON's own types (an array may become a tuple, a string a Path).
 
         Raises pydantic.ValidationError.
         """
         return cls.model_validate_json(json.dumps(dict(values)))
 
-    def canonical(self) -> dict[str, Any]:
+    @classmethod
+    def json_schema(cls, *, ref_template: str = "#/$defs/{model}") -> JSONSchema:
+        """JSON Schema of the options."""
+        return cast("JSONSchema", cls.model_json_schema(ref_template=ref_template))
+
+    def canonical(self) -> dict[str, JSONValue]:
         """Every option with defaults filled in, as JSON values: what the cache key is made of."""
         return self.model_dump(mode="json")

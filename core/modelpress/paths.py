@@ -7,7 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TypeVar
 
-from modelpress.events import JSONValue
+from modelpress.json_types import JSONValue
 from modelpress.markers import LocalPath, marks
 from modelpress.markers import Path as ValuePath
 from modelpress.options import Options
@@ -44,7 +44,7 @@ def put_at(
     if isinstance(values, dict):
         values[str(last)] = value
     elif isinstance(values, list) and isinstance(last, int):
-        values[last : last + 1] = value if spread else [value]
+        values[last : last + 1] = value if spread and isinstance(value, list) else [value]
 
 
 def each_text(value: JSONValue, change: Callable[[str], JSONValue]) -> JSONValue:

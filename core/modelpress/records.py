@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from modelpress.files import sealed, unsealed, write_whole
+from modelpress.json_types import JSONValue
 from modelpress.secrets import redact
 
 T = TypeVar("T")
@@ -21,9 +22,9 @@ VERSION = 1
 """Raise it when a record's fields change their meaning."""
 
 
-def to_json(record: object) -> dict[str, Any]:
+def to_json(record: object) -> dict[str, JSONValue]:
     """The fields of a dataclass as JSON values, dataclasses in it too; what JSON does not have, as text."""
-    values: dict[str, Any] = _adapter(type(record)).dump_python(record, mode="json", fallback=str)
+    values: dict[str, JSONValue] = _adapter(type(record)).dump_python(record, mode="json", fallback=str)
     return values
 
 

@@ -30,6 +30,7 @@ from modelpress.specs import PassSpec, Reference, Spec
 
 if TYPE_CHECKING:
     from modelpress.events import Event, Log
+    from modelpress.json_types import JSONSchema
     from modelpress.options import Options
 
 S = TypeVar("S", bound=Spec, covariant=True)
@@ -126,13 +127,13 @@ class Registered(Generic[S]):
         reference: Reference[type[Options]] = getattr(self.spec, "config", Reference(""))
         return reference
 
-    def options_schema(self, *, ref_template: str = "#/$defs/{model}") -> dict[str, Any]:
+    def options_schema(self, *, ref_template: str = "#/$defs/{model}") -> JSONSchema:
         """JSON Schema of its options."""
         options_class = self.options_class
         with fence.aside(), fence.fence(self.origin, self._config):
-            return options_class.model_json_schema(ref_template=ref_template)
+            return options_class.json_schema(ref_template=ref_template)
 
-    def parse(self, values: Mapping[str, Any]) -> Options:
+    def parse(self, values: Mapping[str, object]) -> Options:
         """Its options from JSON values. Raises pydantic.ValidationError when they are wrong."""
         from pydantic import ValidationError  # noqa: PLC0415 - lists do without
 
@@ -286,9 +287,9 @@ class Registry:
 
     def _entries(
         self, specs: Sequence[Spec], plugin: str, provider: Provider
-    ) -> list[tuple[type[Spec], str, Registered[Any]]]:
+    ) -> list[tuple[type[Spec], str, Registered[Spec]]]:
         """Each name of each spec, once they are known to be free."""
-        entries: list[tuple[type[Spec], str, Registered[Any]]] = []
+        entries: list[tuple[type[Spec], str, Registered[Spec]]] = []
         own: set[tuple[type[Spec], str]] = set()
         for spec in specs:
             kind = type(spec)

@@ -52,8 +52,9 @@ from modelpress.errors import (
     recorded_name,
     text_of,
 )
-from modelpress.events import Event, EventFile, JSONValue, Log, Progress, Report
+from modelpress.events import Event, EventFile, Log, Progress, Report
 from modelpress.fence import Origin
+from modelpress.json_types import JSONValue
 from modelpress.memory import PeakMemory
 from modelpress.options import Options
 from modelpress.records import to_json

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, RootModel, SecretStr, ValidationError, fi
 from typing_extensions import TypeAliasType, TypedDict
 
 from modelpress.errors import UserError
+from modelpress.marker_faults import find_fault
 from modelpress.markers import (
     DataRole,
     NotFetched,
@@ -21,7 +22,6 @@ from modelpress.markers import (
     Searchable,
     Secret,
     SecretName,
-    find_fault,
     marks,
 )
 from modelpress.options import Options

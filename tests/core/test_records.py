@@ -130,4 +130,4 @@ def test_what_json_does_not_have_is_written_as_text(tmp_path: Path) -> None:
 def test_an_artifact_with_its_meta_survives_its_manifest() -> None:
     base = Artifact(Path("/base"), "hf-model", "content:1")
     artifact = Artifact(Path("/a"), "hf-adapter", "k", base, META)
-    assert Artifact.from_record(json.loads(json.dumps(artifact.to_record()))) == artifact
+    assert from_json(Artifact, json.loads(json.dumps(to_json(artifact)))) == artifact

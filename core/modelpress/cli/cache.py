@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -140,7 +140,7 @@ def _ago(when: float) -> str:
     return "just now"
 
 
-def _as_json(entry: CacheEntry) -> dict[str, Any]:
+def _as_json(entry: CacheEntry) -> dict[str, object]:
     return {
         "key": entry.key,
         "path": str(entry.path),

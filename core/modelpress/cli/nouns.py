@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -26,6 +26,9 @@ from modelpress.specs import (
     Spec,
     SystemSpec,
 )
+
+if TYPE_CHECKING:
+    from modelpress.json_types import JSONSchema
 
 
 class Noun(NamedTuple):
@@ -152,12 +155,11 @@ def _schema(name: str, noun: Noun) -> click.Command:
     return command
 
 
-def options_schema(entry: Registered[Spec]) -> dict[str, object] | None:
+def options_schema(entry: Registered[Spec]) -> JSONSchema | None:
     """JSON Schema of its options; None for a kind that has none."""
     if "config" not in entry.spec.references:
         return None
-    schema: dict[str, object] = entry.options_schema()
-    return schema
+    return entry.options_schema()
 
 
 def _print_facts(entry: Registered[Spec]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
 from modelpress.cli.text import page_width
+from modelpress.json_types import JSONSchema
 
 _MISSING = object()
 
@@ -39,7 +39,7 @@ class OptionFacts:
         return self.types[0] if len(self.types) == 1 else "any"
 
 
-def option_facts(schema: Mapping[str, Any]) -> list[OptionFacts]:
+def option_facts(schema: JSONSchema) -> list[OptionFacts]:
     """The top-level options of a JSON Schema as pydantic writes it, in the order of the class."""
     required = set(schema.get("required", ()))
     definitions = schema.get("$defs", {})
@@ -50,7 +50,7 @@ def option_facts(schema: Mapping[str, Any]) -> list[OptionFacts]:
 
 
 def _facts(
-    name: str, field: Mapping[str, Any], required: bool, definitions: Mapping[str, Any]
+    name: str, field: JSONSchema, required: bool, definitions: Mapping[str, JSONSchema]
 ) -> OptionFacts:
     variants = [_follow(variant, definitions) for variant in field.get("anyOf", [field])]
     real = [variant for variant in variants if variant.get("type") != "null"]
@@ -72,12 +72,12 @@ def _facts(
     )
 
 
-def _follow(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+def _follow(schema: JSONSchema, definitions: Mapping[str, JSONSchema]) -> JSONSchema:
     reference = schema.get("$ref", "")
     return definitions.get(reference.rpartition("/")[2], schema) if reference else schema
 
 
-def _types(schema: Mapping[str, Any]) -> list[str]:
+def _types(schema: JSONSchema) -> list[str]:
     if "type" in schema:
         return [schema["type"]]
     values = schema.get("enum", [schema["const"]] if "const" in schema else [])
@@ -88,11 +88,12 @@ def _types(schema: Mapping[str, Any]) -> list[str]:
 _SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
-def _limits(variants: Sequence[Mapping[str, Any]]) -> str:
+def _limits(variants: Sequence[JSONSchema]) -> str:
     """`> 0, ≤ 1`; empty where several types are allowed or nothing is said."""
     if len(variants) != 1:
         return ""
-    return ", ".join(f"{sign} {variants[0][key]}" for key, sign in _SIGNS.items() if key in variants[0])
+    limits: Mapping[str, object] = variants[0]
+    return ", ".join(f"{sign} {limits[key]}" for key, sign in _SIGNS.items() if key in limits)
 
 
 def print_options(options: Sequence[OptionFacts]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -86,7 +85,7 @@ def _print_steps(steps: Sequence[Step]) -> None:
     )
 
 
-def _as_json(plan: PlanDraft) -> dict[str, Any]:
+def _as_json(plan: PlanDraft) -> dict[str, object]:
     return {
         "steps": [
             {

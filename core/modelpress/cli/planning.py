@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -32,7 +31,7 @@ def plan_file(
         return prepared.plan
 
 
-def problems_as_json(problems: Sequence[Problem]) -> list[dict[str, Any]]:
+def problems_as_json(problems: Sequence[Problem]) -> list[dict[str, object]]:
     """Each problem with its place, for editors."""
     return [
         {

@@ -85,7 +85,7 @@ def show(run: str | None, cache_dir: Path | None, as_json: bool) -> None:
     for goal in record.goals:
         click.echo(f"{goal.metric}: {goal.number} {number(goal.value)}, {goal}")
     if record.artifact:
-        click.echo(f"model: {shorten_path(str(record.artifact['path']))}")
+        click.echo(f"model: {shorten_path(str(record.artifact.path))}")
     click.echo(f"log: {record.log}")
 
 

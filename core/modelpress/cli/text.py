@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import click
 
@@ -72,7 +71,7 @@ def page_width() -> int:
     return min(shutil.get_terminal_size().columns, 100) if on_terminal() else 100
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Write JSON for programs: indented, in UTF-8, keys in the order given."""
     import json  # noqa: PLC0415  a table is drawn without it
 

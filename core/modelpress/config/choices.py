@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -213,8 +213,8 @@ class Choices:
 
     def _parse(
         self,
-        found: Registered[Any],
-        values: dict[str, Any],
+        found: Registered[Spec],
+        values: dict[str, object],
         path: str,
         step: str,
         other_names: Mapping[str, str],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 from pydantic import BaseModel
 
@@ -16,11 +16,11 @@ from modelpress.config.schema import (
     WorkflowFile,
 )
 from modelpress.errors import ModelpressError
+from modelpress.json_types import JSONSchema
 from modelpress.registry import Registered, Registry
-from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, SystemSpec
+from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, Spec, SystemSpec
 
-Schema = dict[str, Any]
-_SECTIONS: tuple[tuple[str, type[Any], type[BaseModel]], ...] = (
+_SECTIONS: tuple[tuple[str, type[Spec], type[BaseModel]], ...] = (
     ("InputModelSection", ModelSpec, InputModelSection),
     ("DataSection", DataContainerSpec, DataSection),
     ("SystemSection", SystemSpec, SystemSection),
@@ -32,13 +32,13 @@ _NAMED = ("DataSection", "EvaluatorSection")
 """May stand in a list, each with its name; then the name is a key of its own."""
 
 
-def workflow_json_schema(registry: Registry) -> Schema:
+def workflow_json_schema(registry: Registry) -> JSONSchema:
     """The schema for what is installed. A plugin whose options cannot be imported is left open.
 
     The same plugins give the same schema, in the same order.
     """
-    schema = WorkflowFile.model_json_schema()
-    definitions: Schema = schema.pop("$defs")
+    schema = cast("JSONSchema", WorkflowFile.model_json_schema())
+    definitions = schema.pop("$defs")
     for name, kind, section in _SECTIONS:
         found = sorted(registry.all(kind), key=lambda entry: str(entry.spec.name))
         definitions[name] = _choice(name, section, found, definitions)
@@ -57,20 +57,20 @@ def workflow_json_schema(registry: Registry) -> Schema:
 
 
 def _choice(
-    name: str, section: type[BaseModel], found: Sequence[Registered[Any]], definitions: Schema
-) -> Schema:
+    name: str, section: type[BaseModel], found: Sequence[Registered[Spec]], definitions: dict[str, JSONSchema]
+) -> JSONSchema:
     """One of several types; each brings its options."""
     names = [known for entry in found for known in (entry.spec.name, *entry.spec.aliases)]
-    common = _own(section.model_json_schema(ref_template="#/$defs/{model}"))
-    branches = []
+    common = _own(cast("JSONSchema", section.model_json_schema(ref_template="#/$defs/{model}")))
+    branches: list[JSONSchema] = []
     for entry in found:
         definition = f"{name}.{entry.spec.name}"
         definitions[definition] = _with_options(common, entry, definition, definitions)
         types = [entry.spec.name, *entry.spec.aliases]
-        condition = {"properties": {"type": {"enum": types}}, "required": ["type"]}
+        condition: JSONSchema = {"properties": {"type": {"enum": types}}, "required": ["type"]}
         branches.append({"if": condition, "then": {"$ref": f"#/$defs/{definition}"}})
-    kind = {**common["properties"]["type"], "enum": names}
-    schema: Schema = {
+    kind: JSONSchema = {**common["properties"]["type"], "enum": names}
+    schema: JSONSchema = {
         "type": "object",
         "description": common.get("description", ""),
         "properties": {"type": kind},
@@ -79,7 +79,9 @@ def _choice(
     return schema | ({"allOf": branches} if branches else {})
 
 
-def _with_options(common: Schema, entry: Registered[Any], definition: str, definitions: Schema) -> Schema:
+def _with_options(
+    common: JSONSchema, entry: Registered[Spec], definition: str, definitions: dict[str, JSONSchema]
+) -> JSONSchema:
     spec = entry.spec
     try:
         options = entry.options_schema(ref_template=f"#/$defs/{definition}.{{model}}")
@@ -98,14 +100,16 @@ def _with_options(common: Schema, entry: Registered[Any], definition: str, defin
     }
 
 
-def _own(schema: Schema) -> Schema:
+def _own(schema: JSONSchema) -> JSONSchema:
     """Without inner definitions: those of the sections stand in the workflow's own."""
-    return {key: value for key, value in schema.items() if key != "$defs"}
+    own = schema.copy()
+    own.pop("$defs", None)
+    return own
 
 
-def _named(as_mapping: Schema, definition: str) -> Schema:
+def _named(as_mapping: JSONSchema, definition: str) -> JSONSchema:
     """Things by name: a mapping, or a list whose items say their name."""
-    item = {
+    item: JSONSchema = {
         "allOf": [{"properties": {"name": {"type": "string"}}, "required": ["name"]}],
         "$ref": f"#/$defs/{definition}",
     }

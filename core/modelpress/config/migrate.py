@@ -6,7 +6,6 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -39,11 +38,11 @@ def migrate(old: Path, new: Path, registry: Registry, *, overwrite: bool = False
     return [*map(str, native.translations.all()), *notes]
 
 
-def dump_json(workflow: Any) -> str:
+def dump_json(workflow: object) -> str:
     return json.dumps(workflow, indent=2, ensure_ascii=False) + "\n"
 
 
-def dump_yaml(workflow: Any) -> str:
+def dump_yaml(workflow: object) -> str:
     """YAML that reads the same by the rules of YAML 1.1 and 1.2."""
     return yaml.dump(workflow, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
@@ -56,7 +55,7 @@ class _Dumper(yaml.SafeDumper):
         for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *resolvers()}
     }
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -161,7 +161,9 @@ class WorkflowFile(Section):
         le=4,
         description="Least level of lines shown: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal.",
     )
-    search_strategy: Any = Field(default=None, description="false or null: no search. More is not built yet.")
+    search_strategy: object = Field(
+        default=None, description="false or null: no search. More is not built yet."
+    )
 
 
 def common_keys(section: type[BaseModel]) -> frozenset[str]:

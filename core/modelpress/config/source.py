@@ -11,7 +11,6 @@ import json
 import re
 from json.decoder import JSONDecoder
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -57,7 +56,7 @@ def read_source(path: Path, problems: Problems) -> Node:
     return root
 
 
-def describe(value: Any, *, secret: bool = False) -> str:
+def describe(value: object, *, secret: bool = False) -> str:
     """A value in words: `text 'x'`, `the number 3`, `a list`. secret: without the value itself."""
     kinds: tuple[tuple[type, str], ...] = ((dict, "a mapping"), (list, "a list"))
     for kind, words in kinds:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -68,7 +68,7 @@ class Fault:
 def tell_faults(
     error: ValidationError,
     model: type[BaseModel],
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     owner: str,
     *,
     problems: Problems,
@@ -88,7 +88,7 @@ def tell_faults(
 def faults(
     error: ValidationError,
     model: type[BaseModel],
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     owner: str,
     other_names: Mapping[str, str] = _NO_NAMES,
 ) -> Iterator[Fault]:
@@ -121,7 +121,7 @@ def faults(
             yield Fault(dotted, f"{dotted!r} has to be {expected}, not {found_words}.", hint)
 
 
-def model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: object) -> type[BaseModel] | None:
     """The model in a type like `Model | None`; None when there is none, or only inside a list or mapping."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
@@ -131,7 +131,7 @@ def model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _by_path(
-    errors: Sequence[ErrorDetails], values: Mapping[str, Any]
+    errors: Sequence[ErrorDetails], values: Mapping[str, object]
 ) -> dict[tuple[str | int, ...], list[ErrorDetails]]:
     """Errors by the path that the user would know, which has no names of union branches. Where one branch
     fits but for something inside, the complaints of the others are left out."""
@@ -145,9 +145,9 @@ def _by_path(
     return found
 
 
-def _real_path(error: ErrorDetails, values: Mapping[str, Any]) -> tuple[str | int, ...]:
+def _real_path(error: ErrorDetails, values: Mapping[str, object]) -> tuple[str | int, ...]:
     path: list[str | int] = []
-    current: Any = values
+    current: object = values
     last = len(error["loc"]) - 1
     for index, part in enumerate(error["loc"]):
         if isinstance(current, Mapping) and part in current:
@@ -160,7 +160,7 @@ def _real_path(error: ErrorDetails, values: Mapping[str, Any]) -> tuple[str | in
     return tuple(path)
 
 
-def _expectation(errors: Sequence[ErrorDetails], value: Any, *, secret: bool) -> tuple[str, str]:
+def _expectation(errors: Sequence[ErrorDetails], value: object, *, secret: bool) -> tuple[str, str]:
     """What would be right, in words that follow 'has to be', and a hint. secret: a validator of the plugin's
     is not quoted, it may repeat the value."""
     words: list[str] = []
@@ -206,7 +206,7 @@ def _other(error: ErrorDetails) -> str:
 def _model_at(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseModel] | None:
     """The model that the value at this path is validated by; None when it is no model."""
     current: type[BaseModel] | None = model
-    annotation: Any = None
+    annotation: object = None
     for part in path:
         if current is not None:
             field = current.model_fields.get(str(part))
@@ -217,7 +217,7 @@ def _model_at(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseMod
     return current
 
 
-def _inside(annotation: Any) -> Any:
+def _inside(annotation: object) -> object:
     """What a list or mapping type holds, looked for through unions."""
     for argument in get_args(annotation):
         if get_args(argument):
@@ -247,9 +247,11 @@ def _description(model: type[BaseModel], path: tuple[str | int, ...]) -> str:
     return (field.description or "") if field else ""
 
 
-def _value_at(values: Any, path: tuple[str | int, ...]) -> Any:
+def _value_at(values: object, path: tuple[str | int, ...]) -> object:
     for part in path:
-        values = values[part]
+        if not isinstance(values, Mapping | list):
+            break
+        values = values[int(part)] if isinstance(values, list) else values[part]
     return values
 
 

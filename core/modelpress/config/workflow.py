@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 from modelpress.context import Accelerator
 from modelpress.errors import Location
@@ -230,7 +229,7 @@ class WorkflowParts:
     seed: int
     require_goals: bool
     log_severity_level: int | None
-    native: Mapping[str, Any]
+    native: Mapping[str, object]
     positions: Positions
     translations: tuple[Translation, ...]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -22,8 +21,8 @@ FREE = "environment_variables"
 
 
 def expand(
-    model: type[BaseModel], values: Mapping[str, Any], tell: Tell, *, may_be_secret: bool = False
-) -> dict[str, Any]:
+    model: type[BaseModel], values: Mapping[str, object], tell: Tell, *, may_be_secret: bool = False
+) -> dict[str, object]:
     """The values with each `${NAME}` replaced by the environment variable; `$${NAME}` stands for `${NAME}`.
 
     One that is not set is told. Fields marked Verbatim stay as they are; in one marked Secret, `${NAME}` is
@@ -32,7 +31,7 @@ def expand(
     verbatim = {mark.path for mark in marks(model, values, Verbatim)}
     secret = {mark.path for mark in marks(model, values, Secret)}
 
-    def walk(value: Any, path: Path) -> Any:
+    def walk(value: object, path: Path) -> object:
         if isinstance(value, dict):
             return {key: walk(child, (*path, key)) for key, child in value.items()}
         if isinstance(value, list):
@@ -68,7 +67,7 @@ def expand_text(text: str, path: str, tell: Tell, *, may_be_secret: bool = False
     return _REFERENCE.sub(replaced, text)
 
 
-def refuse_secrets(owner: str, model: type[BaseModel], values: Mapping[str, Any], tell: Tell) -> bool:
+def refuse_secrets(owner: str, model: type[BaseModel], values: Mapping[str, object], tell: Tell) -> bool:
     """Tell each secret that is written out. Returns whether there was none."""
     named = {mark.path for mark in marks(model, values, Secret)}
     found = [path for path in _secret_texts(values, ()) if not _under(path, named)]
@@ -84,7 +83,7 @@ _REMEDY = (
 )
 
 
-def _secret_texts(value: Any, path: Path, *, secret: bool = False) -> Iterator[Path]:
+def _secret_texts(value: object, path: Path, *, secret: bool = False) -> Iterator[Path]:
     if isinstance(value, Mapping):
         for key, child in value.items():
             if key != FREE:

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -39,6 +38,7 @@ from modelpress.engine.job import Result
 from modelpress.errors import UserError
 from modelpress.files import flush_to_disk, replace
 from modelpress.identity import DigestMemo
+from modelpress.json_types import JSONValue
 from modelpress.records import from_json, read_record, write_record
 
 
@@ -72,7 +72,7 @@ class CacheEntry:
     path: Path
     size: int
     format: str
-    made_by: Mapping[str, Any]
+    made_by: Mapping[str, JSONValue]
     created: float
     used: float
 
@@ -164,7 +164,7 @@ class Cache:
             Path(lease.lock_file).unlink(missing_ok=True)
         self._leases.clear()
 
-    def commit(self, out: Path, artifact: Artifact, made_by: Mapping[str, Any]) -> Artifact:
+    def commit(self, out: Path, artifact: Artifact, made_by: Mapping[str, JSONValue]) -> Artifact:
         """Move a finished folder into the cache: manifest, flush, rename. Returns the artifact there."""
         target = self.artifact_folder(artifact.key)
         draft = Artifact(out, artifact.format, artifact.key, artifact.base, artifact.meta)

@@ -11,7 +11,7 @@ import glob
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -20,8 +20,9 @@ from modelpress.engine.cache import Cache
 from modelpress.engine.job import INPUT_MARK, replace_inputs
 from modelpress.engine.resources import RemoteResource, Remotes, ResourceFault
 from modelpress.errors import ModelpressError, PluginError, UserError
-from modelpress.events import Event, JSONValue
+from modelpress.events import Event
 from modelpress.identity import DigestMemo, content_identity
+from modelpress.json_types import JSONValue
 from modelpress.markers import IDENTITY, DataRole, Mark, Resource, Secret, is_remote, marks
 from modelpress.nearest import nearest
 from modelpress.options import Options
@@ -37,16 +38,25 @@ class ResolvedOptions:
     the environment variables whose secrets they name."""
 
     here: Options
-    job: dict[str, Any]
-    key: dict[str, Any]
+    job: dict[str, JSONValue]
+    key: dict[str, JSONValue]
     inputs: Mapping[str, Path | RemoteResource] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
 
-    def local(self, cache: Cache, tell: Callable[[Event], None]) -> dict[str, Any]:
+    def local(self, cache: Cache, tell: Callable[[Event], None]) -> dict[str, JSONValue]:
         """The options with every path as it is on this machine; what is elsewhere is fetched."""
         paths = bring(self.inputs, cache, tell)
-        values: dict[str, Any] = replace_inputs(self.job, lambda name: str(paths[name]))
-        return values
+        return {
+            option: replace_inputs(value, lambda name: str(paths[name])) for option, value in self.job.items()
+        }
+
+
+class _Faces(NamedTuple):
+    """What one value is in each face of the options."""
+
+    here: JSONValue
+    job: JSONValue
+    key: JSONValue
 
 
 def bring(
@@ -82,11 +92,11 @@ def resolve_options(options: Options, prefix: str, lookup: Lookup, tell: Tell) -
     # Only what the user wrote, so that a plan function can tell it from a default.
     here = local.model_dump(mode="json", exclude_unset=True)
     whole, job, key = local.canonical(), local.canonical(), options.canonical()
-    found: list[tuple[Mark[Resource], bool, tuple[JSONValue, ...]]] = []
+    found: list[tuple[Mark[Resource], bool, _Faces]] = []
     for mark in marks(cls, local, Resource):
         value = _serialized(whole, mark)
         faces = resolver.resolve(value, mark.marker, mark.option)
-        found.append((mark, isinstance(value, str) and isinstance(faces[0], list), faces))
+        found.append((mark, isinstance(value, str) and isinstance(faces.here, list), faces))
     for mark, is_glob, faces in reversed(found):  # a glob in a list takes the place of its matches
         for face, resolved in zip((here, job, key), faces, strict=True):
             if face is not here or resolved != value_at(whole, mark.path):
@@ -97,7 +107,7 @@ def resolve_options(options: Options, prefix: str, lookup: Lookup, tell: Tell) -
     return ResolvedOptions(_parsed(options, here, tell), job, key, resolver.inputs, secrets)
 
 
-def _parsed(options: Options, values: dict[str, Any], tell: Tell) -> Options:
+def _parsed(options: Options, values: Mapping[str, object], tell: Tell) -> Options:
     """The resolved options; as they were where they no longer fit (a glob with many matches for one path)."""
     cls = type(options)
     try:
@@ -120,7 +130,7 @@ def place_remotes(options: O, lookup: Lookup, tell: Tell) -> tuple[O, list[Remot
     return (type(options).parse(values) if found else options), found
 
 
-def _serialized(values: dict[str, Any], mark: Mark[Resource]) -> JSONValue:
+def _serialized(values: JSONValue, mark: Mark[Resource]) -> JSONValue:
     try:
         return value_at(values, mark.path)
     except LookupError:
@@ -130,7 +140,7 @@ def _serialized(values: dict[str, Any], mark: Mark[Resource]) -> JSONValue:
         ) from None
 
 
-def _secrets(options: Options, key: dict[str, Any], tell: Tell) -> tuple[str, ...]:
+def _secrets(options: Options, key: dict[str, JSONValue], tell: Tell) -> tuple[str, ...]:
     """The variables that secrets are in; those that are not set are told. What they are called is no part of
     the key."""
     found: dict[str, None] = {}
@@ -160,33 +170,37 @@ class _Resolver:
         self._lookup = lookup
         self._tell = tell
 
-    def resolve(self, value: Any, marker: Resource, option: str) -> tuple[Any, Any, Any]:
-        """(here, job, key) for a value: a path, a glob, or a list or mapping of such."""
+    def resolve(self, value: JSONValue, marker: Resource, option: str) -> _Faces:
+        """The faces of a value: a path, a glob, or a list or mapping of such."""
         if isinstance(value, str):
             return self._text(value, marker, option)
         if isinstance(value, list):
             faces = [self.resolve(child, marker, option) for child in value]
-            return [f[0] for f in faces], [f[1] for f in faces], [f[2] for f in faces]
-        if isinstance(value, Mapping) and is_remote(value):
+            return _Faces([f.here for f in faces], [f.job for f in faces], [f.key for f in faces])
+        if isinstance(value, dict) and is_remote(value):
             return self._remote(value, option)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             named = {name: self.resolve(child, marker, f"{option}.{name}") for name, child in value.items()}
-            return tuple({name: faces[i] for name, faces in named.items()} for i in range(3))  # type: ignore[return-value]
-        return value, value, value
+            return _Faces(
+                here={name: faces.here for name, faces in named.items()},
+                job={name: faces.job for name, faces in named.items()},
+                key={name: faces.key for name, faces in named.items()},
+            )
+        return _Faces(value, value, value)
 
     def remotes(self, value: JSONValue, option: str) -> JSONValue:
         """The value with its resources resolved as in `here`, and nothing else."""
-        if is_remote(value):
-            return self._remote(value, option)[0]
+        if isinstance(value, dict) and is_remote(value):
+            return self._remote(value, option).here
         if isinstance(value, list):
             return [self.remotes(child, option) for child in value]
         if isinstance(value, dict):
             return {name: self.remotes(child, f"{option}.{name}") for name, child in value.items()}
         return value
 
-    def _text(self, value: str, marker: Resource, option: str) -> tuple[Any, Any, Any]:
+    def _text(self, value: str, marker: Resource, option: str) -> _Faces:
         if "://" in value:
-            return value, value, value
+            return _Faces(value, value, value)
         path = self._lookup.folder / Path(value).expanduser()
         if glob.has_magic(value) and not path.exists():
             matches = sorted(glob.glob(str(path), recursive=True))
@@ -195,30 +209,31 @@ class _Resolver:
         if not path.exists():
             if not marker.optional:
                 self._missing(value, path, option)
-            return value, value, value
+            return _Faces(value, value, value)
         name = f"{self._prefix}-{len(self.inputs)}"
         # A loader may go by the suffix, so the name keeps it.
         name += path.suffix if path.is_file() else ""
         self.inputs[name] = path
-        return str(path), {INPUT_MARK: name}, content_identity(path, self._lookup.digests)
+        return _Faces(str(path), {INPUT_MARK: name}, content_identity(path, self._lookup.digests))
 
-    def _remote(self, value: Mapping[str, Any], option: str) -> tuple[Any, Any, Any]:
+    def _remote(self, value: Mapping[str, JSONValue], option: str) -> _Faces:
         try:
             resource = self._lookup.remotes.look_up(value)
         except ResourceFault as error:
             for fault in error.faults:
                 self._tell(fault.message, fault.hint, f"{option}.{fault.path}" if fault.path else option)
-            return value, value, value
+            return _Faces(value, value, value)
         except PluginError:
             raise
         except ModelpressError as error:
             self._tell(error.message, error.hint, option)
-            return value, value, value
+            return _Faces(value, value, value)
         # A loader may go by the suffix, which is known once it was fetched; until then by the plugin alone.
         name = f"{self._prefix}-{len(self.inputs)}"
         self.inputs[name] = resource
-        here = str(resource.path) if resource.path else {**value, IDENTITY: resource.identity}
-        return here, {INPUT_MARK: name}, resource.identity
+        remote: JSONValue = {**value, IDENTITY: resource.identity}
+        here = str(resource.path) if resource.path else remote
+        return _Faces(here, {INPUT_MARK: name}, resource.identity)
 
     def _missing(self, value: str, path: Path, option: str) -> None:
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from modelpress.artifact import NO_META, Artifact, Meta
 from modelpress.context import Accelerator
@@ -27,8 +27,8 @@ from modelpress.errors import (
     UserError,
     error_from_record,
 )
-from modelpress.events import JSONValue
 from modelpress.fence import Origin
+from modelpress.json_types import JSONValue
 from modelpress.provider import shipped_files
 from modelpress.records import read_record, write_record
 from modelpress.secrets import scrub
@@ -60,7 +60,7 @@ class DataInput:
     origin: Origin
     open: str
     config: str
-    options: Mapping[str, Any]
+    options: Mapping[str, JSONValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Job:
     name: str
     run: str
     config: str
-    options: Mapping[str, Any]
+    options: Mapping[str, JSONValue]
     model: ModelInput
     produces: str = ""
     gives: tuple[str, ...] = ()
@@ -205,10 +205,10 @@ def input_names(job: Job) -> Iterator[str]:
         yield from _marked(data.options)
 
 
-def _marked(value: Any) -> Iterator[str]:
+def _marked(value: object) -> Iterator[str]:
     if isinstance(value, Mapping):
         if set(value) == {INPUT_MARK}:
-            yield value[INPUT_MARK]
+            yield str(value[INPUT_MARK])
         else:
             for child in value.values():
                 yield from _marked(child)
@@ -217,16 +217,19 @@ def _marked(value: Any) -> Iterator[str]:
             yield from _marked(child)
 
 
-def with_paths(value: Any, folder: Path) -> Any:
+def with_paths(options: Mapping[str, JSONValue], folder: Path) -> dict[str, JSONValue]:
     """The options with each {"$input": NAME} replaced by that input's path, as text."""
-    return replace_inputs(value, lambda name: str(input_path(folder, name)))
+    return {
+        option: replace_inputs(value, lambda name: str(input_path(folder, name)))
+        for option, value in options.items()
+    }
 
 
-def replace_inputs(value: Any, path_of: Callable[[str], str]) -> Any:
-    """The options with each {"$input": NAME} replaced by what the function gives for the name."""
+def replace_inputs(value: JSONValue, path_of: Callable[[str], str]) -> JSONValue:
+    """The value with each {"$input": NAME} replaced by what the function gives for the name."""
     if isinstance(value, Mapping):
         if set(value) == {INPUT_MARK}:
-            return path_of(value[INPUT_MARK])
+            return path_of(str(value[INPUT_MARK]))
         return {key: replace_inputs(child, path_of) for key, child in value.items()}
     if isinstance(value, list | tuple):
         return [replace_inputs(child, path_of) for child in value]

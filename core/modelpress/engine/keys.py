@@ -7,17 +7,17 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from modelpress.context import Accelerator
 from modelpress.registry import Registered
+from modelpress.specs import Spec
 
 
 def step_key(
-    registered: Registered[Any],
-    options: Mapping[str, Any],
+    registered: Registered[Spec],
+    options: Mapping[str, object],
     model: str,
-    data: Mapping[str, Mapping[str, Any]],
+    data: Mapping[str, Mapping[str, object]],
     device: str,
     target: Accelerator | None,
     seed: int,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from modelpress.config.workflow import DataChoice, MetricChoice, Translation, Workflow, WorkflowDraft
 from modelpress.context import Accelerator, DataFacts, ModelFacts
 from modelpress.engine.inputs import ResolvedOptions
 from modelpress.engine.job import Result
+from modelpress.json_types import JSONValue
 from modelpress.problems import Problems
 from modelpress.registry import Registered
 from modelpress.specs import MetricSpec, PassSpec
@@ -23,7 +24,7 @@ class DataPlan:
 
     choice: DataChoice
     resolved: ResolvedOptions
-    fingerprint: Mapping[str, Any]
+    fingerprint: Mapping[str, JSONValue]
     facts: DataFacts
 
 

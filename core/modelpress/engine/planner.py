@@ -35,6 +35,7 @@ from modelpress.engine.resources import fetched_identity
 from modelpress.engine.systems import OpenSystems
 from modelpress.errors import UserError
 from modelpress.identity import DigestMemo, content_identity
+from modelpress.json_types import JSONValue
 from modelpress.markers import NotFetched, resource_refs
 from modelpress.memory import available_memory
 from modelpress.options import Options
@@ -138,7 +139,7 @@ class _Planner:
         if spec.describe and len(self._problems) == before:
             with suppress(NotFetched):
                 facts = choice.registered.call(spec.describe, resolved.here, context)
-        fingerprint = {
+        fingerprint: dict[str, JSONValue] = {
             "container": spec.name,
             "version": spec.version,
             "provider": choice.registered.identity,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+from modelpress.artifact import Artifact
 from modelpress.engine.goals import Judgement
 from modelpress.engine.job import ErrorRecord
 from modelpress.engine.plan import Measurement, Step
 from modelpress.engine.step import Done
-from modelpress.events import JSONValue
+from modelpress.json_types import JSONValue
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 
@@ -97,5 +98,5 @@ class RunRecord:
     steps: Sequence[StepRecord] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     goals: Sequence[Judgement] = ()
-    artifact: Mapping[str, Any] | None = None
+    artifact: Artifact | None = None
     error: ErrorRecord | None = None

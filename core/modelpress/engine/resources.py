@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import xxhash
 from pydantic import ValidationError
@@ -26,11 +25,23 @@ from modelpress.files import digest_file, flush_to_disk, replace, sealed, unseal
 from modelpress.markers import IDENTITY, Secret, marks
 from modelpress.options import Options
 from modelpress.paths import put_at, with_local_paths
+from modelpress.records import from_json, to_json
 from modelpress.registry import Registered, Registry
 from modelpress.specs import ResourceSpec
 
 _RECORD = "record.json"
 _FOLDER = "resources"
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """What `record.json` says. path: inside content/; files: digest by path."""
+
+    type: str
+    path: str
+    identity: str
+    source: str
+    files: Mapping[str, str]
 
 
 class ResourceFault(UserError):
@@ -58,7 +69,7 @@ class RemoteResource:
     def path(self) -> Path | None:
         """The file or folder on this machine; None before it was fetched."""
         record = _read_record(self.folder)
-        return self.folder / "content" / record["path"] if record else None
+        return self.folder / "content" / record.path if record else None
 
     def bring(self, cache: Cache, tell: Callable[[Event], None]) -> Path:
         """Fetch it, unless this or another run has done so.
@@ -90,7 +101,7 @@ class RemoteResource:
         record = _read_record(self.folder)
         content = self.folder / "content"
         try:
-            return record is not None and record["files"] == _digests(content, digest)
+            return record is not None and record.files == _digests(content, digest)
         except OSError:
             return False
 
@@ -109,14 +120,14 @@ class RemoteResource:
             raise fault(self.registered.origin, fetch, what)
         if _identity(self.registered, self.options) != self.identity:
             raise HostError(f"The {self._words} changed while it was fetched.", "Run the same command again.")
-        record = {
-            "type": self.registered.spec.name,
-            "path": path.relative_to(content.resolve()).as_posix(),
-            "identity": self.identity,
-            "source": _source(self.registered, self.options),
-            "files": _digests(content, digest_file),
-        }
-        write_whole(part / _RECORD, sealed(record))
+        record = _Fetched(
+            type=self.registered.spec.name,
+            path=path.relative_to(content.resolve()).as_posix(),
+            identity=self.identity,
+            source=_source(self.registered, self.options),
+            files=_digests(content, digest_file),
+        )
+        write_whole(part / _RECORD, sealed(to_json(record)))
 
 
 class Remotes:
@@ -132,11 +143,11 @@ class Remotes:
         self._offline = offline
         self._known: dict[str, RemoteResource] = {}
 
-    def look_up(self, value: Mapping[str, Any]) -> RemoteResource:
+    def look_up(self, value: Mapping[str, object]) -> RemoteResource:
         """The resource that a mapping names. Raises ResourceFault when it is wrongly written, or another
         ModelpressError when it cannot be asked."""
         written = {name: child for name, child in value.items() if name not in ("type", IDENTITY)}
-        found = self._registry.find(ResourceSpec, value["type"])
+        found = self._registry.find(ResourceSpec, str(value["type"]))
         options = self._options(found, written)
         source = _source(found, options)
         if source not in self._known:
@@ -145,7 +156,7 @@ class Remotes:
             self._known[source] = RemoteResource(found, options, identity, folder)
         return self._known[source]
 
-    def _options(self, found: Registered[ResourceSpec], written: dict[str, Any]) -> Options:
+    def _options(self, found: Registered[ResourceSpec], written: dict[str, object]) -> Options:
         try:
             return with_local_paths(found.parse(written), self._folder)
         except ValidationError as error:
@@ -155,8 +166,8 @@ class Remotes:
     def _fetched_before(self, found: Registered[ResourceSpec], source: str) -> str:
         records = (_read_record(folder) for folder in sorted(self._root.glob("*")))
         for record in records:
-            if record and record["source"] == source:
-                return str(record["identity"])
+            if record and record.source == source:
+                return record.identity
         raise UserError(
             f"The resource {found.spec.name!r} was not fetched before, and the run is offline.",
             "Run it once without --offline, or give the path of a file or folder.",
@@ -168,7 +179,7 @@ def fetched_identity(path: Path) -> str:
     for parent in path.resolve().parents:
         record = _read_record(parent) if (parent / _RECORD).is_file() else None
         if record and parent.parent.name == _FOLDER:
-            return str(record["identity"])
+            return record.identity
     return ""
 
 
@@ -210,9 +221,9 @@ def _digests(content: Path, digest: Callable[[Path], str]) -> dict[str, str]:
     return {path.relative_to(content).as_posix(): digest(path) for path in files}
 
 
-def _read_record(folder: Path) -> dict[str, Any] | None:
+def _read_record(folder: Path) -> _Fetched | None:
     try:
-        record = unsealed((folder / _RECORD).read_bytes())
-        return record if (folder / "content" / record["path"]).exists() else None
-    except (OSError, ValueError, KeyError, TypeError):
+        record = from_json(_Fetched, unsealed((folder / _RECORD).read_bytes()))
+        return record if (folder / "content" / record.path).exists() else None
+    except (OSError, ValueError):
         return None

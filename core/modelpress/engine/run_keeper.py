@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from modelpress import version
@@ -25,6 +24,7 @@ from modelpress.engine.plan import Plan
 from modelpress.engine.record import RunRecord, Status, StepRecord
 from modelpress.engine.run_log import RunLog
 from modelpress.errors import Interrupted, ModelpressError, UserError
+from modelpress.json_types import JSONValue
 from modelpress.records import VERSION, read_record, to_json, write_record
 
 
@@ -75,7 +75,7 @@ class RunKeeper:
 
     def made(self, artifact: Artifact) -> None:
         """The last model is where it goes."""
-        self.record = replace(self.record, artifact=artifact.to_record())
+        self.record = replace(self.record, artifact=artifact)
 
     def finish(self) -> Path | None:
         """All is done. Returns the `run.json` in output_dir, if there is one."""
@@ -91,7 +91,7 @@ class RunKeeper:
         with suppress(OSError, UserError):  # what went wrong is told in any case, on a full disk too
             self._end("interrupted" if stopped else "failed")
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, JSONValue]:
         """The record as it stands in `run.json`."""
         return {"version": VERSION, **to_json(self.record)}
 

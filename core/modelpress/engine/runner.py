@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from modelpress.artifact import Artifact
 from modelpress.engine.export import export_model
@@ -19,6 +18,7 @@ from modelpress.engine.run_keeper import RunKeeper, missed
 from modelpress.engine.step import TaskRunner
 from modelpress.errors import GoalsMissed, Interrupted
 from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, StepFinished, StepStarted
+from modelpress.json_types import JSONValue
 from modelpress.registry import Registry
 
 OnEvent = Callable[[Event], None]
@@ -37,7 +37,7 @@ class RunResult:
     artifact: Artifact
     metrics: Mapping[str, float]
     goals: Sequence[Judgement]
-    run_record: Mapping[str, Any]
+    run_record: Mapping[str, JSONValue]
 
 
 def run(

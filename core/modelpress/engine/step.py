@@ -16,7 +16,8 @@ from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.planner import open_input
 from modelpress.engine.prepare import Prepared
 from modelpress.errors import DiskFull, HostError, WorkerDied
-from modelpress.events import Event, JSONValue, Log, Progress
+from modelpress.events import Event, Log, Progress
+from modelpress.json_types import JSONValue
 from modelpress.records import to_json
 from modelpress.registry import Registry
 
@@ -43,7 +44,9 @@ class Done:
         """A few of its numbers as one short text."""
         numbers = self.result.metrics
         reports = self.result.reports
-        shown = numbers or {name: reports[name] for name in _SUMMARY_NAMES if name in reports}
+        shown: Mapping[str, JSONValue] = numbers or {
+            name: reports[name] for name in _SUMMARY_NAMES if name in reports
+        }
         return ", ".join(f"{name} {_short(value)}" for name, value in list(shown.items())[:4])
 
 

@@ -57,7 +57,7 @@ class MetricContract(Contract[MetricSpec]):
     def _measure(self, source: Artifact, around: TrialEnvironment) -> Trial:
         file = inspect.getfile(type(self)) if self.data else ""
         order = Order(
-            kind="metric", name=self.metric_name, options=dict(self.options), model=source.to_record(),
+            kind="metric", name=self.metric_name, options=dict(self.options), model=source,
             folder=around.folder / "job", data=(file, type(self).__qualname__),
         )  # fmt: skip
         return run_trial(order, around)

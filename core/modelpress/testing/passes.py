@@ -115,7 +115,7 @@ class PassContract(Contract[PassSpec]):
     def _order(self, source: Artifact, folder: Path) -> Order:
         file = inspect.getfile(type(self)) if self.data else ""
         return Order(
-            kind="pass", name=self.pass_name, options=dict(self.options), model=source.to_record(),
+            kind="pass", name=self.pass_name, options=dict(self.options), model=source,
             folder=folder, data=(file, type(self).__qualname__),
         )  # fmt: skip
 

@@ -39,7 +39,7 @@ TIME_LIMIT = 300
 class Order(BaseModel):
     """What the process is to do.
 
-    model:   an artifact's record; folder: the job folder
+    folder:  the job folder
     data:    (file, class) of the contract whose `data` are given, by role
     kill:    whether a first try is to be ended by SIGKILL when half of its work is done
     """
@@ -49,7 +49,7 @@ class Order(BaseModel):
     kind: Literal["pass", "metric"]
     name: str
     options: dict[str, JsonValue]
-    model: dict[str, JsonValue]
+    model: Artifact
     folder: Path
     data: tuple[str, str]
     kill: bool = False
@@ -252,7 +252,7 @@ def _killed_half_way(order: Order, registry: Registry) -> bool:
 
 def _try_pass(order: Order, registry: Registry, trial: Trial, counted: _Counted) -> None:
     registered = registry.find(PassSpec, order.name)
-    source = Artifact.from_record(order.model)
+    source = order.model
     trial.planned = _plan(registered, source, order.options)
     result = run_pass(
         registered, source, order.options, order.folder,
@@ -267,9 +267,8 @@ def _try_pass(order: Order, registry: Registry, trial: Trial, counted: _Counted)
 
 def _try_metric(order: Order, registry: Registry, trial: Trial, counted: _Counted) -> None:
     registered = registry.find(MetricSpec, order.name)
-    source = Artifact.from_record(order.model)
     numbers = run_metric(
-        registered, source, order.options, order.folder,
+        registered, order.model, order.options, order.folder,
         registry=registry, data=_GivenByClass(*order.data), watch=counted,
     )  # fmt: skip
     trial.given = Given(format="", size=0, config=None, meta={}, fault="", numbers=dict(numbers))

@@ -8,7 +8,11 @@ may go on after an evaluation, and fails on widths that do not divide by its blo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
+
+from modelpress.api import JSONValue, Meta
 
 _SWITCH = "support_avx512bf16_for_cpu"
 """The attribute of a Linear4bit that decides it; there is none in bitsandbytes before 0.49."""
@@ -19,3 +23,10 @@ def compute_as_everywhere(model: torch.nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, _SWITCH):
             setattr(module, _SWITCH, False)
+
+
+def trained_bits(meta: Meta) -> Mapping[str, JSONValue] | None:
+    """How the base was held in 4 bits while this adapter was trained: the arguments of transformers'
+    BitsAndBytesConfig; None when it was not."""
+    bits = meta.extra.get("quantization")
+    return bits if isinstance(bits, Mapping) and bits else None

@@ -9,12 +9,12 @@ import torch
 from peft import PeftModel, prepare_model_for_kbit_training
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
-from modelpress.api import Artifact, Checkpoint, MissingDependencyError, UserError
+from modelpress.api import Artifact, Checkpoint, JSONValue, MissingDependencyError, UserError
 from modelpress_plugins.hf.adapter import STEM, saved_rows
 from modelpress_plugins.hf.bare_model import auto_class, bare_model, open_config
 from modelpress_plugins.hf.config import read_config
 from modelpress_plugins.hf.files import find_tokenizer
-from modelpress_plugins.hf.four_bits import compute_as_everywhere
+from modelpress_plugins.hf.four_bits import compute_as_everywhere, trained_bits
 from modelpress_plugins.hf.quantized import QuantizedCheckpoint, forget_loader, is_quantized
 from modelpress_plugins.hf.text_model import HfTextModel
 from modelpress_plugins.hf.tokenizer import load_tokenizer
@@ -36,8 +36,9 @@ def load_hf_adapter(artifact: Artifact, device: str) -> HfTextModel:
     """Open an adapter on its base; the base quantized in the way it was while the adapter was trained."""
     if artifact.base is None:
         raise UserError(f"The adapter {artifact.path} does not say which base it belongs to.")
-    bits = artifact.meta.extra.get("quantization")
-    base = load_causal_lm(artifact.base, device, bits, artifact.meta.extra.get("dtype") if bits else None)
+    bits = trained_bits(artifact.meta)
+    trained_in = str(artifact.meta.extra.get("dtype")) if bits else None
+    base = load_causal_lm(artifact.base, device, bits, trained_in)
     try:
         _resize(base, artifact)
         model = PeftModel.from_pretrained(base, str(artifact.path)).eval()
@@ -61,7 +62,7 @@ def _resize(base: PreTrainedModel, adapter: Artifact) -> None:
 def load_causal_lm(
     artifact: Artifact,
     device: str,
-    quantization: Mapping[str, object] | None = None,
+    quantization: Mapping[str, JSONValue] | None = None,
     trained_in: str | None = None,
 ) -> PreTrainedModel:
     """A transformers model, in eval mode, placed and typed as the user's load_kwargs say.
@@ -72,10 +73,11 @@ def load_causal_lm(
     """
     place = torch_device(device)
     told = artifact.meta.load_kwargs
-    bits = quantization or artifact.meta.extra.get("quantization")
-    placed = told.get("device_map") or {"": place} if place.type != "cpu" or bits else None
+    bits = quantization or trained_bits(artifact.meta)
+    placed: object = told.get("device_map") or {"": place} if place.type != "cpu" or bits else None
+    wanted = trained_in or told.get("torch_dtype")
     try:
-        model = open_causal_lm(artifact, _dtype(trained_in or told.get("torch_dtype"), place), placed, bits)
+        model = open_causal_lm(artifact, _dtype(str(wanted) if wanted else None, place), placed, bits)
     except ImportError as error:
         raise MissingDependencyError(
             str(error), 'Install it with `pip install "modelpress[qlora]"`.'

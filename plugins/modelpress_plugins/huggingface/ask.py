@@ -108,9 +108,9 @@ def trained_prompt(file: Path, registry: Registry) -> str:
     workflow = load_workflow(file, registry)
     for choice in workflow.passes:
         data = workflow.data.get(choice.data.get("train", "")) if isinstance(choice, PassChoice) else None
-        options = data.options.canonical() if data else {}
-        template = (options.get("pre_process_data_config") or {}).get("text_template") or ""
-        if prompt := _before_answer(template):
+        given = data.options.canonical().get("pre_process_data_config") if data else None
+        template = given.get("text_template") if isinstance(given, dict) else None
+        if isinstance(template, str) and (prompt := _before_answer(template)):
             return prompt
     raise UserError(
         f"{file} trains with no text_template of a question and an answer.", "Use --prompt-template."

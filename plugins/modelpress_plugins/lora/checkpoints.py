@@ -44,4 +44,5 @@ def last_complete(folder: Path, on_damage: Callable[[str], None]) -> SavedStep |
 
 def _read(folder: Path, on_damage: Callable[[str], None]) -> SavedStep | None:
     facts = finished(folder, on_damage)
-    return SavedStep(folder, facts["step"], facts["finished"]) if facts else None
+    step = facts.get("step") if facts else None
+    return SavedStep(folder, step, bool(facts["finished"])) if facts and isinstance(step, int) else None

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, TrainingArguments, set_seed
 from modelpress.api import (
     Artifact,
     DataSource,
+    JSONValue,
     Meta,
     MissingDependencyError,
     PassContext,
@@ -136,7 +137,9 @@ def _train_here(
     save_weights(adapted, ctx.out)
     save_config(adapted.active_peft_config, model, ctx.out)
     copy_tokenizer(model, ctx.out)
-    facts = {"dtype": str(dtype).removeprefix("torch."), **({"quantization": bits} if bits else {})}
+    facts: dict[str, JSONValue] = {"dtype": str(dtype).removeprefix("torch.")}
+    if bits:
+        facts["quantization"] = bits
     return ctx.artifact("hf-adapter", base=model, meta=_meta(model, source, facts))
 
 
@@ -207,7 +210,7 @@ def _check_fit(base: PreTrainedModel, train: TrainingSamples, ctx: PassContext) 
         ctx.note(f"The longest sample has {longest} tokens; the model was made for {positions}.")
 
 
-def _meta(model: Artifact, source: DataSource, facts: Mapping[str, object]) -> Meta:
+def _meta(model: Artifact, source: DataSource, facts: Mapping[str, JSONValue]) -> Meta:
     """What of the base's meta holds for the adapter, too; and how a prompt looked in training."""
     return Meta(
         task=model.meta.task,

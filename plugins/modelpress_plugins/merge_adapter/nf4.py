@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from modelpress.api import Meta
+from modelpress_plugins.hf.four_bits import trained_bits
 
 _BLOCK = 64  # bitsandbytes' own default, which transformers does not change
 
@@ -26,10 +27,10 @@ class FourBits:
 
     @staticmethod
     def from_meta(meta: Meta) -> FourBits:
-        """From an adapter's meta: `quantization` holds the arguments of transformers' BitsAndBytesConfig."""
-        bits = meta.extra["quantization"]
+        """From an adapter's meta."""
+        bits = trained_bits(meta) or {}
         return FourBits(
-            quant_type=bits.get("bnb_4bit_quant_type", "fp4"),
+            quant_type=str(bits.get("bnb_4bit_quant_type", "fp4")),
             double_quant=bool(bits.get("bnb_4bit_use_double_quant", False)),
             dtype=getattr(torch, str(meta.extra.get("dtype", "float32"))),
         )

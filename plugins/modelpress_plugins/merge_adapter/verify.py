@@ -10,6 +10,7 @@ import numpy as np
 
 from modelpress.api import Artifact, PassContext, PassError, TextModel
 from modelpress_plugins.hf.config import ModelConfig
+from modelpress_plugins.hf.four_bits import trained_bits
 
 LIMITS: Mapping[str, float] = {"F32": 1e-3, "F64": 1e-3, "F16": 0.02, "BF16": 0.1}
 """Largest relative difference of the logits that rounding the merged weights to a dtype explains. A weight is
@@ -43,9 +44,8 @@ def difference(found: _Logits, wanted: _Logits) -> float:
 
 def exact_reference(adapter: Artifact) -> Artifact:
     """The adapter, to be opened so that its 4-bit base is multiplied in float32, whatever training used."""
-    extra = adapter.meta.extra
-    bits = {**extra["quantization"], "bnb_4bit_compute_dtype": "float32"}
-    return replace(adapter, meta=replace(adapter.meta, extra={**extra, "quantization": bits}))
+    bits = {**(trained_bits(adapter.meta) or {}), "bnb_4bit_compute_dtype": "float32"}
+    return replace(adapter, meta=replace(adapter.meta, extra={**adapter.meta.extra, "quantization": bits}))
 
 
 def coarser(dtype: str, trained: str) -> str:

@@ -212,7 +212,7 @@ def _add_quantizer(
 def options_of(options: type[Options]) -> list[click.Option]:
     """Command-line options from a pass's Options. Those that name a data config are left to --data."""
     data = _data_options(options)
-    facts = option_facts(options.model_json_schema())
+    facts = option_facts(options.json_schema())
     return [_option(fact) for fact in facts if fact.name not in data]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from modelpress.api import Artifact, Checkpoint, PassContext, parse_size
+from modelpress.api import Artifact, Checkpoint, JSONValue, PassContext, parse_size
 from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.grids.stream import read_float_config
 from modelpress_plugins.grids.targets import Targets, find_targets
@@ -92,5 +93,5 @@ def _given(grid: Grid) -> Given:
     return {"bits": grid.bits, "group_size": grid.group_size, "symmetric": grid.symmetric}
 
 
-def _without_none(given: dict[str, int | bool | None]) -> Given:
-    return {name: value for name, value in given.items() if value is not None}
+def _without_none(given: Mapping[str, JSONValue]) -> Given:
+    return {name: value for name, value in given.items() if isinstance(value, int)}
