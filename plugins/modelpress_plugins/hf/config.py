@@ -30,6 +30,12 @@ _OLDER_NAMES = {
 }
 """Of GPT-2, BLOOM, OPT and their relatives."""
 
+_OTHER_HEADS = (
+    *("ForMaskedLM", "ForPreTraining", "ForSequenceClassification", "ForTokenClassification", "ForCTC"),
+    *("ForQuestionAnswering", "ForMultipleChoice", "ForNextSentencePrediction", "ForImageClassification"),
+)
+"""How the names of classes end that put something else than a language model's head on a model."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -158,6 +164,17 @@ class ModelConfig:
         transformers, and it is not needed: they are opened natively.
         """
         return () if _is_native(str(self.document.get("model_type") or "")) else self.code_files
+
+    @property
+    def other_kind(self) -> str:
+        """What the model is if it is no causal language model, one that continues a text; else empty."""
+        name = self.architecture
+        if self.text.get("is_encoder_decoder") is True:
+            return f"an encoder with a decoder ({name or self.model_type})"
+        bare_encoder = name.endswith("Model") and not name.endswith("LMHeadModel") and not self.family.known
+        if (name.endswith(_OTHER_HEADS) or bare_encoder) and self.text.get("is_decoder") is not True:
+            return f"no model that continues a text ({name})"
+        return ""
 
     def number(self, key: str) -> int:
         """A whole number of the language model's, under this name or an older one; 0 when it is not there."""

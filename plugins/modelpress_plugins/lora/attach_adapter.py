@@ -6,14 +6,18 @@ from peft import PeftConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from transformers import PreTrainedModel, TrainingArguments
 
 from modelpress.api import PassContext, UserError
+from modelpress_plugins.hf.families import family_of
 from modelpress_plugins.lora.config import AdapterConfig
-from modelpress_plugins.lora.targets import last_names, unmatched
+from modelpress_plugins.lora.targets import expert_paths, last_names, unmatched
 
 
 def check_targets(base: PreTrainedModel, config: AdapterConfig, ctx: PassContext) -> None:
     """Raises UserError when modules that the options name do not exist. peft itself passes over a name that
     matches nothing as long as another one matches: that is noted."""
     paths = [path for path, module in base.named_modules() if getattr(module, "weight", None) is not None]
+    experts = family_of(str(base.config.model_type)).experts
+    if experts and experts.numbered:  # peft finds the parameters that transformers has made of them
+        paths += expert_paths(experts)
     targets = config.target_modules
     lost = unmatched(targets, paths)
     if lost and len(lost) == (1 if isinstance(targets, str) else len(targets)):

@@ -11,8 +11,17 @@ from modelpress.api import Checkpoint, ModelFacts, PlanContext, UserError
 from modelpress_plugins.hf.config import ModelConfig
 from modelpress_plugins.hf.families import is_linear
 from modelpress_plugins.hf.files import require_tokenizer
-from modelpress_plugins.lora.config import AdapterConfig, LoHaConfig, LoKrConfig, QLoRAConfig
-from modelpress_plugins.lora.targets import ALL_LINEAR, is_named, last_names, unmatched
+from modelpress_plugins.hf.tied import embedding_of, is_tied
+from modelpress_plugins.lora.config import (
+    AdapterConfig,
+    DoRAConfig,
+    LoHaConfig,
+    LoKrConfig,
+    LoRAConfig,
+    LowRankConfig,
+    QLoRAConfig,
+)
+from modelpress_plugins.lora.targets import ALL_LINEAR, is_named, joined_experts, last_names, unmatched
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Module path -> shape of its weight, (out, in) for a linear layer."""
@@ -30,6 +39,7 @@ def plan(model: ModelFacts, config: AdapterConfig, ctx: PlanContext) -> ModelFac
     shapes = _matrices(model)
     if shapes:
         _check_targets(config, shapes, ctx)
+    _check_experts(config, model, ctx)
     trained = _trained_parameters(config, shapes, model)
     ctx.needs(memory=_RUNTIME + _base_bytes(config, model, ctx) + trained * _TRAINING_BYTES)
     return ModelFacts(
@@ -79,6 +89,8 @@ def _check_model(model: ModelFacts, ctx: PlanContext) -> None:
     task = model.meta.task or "text-generation"
     if task not in ("text-generation", "text-generation-with-past"):
         ctx.problem(f"The model's task is {task}; adapters are trained for text-generation only.")
+    if kind := ModelConfig(model.config).other_kind:
+        ctx.problem(f"The model is {kind}; adapters are trained for causal language models only.")
     if method := ModelConfig(model.config).quant_method:
         ctx.problem(
             f"The model is quantized already ({method}).",
@@ -102,6 +114,23 @@ def _check_targets(config: AdapterConfig, shapes: Shapes, ctx: PlanContext) -> N
         ctx.note(f"No module of the model is named {' or '.join(lost)}; the others get their adapter.")
 
 
+def _check_experts(config: AdapterConfig, model: ModelFacts, ctx: PlanContext) -> None:
+    experts = ModelConfig(model.config).family.experts
+    if not isinstance(config, LowRankConfig) or not joined_experts(config.target_modules, experts):
+        return
+    where = "on experts, of which transformers makes one parameter"
+    if isinstance(config, DoRAConfig) or (isinstance(config, LoRAConfig) and config.use_dora):
+        ctx.problem(
+            f"peft has no DoRA {where}.",
+            "Use LoRA, or name target_modules without them: [q_proj, k_proj, v_proj, o_proj].",
+            option="target_modules",
+        )
+    elif config.lora_dropout and "lora_dropout" in config.model_fields_set:
+        ctx.problem(f"peft has no dropout {where}.", "Set lora_dropout to 0.", option="lora_dropout")
+    elif config.lora_dropout:
+        ctx.note(f"lora_dropout is 0: peft has no dropout {where}.")
+
+
 def _matrices(model: ModelFacts) -> Shapes:
     """Modules with a two-dimensional weight, by the headers of the files; empty when they are not here.
     A damaged checkpoint is told by the check of its format, not here."""
@@ -110,13 +139,16 @@ def _matrices(model: ModelFacts) -> Shapes:
     try:
         with Checkpoint(model.path) as checkpoint:
             infos = [checkpoint.info(name) for name in checkpoint.names()]
+            config = ModelConfig(model.config)
+            tied = checkpoint.info(embedding_of(checkpoint, config)) if is_tied(checkpoint, config) else None
     except (UserError, OSError):
         return {}
-    return {
+    found = {
         i.name.removesuffix(".weight"): i.shape
         for i in infos
         if i.name.endswith(".weight") and len(i.shape) == 2
     }
+    return {**found, config.family.parts.head: tied.shape} if tied else found
 
 
 def _trained_parameters(config: AdapterConfig, shapes: Shapes, model: ModelFacts) -> int:

@@ -20,6 +20,7 @@ from modelpress.api import (
     SampleTable,
     UserError,
 )
+from modelpress_plugins.hf.config import read_config
 from modelpress_plugins.hf.files import copy_tokenizer
 from modelpress_plugins.hf.tokenizer import load_tokenizer
 from modelpress_plugins.hf.torch_device import torch_device
@@ -30,19 +31,20 @@ from modelpress_plugins.lora.frozen_base import open_base, quantization, trainin
 from modelpress_plugins.lora.process_state import freed, quiet, repeatable
 from modelpress_plugins.lora.samples import HeldSamples, TrainingSamples
 from modelpress_plugins.lora.save import check_finite, save_config, save_weights
+from modelpress_plugins.lora.targets import joined_experts
 from modelpress_plugins.lora.train_adapter import train_adapter
 
 
 def lora(model: Artifact, config: options.LoRAConfig, ctx: PassContext) -> Artifact:
-    return _train(model, config, ctx, _low_rank(config, use_dora=config.use_dora))
+    return _train(model, config, ctx, _low_rank(model, config, use_dora=config.use_dora))
 
 
 def qlora(model: Artifact, config: options.QLoRAConfig, ctx: PassContext) -> Artifact:
-    return _train(model, config, ctx, _low_rank(config, use_dora=config.use_dora))
+    return _train(model, config, ctx, _low_rank(model, config, use_dora=config.use_dora))
 
 
 def dora(model: Artifact, config: options.DoRAConfig, ctx: PassContext) -> Artifact:
-    return _train(model, config, ctx, _low_rank(config, use_dora=True))
+    return _train(model, config, ctx, _low_rank(model, config, use_dora=True))
 
 
 def loha(model: Artifact, config: options.LoHaConfig, ctx: PassContext) -> Artifact:
@@ -60,11 +62,12 @@ def lokr(model: Artifact, config: options.LoKrConfig, ctx: PassContext) -> Artif
     return _train(model, config, ctx, method)
 
 
-def _low_rank(config: options.LowRankConfig, *, use_dora: bool) -> LoraConfig:
+def _low_rank(model: Artifact, config: options.LowRankConfig, *, use_dora: bool) -> LoraConfig:
+    on_experts = joined_experts(config.target_modules, read_config(model.path).family.experts)
     return LoraConfig(
         **_common(config),
         lora_alpha=config.alpha,
-        lora_dropout=config.lora_dropout,
+        lora_dropout=0.0 if on_experts else config.lora_dropout,  # peft has none on parameters
         bias=config.bias,
         use_rslora=config.use_rslora,
         init_lora_weights=config.init_lora_weights,

@@ -13,7 +13,7 @@ from modelpress.api import Artifact, PassError
 from modelpress_plugins.hf.config import ADAPTER_CONFIG, read_json
 
 WEIGHTS = "adapter_model.safetensors"
-_SETS = ("target_modules", "exclude_modules", "modules_to_save")
+_SETS = ("target_modules", "target_parameters", "exclude_modules", "modules_to_save")
 
 
 def save_weights(model: PeftModel, folder: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from modelpress_plugins.hf.families import Experts
+
 ALL_LINEAR = "all-linear"
 
 
@@ -28,3 +30,20 @@ def is_named(path: str, name: str) -> bool:
 def last_names(modules: Iterable[str]) -> str:
     """What a user may choose from: the last parts of the paths, each once, for a message."""
     return ", ".join(sorted({path.rpartition(".")[2] for path in modules}))
+
+
+def joined_experts(target_modules: Sequence[str] | str, experts: Experts | None) -> bool:
+    """Whether the targets are layers of experts of which transformers 5 makes one parameter each: peft then
+    adapts that parameter. experts: of the model's family."""
+    if experts is None or not experts.numbered:
+        return False
+    if target_modules == ALL_LINEAR:
+        return True
+    return len(unmatched(target_modules, expert_paths(experts))) < (
+        1 if isinstance(target_modules, str) else len(target_modules)
+    )
+
+
+def expert_paths(experts: Experts) -> list[str]:
+    """What the layers of the first expert are called in the checkpoint, and were in older transformers."""
+    return [f"model.layers.0.{experts.path}.0.{name}" for name in experts.roles.values()]

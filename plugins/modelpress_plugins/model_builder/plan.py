@@ -193,6 +193,11 @@ def _check_architecture(model: ModelConfig, config: ModelBuilderOptions, ctx: Pl
         ctx.problem(
             "config.json of the model names no architecture.", "Add `architectures`, e.g. [LlamaForCausalLM]."
         )
+    elif model.other_kind:
+        ctx.problem(
+            f"The model is {model.other_kind}. Here only what continues a text is built: the result is "
+            "compared with its source on ids alone."
+        )
     elif architecture not in BUILDABLE:
         ctx.problem(
             f"The builder of onnxruntime-genai cannot build {architecture}.",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from modelpress.api import ModelFacts, PlanContext
+from modelpress_plugins.hf.config import ModelConfig
 from modelpress_plugins.hf.families import ROTATABLE
 from modelpress_plugins.hf.files import meta_beside_tokenizer, require_tokenizer
 from modelpress_plugins.quantize.config import (
@@ -127,6 +128,8 @@ def _size(model: ModelFacts, text: Mapping[str, Any], config: QuantizerConfig) -
 
 
 def _check_model(model: ModelFacts, ctx: PlanContext) -> None:
+    if kind := ModelConfig(model.config).other_kind:
+        ctx.problem(f"The model is {kind}; the quantizers take causal language models.")
     method = quantization_of(model).get("quant_method")
     if method:
         ctx.problem(

@@ -143,3 +143,27 @@ def test_what_is_written_is_read_as_it_was(tmp_path: Path) -> None:
     assert "Größe" in text
     assert text.endswith("}\n")
     assert read_config(tmp_path).document == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        (
+            {"architectures": ["WhisperForConditionalGeneration"], "is_encoder_decoder": True},
+            "an encoder with",
+        ),
+        ({"architectures": ["BertForMaskedLM"], "model_type": "bert", "is_decoder": False}, "no model that"),
+        ({"architectures": ["LlamaForSequenceClassification"], "model_type": "llama"}, "no model that"),
+        ({"architectures": ["BertModel"], "model_type": "bert"}, "no model that"),
+        ({"architectures": ["BertLMHeadModel"], "model_type": "bert", "is_decoder": True}, ""),
+        ({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}, ""),
+        ({"architectures": ["LlamaModel"], "model_type": "llama"}, ""),
+        ({"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3"}, ""),
+        ({}, ""),
+    ],
+    ids=str,
+)
+def test_what_does_not_continue_a_text_is_told_apart(document: Any, told: str) -> None:
+    kind = ModelConfig(document).other_kind
+    assert kind.startswith(told)
+    assert bool(kind) == bool(told)

@@ -12,6 +12,7 @@ import pytest
 
 from modelpress.api import Accelerator, Artifact, DataFacts, ModelFacts
 from modelpress.artifact import Meta
+from modelpress.testing import make_tiny_model
 from modelpress_plugins.lora.config import LoRAConfig, QLoRAConfig
 from modelpress_plugins.lora.plan import plan
 
@@ -147,3 +148,40 @@ def test_kronecker_factors_are_those_that_peft_makes(number: int, wanted: int) -
     from modelpress_plugins.lora.plan import _near_factors
 
     assert _near_factors(number, wanted) == factorization(number, wanted)
+
+
+MIXTRAL = ModelFacts("hf-model", config={"model_type": "mixtral", "architectures": ["MixtralForCausalLM"]})
+
+
+@pytest.mark.parametrize(
+    "targets", ["all-linear", ["q_proj", "w1", "w2", "w3"], r".*experts.*w[123]"], ids=str
+)
+def test_experts_get_no_dropout(targets: Any) -> None:
+    """Of their layers transformers makes parameters, on which peft has none."""
+    noted = planned({"target_modules": targets}, MIXTRAL)
+    assert not noted.problems
+    assert any("lora_dropout is 0" in note for note in noted.notes)
+    assert planned({"target_modules": targets, "lora_dropout": 0.1}, MIXTRAL).problems[0][2] == "lora_dropout"
+    assert (
+        "no DoRA on experts" in planned({"target_modules": targets, "use_dora": True}, MIXTRAL).problems[0][0]
+    )
+
+
+def test_dropout_stays_where_no_expert_is_trained() -> None:
+    noted = planned({"target_modules": ["q_proj"], "lora_dropout": 0.1}, MIXTRAL)
+    assert not noted.problems
+
+
+def test_the_head_of_a_tied_model_is_a_target(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "tied", tie_word_embeddings=True)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    noted = planned({"target_modules": ["lm_head"]}, ModelFacts("hf-model", folder, config=config))
+    assert not noted.problems
+    assert not any("No module" in note for note in noted.notes)
+
+
+def test_a_model_that_continues_no_text_is_refused() -> None:
+    config = {"architectures": ["WhisperForConditionalGeneration"], "is_encoder_decoder": True}
+    noted = planned({"lora_dropout": 0.1}, ModelFacts("hf-model", config=config))
+    ((message, _, _),) = noted.problems
+    assert "an encoder with a decoder (WhisperForConditionalGeneration)" in message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,11 @@ from typing import Any
 
 import pytest
 
-from modelpress.api import Artifact, PassError, UserError
+from modelpress.api import Artifact, Checkpoint, PassError, UserError
+from modelpress.testing import input_artifact, make_tiny_model
+from modelpress_plugins.hf.adapter import STEM, read_adapter
+from modelpress_plugins.hf.adapter_targets import match
+from modelpress_plugins.hf.config import read_config
 
 Press = Callable[..., Any]
 QUICK = {"r": 4, "training_args": {"max_steps": 6, "per_device_train_batch_size": 4, "logging_steps": 2}}
@@ -279,3 +284,27 @@ def largest_change(adapter: Artifact) -> float:
         before = base(ids).logits
         after = PeftModel.from_pretrained(base, adapter.path)(ids).logits
     return float((after - before).abs().max())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "targets"),
+    [("mixtral", "all-linear"), ("mixtral", ["w1", "w2", "w3"]), ("llama", ["lm_head"])],
+    ids=str,
+)
+def test_what_is_trained_can_be_merged(
+    architecture: str, targets: Any, press: Any, small_model: Artifact, tmp_path: Path
+) -> None:
+    """Experts that transformers joins, and the head of a model that ties it: the same bytes in each run."""
+    tied = {"tie_word_embeddings": True} if architecture == "llama" else {}
+    folder = make_tiny_model(tmp_path / "base", architecture=architecture, **tied)
+    for file in small_model.path.glob("tokenizer*"):
+        shutil.copy(file, folder)
+    base = input_artifact(folder, "hf-model")
+    options = {"r": 4, "target_modules": targets, "training_args": {"max_steps": 2}}
+    adapter, _ = press("LoRA", options, model=base)
+    again, _ = press("LoRA", options, model=base, folder="again")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (adapter.path / name).read_bytes() == (again.path / name).read_bytes()
+    with Checkpoint(adapter.path, STEM) as deltas, Checkpoint(folder) as weights:
+        changes = read_adapter(adapter.path, deltas)
+        assert match(changes, weights, deltas, read_config(folder), load=None).edits
