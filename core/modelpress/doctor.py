@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -20,45 +19,15 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
+from packaging.utils import canonicalize_name
 
 from modelpress.engine.cache import default_cache_folder
 from modelpress.registry import BLOCK_VARIABLE, ONLY_VARIABLE, Registry
+from modelpress.requirements import by_extra, families, lacks, required_names
 from modelpress.version import VERSION
 
 Verdict = Literal["ok", "note", "warning", "broken"]
 
-LIBRARIES = (
-    "torch",
-    "transformers",
-    "peft",
-    "accelerate",
-    "datasets",
-    "safetensors",
-    "bitsandbytes",
-    "onnx",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "onnxruntime-directml",
-    "onnxruntime-genai",
-    "onnxruntime-genai-cuda",
-    "onnxruntime-genai-directml",
-)
-
-# The wheels of a family own the same folder: the one installed last overwrites the other, in part.
-_FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "onnxruntime": (
-        "onnxruntime",
-        "onnxruntime-gpu",
-        "onnxruntime-directml",
-        "onnxruntime-openvino",
-        "onnxruntime-qnn",
-        "onnxruntime-training",
-        "ort-nightly",
-        "ort-nightly-gpu",
-        "ort-nightly-directml",
-    ),
-    "onnxruntime_genai": ("onnxruntime-genai", "onnxruntime-genai-cuda", "onnxruntime-genai-directml"),
-}
 _CPU_FEATURES = (
     "avx2",
     "avx512f",
@@ -86,13 +55,19 @@ class Finding:
 
 def examine(registry: Registry) -> list[Finding]:
     """All checks on this machine."""
-    versions = _distributions()
+    installed = list(metadata.distributions())
+    versions = _versions(installed)
     distributions = {plugin.provider.name for plugin in registry.plugins} | {"modelpress"}
+    requires = [text for plugin in registry.plugins for spec in plugin.specs for text in spec.requires]
     return [
         Finding("modelpress", "ok", f"{VERSION}, Python {platform.python_version()} ({sys.prefix})"),
-        check_libraries(versions),
-        *(f for name in sorted(distributions) for f in check_extras(name, _requirements(name), versions)),
-        *check_overlaps(versions),
+        check_libraries(versions, required_names(requires)),
+        *(
+            finding
+            for name in sorted(distributions)
+            for finding in check_extras(name, _requirements(name), versions, families(requires))
+        ),
+        *check_overlaps(installed),
         *check_plugins(registry),
         check_gpu(nvidia_gpus(), versions),
         check_cpu(cpu_features(), os.cpu_count() or 1),
@@ -103,18 +78,18 @@ def examine(registry: Registry) -> list[Finding]:
     ]
 
 
-def _distributions() -> dict[str, str]:
-    """Every distribution that this Python has -> version; names as PyPI normalizes them."""
+def _versions(distributions: Iterable[metadata.Distribution]) -> dict[str, str]:
+    """Every distribution -> version; names as PyPI normalizes them."""
     found: dict[str, str] = {}
-    for distribution in metadata.distributions():
+    for distribution in distributions:
         with suppress(Exception):  # a damaged one harms no other; check_plugins tells it where it matters
-            found.setdefault(_normal(distribution.metadata["Name"]), distribution.version)
+            found.setdefault(canonicalize_name(distribution.metadata["Name"]), distribution.version)
     return found
 
 
-def check_libraries(versions: Mapping[str, str]) -> Finding:
-    """Versions of what passes rest on."""
-    found = [f"{name} {versions[name]}" for name in LIBRARIES if name in versions]
+def check_libraries(versions: Mapping[str, str], names: Iterable[str]) -> Finding:
+    """Versions of what plugins require."""
+    found = [f"{name} {versions[name]}" for name in map(canonicalize_name, names) if name in versions]
     if found:
         return Finding("libraries", "ok", ", ".join(found))
     return Finding(
@@ -126,19 +101,22 @@ def check_libraries(versions: Mapping[str, str]) -> Finding:
 
 
 def check_extras(
-    distribution: str, requirements: Iterable[str], versions: Mapping[str, str]
+    distribution: str,
+    requirements: Sequence[str],
+    versions: Mapping[str, str],
+    families: Sequence[frozenset[str]] = (),
 ) -> list[Finding]:
-    """Whether each extra of a distribution is complete: installed, and new enough."""
-    by_extra = parse_extras(requirements)
+    """Whether each extra of a distribution is complete: installed, and new enough. families: wheels that must
+    not be installed over each other."""
     findings = []
-    for extra in by_extra:
-        wanted = _flatten(extra, by_extra, _normal(distribution))
-        lacking = [text for name, least in wanted if (text := _lack(name, least, versions))]
+    for extra, wanted in by_extra(distribution, requirements).items():
+        lacking = lacks(wanted, versions)
         area = f"extra {extra}" if distribution == "modelpress" else f"extra {distribution}[{extra}]"
         if lacking:
             some = len(lacking) < len(wanted)
-            text = f"{'incomplete' if some else 'not installed'}: {', '.join(lacking)}"
-            rivals = [rival for name, _ in wanted for rival in _rivals(name, versions)]
+            told = ", ".join(str(lack) if lack.found else lack.requirement for lack in lacking)
+            text = f"{'incomplete' if some else 'not installed'}: {told}"
+            rivals = [rival for name in required_names(wanted) for rival in _rivals(name, versions, families)]
             hint = f"pip install '{distribution}[{extra}]'"
             if rivals:
                 hint = f"only in an environment of its own: it cannot be beside {', '.join(rivals)}"
@@ -148,73 +126,50 @@ def check_extras(
     return findings
 
 
-def _rivals(name: str, versions: Mapping[str, str]) -> list[str]:
+def _rivals(name: str, versions: Mapping[str, str], families: Iterable[frozenset[str]]) -> list[str]:
     """Installed wheels that a wheel must not be installed over."""
-    family = next((family for family in _FAMILIES.values() if name in family), ())
-    return [other for other in family if other != name and other in versions]
+    family = next((family for family in families if name in family), frozenset())
+    return [other for other in sorted(family) if other != name and other in versions]
 
 
-Wanted = tuple[str, str]
-"""(name of a distribution with its extras, least version or '')"""
-
-
-def parse_extras(requirements: Iterable[str]) -> dict[str, list[Wanted]]:
-    """Requirement strings of the metadata -> extra -> what it wants. Others than of extras are left out."""
-    found: dict[str, list[Wanted]] = {}
-    for requirement in requirements:
-        text, _, marker = requirement.partition(";")
-        extra = re.search(r"""extra\s*==\s*['"]([^'"]+)['"]""", marker)
-        name = re.match(r"\s*([A-Za-z0-9._-]+(?:\[[^\]]*\])?)", text)
-        if extra and name:
-            least = re.search(r">=\s*([0-9][0-9a-z.]*)", text)
-            found.setdefault(extra[1], []).append((name[1], least[1] if least else ""))
-    return found
-
-
-def _flatten(extra: str, by_extra: Mapping[str, Sequence[Wanted]], own: str) -> list[Wanted]:
-    """What an extra wants, with `own[other]` replaced by what that other extra wants."""
-    found: list[Wanted] = []
-    for name, least in by_extra.get(extra, ()):
-        base, _, inner = name.rstrip("]").partition("[")
-        if _normal(base) == own:
-            for other in inner.split(","):
-                found += _flatten(other.strip(), by_extra, own) if other.strip() != extra else []
-        else:
-            found.append((_normal(base), least))
-    return found
-
-
-def _lack(name: str, least: str, versions: Mapping[str, str]) -> str:
-    """`name` when it is absent, `name 1.0 (needs 1.2)` when it is too old; empty when all is well."""
-    if name not in versions:
-        return name
-    too_old = bool(least) and _release(versions[name]) < _release(least)
-    return f"{name} {versions[name]} (needs {least})" if too_old else ""
-
-
-def _release(version: str) -> tuple[int, ...]:
-    release = re.match(r"\d+(?:\.\d+)*", version)
-    numbers = [int(part) for part in release[0].split(".")] if release else [0]
-    while len(numbers) > 1 and numbers[-1] == 0:
-        numbers.pop()  # 2.0 is 2
-    return tuple(numbers)
-
-
-def check_overlaps(versions: Mapping[str, str]) -> list[Finding]:
-    """Wheels that were installed over each other."""
+def check_overlaps(distributions: Iterable[metadata.Distribution]) -> list[Finding]:
+    """Wheels that were installed over each other: the same file in both of them, with another content."""
     findings = []
-    for package, family in _FAMILIES.items():
-        found = [name for name in family if name in versions]
-        if len(found) > 1:
+    for (_, package), owners in sorted(_owners(distributions).items()):
+        overwritten = [a for a in sorted(owners) if any(_differ(owners[a], owners[b]) for b in owners)]
+        if overwritten:
             findings.append(
                 Finding(
                     f"wheels of {package}",
                     "broken",
-                    " and ".join(f"{name} {versions[name]}" for name in found) + " overwrite each other",
-                    f"pip uninstall -y {' '.join(found)}, then install the one that you want",
+                    " and ".join(overwritten) + " overwrite each other",
+                    f"pip uninstall -y {' '.join(name.partition(' ')[0] for name in overwritten)}, "
+                    "then install the one that you want",
                 )
             )
     return findings
+
+
+Files = Mapping[str, str]
+"""Path of an installed file -> the digest that its wheel gives."""
+
+
+def _owners(distributions: Iterable[metadata.Distribution]) -> Mapping[tuple[str, str], Mapping[str, Files]]:
+    """(Folder, package there) -> (`name version` -> its files), of what several distributions bring."""
+    found: dict[tuple[str, str], dict[str, Files]] = {}
+    for distribution in distributions:
+        with suppress(Exception):  # see _versions
+            name = f"{canonicalize_name(distribution.metadata['Name'])} {distribution.version}"
+            rows = [line.split(",") for line in (distribution.read_text("RECORD") or "").splitlines()]
+            files = {row[0]: row[1] for row in rows if len(row) == 3 and row[1]}
+            for package in {path.partition("/")[0] for path in files if path.endswith("/__init__.py")}:
+                own = {path: digest for path, digest in files.items() if path.startswith(f"{package}/")}
+                found.setdefault((str(distribution.locate_file("")), package), {})[name] = own
+    return {place: owners for place, owners in found.items() if len(owners) > 1}
+
+
+def _differ(left: Files, right: Files) -> bool:
+    return any(right.get(path, digest) != digest for path, digest in left.items())
 
 
 def check_plugins(registry: Registry) -> list[Finding]:
@@ -349,7 +304,3 @@ def _requirements(distribution: str) -> Sequence[str]:
         return metadata.requires(distribution) or ()
     except metadata.PackageNotFoundError:
         return ()
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

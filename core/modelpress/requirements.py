@@ -6,7 +6,9 @@ stand with bars between: `onnxruntime>=1.24 | onnxruntime-gpu>=1.24`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -55,6 +57,47 @@ def lacks(requires: Iterable[str], installed: Mapping[str, str]) -> Sequence[Lac
     versions: dict[str, str] = {canonicalize_name(name): version for name, version in installed.items()}
     found = (_lack(text, versions) for text in requires)
     return [lack for lack in found if lack]
+
+
+def families(requires: Iterable[str]) -> list[frozenset[str]]:
+    """Distributions that stand for each other, of which a Python can have one."""
+    found = {frozenset(choice.name for choice in parse_requirement(text)) for text in requires}
+    return sorted((family for family in found if len(family) > 1), key=sorted)
+
+
+def by_extra(distribution: str, requirements: Iterable[str]) -> dict[str, list[str]]:
+    """What each extra of a distribution adds, without markers; `distribution[other]` is replaced by what that
+    extra adds. requirements: as its metadata have them. One that is no requirement is left out."""
+    added: dict[str, list[Requirement]] = {}
+    for text in requirements:
+        with suppress(InvalidRequirement):
+            requirement = Requirement(text)
+            for extra in _extras_of(requirement):
+                added.setdefault(extra, []).append(requirement)
+    return {extra: _flat(extra, added, canonicalize_name(distribution)) for extra in added}
+
+
+def _extras_of(requirement: Requirement) -> list[str]:
+    """The extras that bring the requirement here, on this platform."""
+    marker = requirement.marker
+    if marker is None or marker.evaluate({"extra": ""}):
+        return []
+    named = re.findall(r"""extra\s*==\s*['"]([^'"]+)['"]""", str(marker))
+    return [extra for extra in dict.fromkeys(named) if marker.evaluate({"extra": extra})]
+
+
+def _flat(
+    extra: str, added: Mapping[str, Sequence[Requirement]], own: str, above: tuple[str, ...] = ()
+) -> list[str]:
+    """above: extras that take this one in"""
+    found: list[str] = []
+    for requirement in added.get(extra, ()):
+        if canonicalize_name(requirement.name) != own:
+            found.append(f"{requirement.name}{requirement.specifier}")
+            continue
+        for other in sorted(requirement.extras - {extra, *above}):
+            found += _flat(other, added, own, (*above, extra))
+    return list(dict.fromkeys(found))
 
 
 def _lack(text: str, versions: Mapping[str, str]) -> Lack | None:

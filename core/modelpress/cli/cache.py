@@ -13,6 +13,7 @@ import click
 from modelpress.cli.lazy import OpenGroup
 from modelpress.cli.text import examples, json_option, plural, print_json, print_table, size
 from modelpress.engine.cache import Cache, CacheEntry, default_cache_folder
+from modelpress.engine.past_runs import forget_runs
 from modelpress.errors import PassError, UserError
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
@@ -78,11 +79,16 @@ def verify(cache_dir: Path | None) -> None:
 @click.option("--older-than", metavar="AGE", help="Remove what was not used for so long: 12h, 30d, 8w.")
 @click.option("--keep", metavar="SIZE", help="Remove the least used until so much is left: 500MB, 20GB.")
 def gc(cache_dir: Path | None, older_than: str | None, keep: str | None) -> None:
-    """Make room. What a run makes or reads right now stays; left-overs of failed steps always go."""
-    freed = _open(cache_dir).collect(
-        older_than_days=parse_age(older_than) if older_than else None,
-        keep_bytes=parse_size(keep) if keep else None,
-    )
+    """Make room. What a run makes or reads right now stays; left-overs of failed steps always go.
+
+    What a step told goes with its result. Numbers and records of runs take no room: they go by their age
+    alone, where --older-than names one.
+    """
+    cache = _open(cache_dir)
+    age = parse_age(older_than) if older_than else None
+    freed = cache.collect(older_than_days=age, keep_bytes=parse_size(keep) if keep else None)
+    if age is not None:
+        freed += forget_runs(cache.runs_folder, older_than_days=age)
     click.echo(f"{size(freed)} freed.")
 
 

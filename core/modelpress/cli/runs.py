@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
-import psutil
 
 from modelpress.cli.cache import folder_option
 from modelpress.cli.failure import tell
@@ -24,11 +22,9 @@ from modelpress.cli.text import (
     size,
 )
 from modelpress.engine.cache import Cache, default_cache_folder
-from modelpress.engine.ownership import RECORD
+from modelpress.engine.past_runs import find_run, find_runs, status_of
 from modelpress.engine.record import RunRecord, StepRecord
-from modelpress.errors import UserError
-from modelpress.nearest import did_you_mean
-from modelpress.records import read_record, to_json
+from modelpress.records import to_json
 
 
 @click.group("runs", cls=OpenGroup, short_help="List runs; show what one did.")
@@ -87,40 +83,6 @@ def show(run: str | None, cache_dir: Path | None, as_json: bool) -> None:
     if record.artifact:
         click.echo(f"model: {shorten_path(str(record.artifact.path))}")
     click.echo(f"log: {record.log}")
-
-
-def find_runs(folder: Path, on_damage: Callable[[Path], None] = lambda path: None) -> list[RunRecord]:
-    """The runs of a folder, the last first. Records that are damaged, or of another version, are left out and
-    told to on_damage."""
-    found = []
-    for path in sorted(folder.glob(f"*/{RECORD}"), reverse=True):
-        try:
-            found.append(read_record(RunRecord, path))
-        except (OSError, ValueError):
-            on_damage(path)
-    return found
-
-
-def find_run(folder: Path, name: str | None) -> RunRecord:
-    """The run whose id begins with the name; the last when it is None. Raises UserError."""
-    runs = find_runs(folder)
-    if not runs:
-        raise UserError(f"No run is remembered in {folder}.", "Runs are kept in the cache that they used.")
-    fitting = [run for run in runs if run.id.startswith(name or "")]
-    if name is not None and not fitting:
-        hint = did_you_mean(name, [run.id for run in runs], what="The last ones are")
-        raise UserError(f"There is no run {name!r} in {folder}.", hint)
-    if name is not None and len(fitting) > 1:
-        listed = ", ".join(run.id for run in fitting[:5])
-        raise UserError(f"{len(fitting)} runs begin with {name!r}.", f"Give more of it: {listed}.")
-    return fitting[0]
-
-
-def status_of(run: RunRecord) -> str:
-    """As the record says; `killed` for one that runs no more, though its record says so."""
-    here = run.host == platform.node()
-    gone = run.status == "running" and here and not psutil.pid_exists(run.process)
-    return "killed" if gone else run.status
 
 
 def _folder(cache_dir: Path | None) -> Path:

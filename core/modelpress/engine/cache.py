@@ -189,6 +189,7 @@ class Cache:
         try:
             result = read_record(Result, self._numbers_file(key))
             if result.metrics:
+                os.utime(self._numbers_file(key))  # when they were last used, for `cache gc`
                 return result
         except FileNotFoundError:
             return None
@@ -257,7 +258,25 @@ class Cache:
                 size = _size(folder)
                 if stale and self._remove_free(folder.name, folder):
                     freed += size
-        return freed
+        return freed + self._collect_numbers(limit) + self._collect_histories()
+
+    def _collect_numbers(self, limit: float | None) -> int:
+        """Numbers that were not used since the limit; none without one, since they take no room."""
+        numbers = (self.folder / "evaluations").glob("*.json") if limit is not None else ()
+        return sum(self._remove_file(file) for file in numbers if limit and _changed(file) < limit)
+
+    def _collect_histories(self) -> int:
+        """A history goes with the artifact or the numbers whose making it tells."""
+        files = (self.folder / "history").glob("*")
+        return sum(self._remove_file(file) for file in files if not self._is_kept(_key_of(file)))
+
+    def _is_kept(self, key: str) -> bool:
+        return self.artifact_folder(key).exists() or self._numbers_file(key).exists()
+
+    def _remove_file(self, file: Path) -> int:
+        """Bytes freed; 0 when a run is at work on that key."""
+        size = _size(file)
+        return size if self._remove_free(_key_of(file), file) else 0
 
     def clear(self) -> int:
         """Remove everything but what a run makes or reads right now. Returns bytes freed."""
@@ -302,6 +321,10 @@ class Cache:
             shutil.rmtree(trash, ignore_errors=True)
         else:
             trash.unlink(missing_ok=True)
+
+
+def _key_of(file: Path) -> str:
+    return file.name.partition(".")[0]
 
 
 def _is_held(lease: Path) -> bool:

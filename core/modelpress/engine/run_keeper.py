@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from modelpress import version
 from modelpress.artifact import Artifact
+from modelpress.context import ModelFacts
 from modelpress.engine.goals import Judgement
 from modelpress.engine.job import ErrorRecord
 from modelpress.engine.ownership import RECORD, record_obstacle
@@ -56,9 +57,14 @@ class RunKeeper:
             log=str(self.log.path),
             output_dir=str(output_dir or ""),
             seed=workflow.seed,
-            input_model={"identity": plan.model.identity, "format": plan.model.format},
+            input_model=_told_of(plan.model),
             translations=[str(t) for t in workflow.translations],
         )
+        self._write()
+
+    def planned(self, plan: Plan) -> None:
+        """The input model is here: what it is was not known in full before."""
+        self.record = replace(self.record, input_model=_told_of(plan.model))
         self._write()
 
     def add(self, step: StepRecord) -> None:
@@ -124,6 +130,10 @@ class RunKeeper:
     def _write(self) -> None:
         self.record = replace(self.record, seconds=round(time.monotonic() - self._begun, 3))
         write_record(self._folder / RECORD, self.record)
+
+
+def _told_of(model: ModelFacts) -> dict[str, str]:
+    return {"identity": model.identity, "format": model.format}
 
 
 def missed(goals: Sequence[Judgement]) -> list[str]:

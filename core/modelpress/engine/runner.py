@@ -73,13 +73,19 @@ def run(
         offline=offline,
         in_process=in_process,
     ) as prepared:
-        prepared.plan.whole()  # nothing is written where there is a problem
+        plan = prepared.plan.whole()  # nothing is written where there is a problem
         prepared.cache.tidy()
         prepared.cache.hold_shared()
-        plan = fetch_model(prepared, registry, tell)
-        prepared.cache.digests.keep()
         keeper = RunKeeper(plan, prepared.cache.runs_folder, prepared.output_dir)
+
+        def log(event: Event) -> None:
+            keeper.log(event)
+            tell(event)
+
         try:
+            plan = fetch_model(prepared, registry, log)
+            keeper.planned(plan)
+            prepared.cache.digests.keep()
             return _Run(plan, prepared, registry, tell, keeper).go()
         except BaseException as error:
             keeper.fail(error)

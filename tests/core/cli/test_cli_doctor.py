@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
-
-import pytest
 
 from modelpress.doctor import (
     check_cpu,
@@ -19,6 +18,7 @@ from modelpress.doctor import (
     check_plugins,
 )
 from modelpress.registry import BrokenPlugin, Registry
+from modelpress.requirements import families
 
 REQUIREMENTS = [
     "click>=8.2",
@@ -37,41 +37,56 @@ def test_an_extra_is_complete_with_those_that_it_takes_in() -> None:
     found = extras({"torch": "2.13.0+cpu", "onnxruntime": "1.32.0"})
     assert found["extra cpu"] == ("ok", "complete")
     assert found["extra train"] == ("ok", "complete")
-    assert found["extra qlora"] == ("note", "not installed: bitsandbytes")
+    assert found["extra qlora"] == ("note", "not installed: bitsandbytes>=0.48")
 
 
 def test_an_incomplete_extra_names_what_is_absent_and_what_is_too_old() -> None:
     verdict, text = extras({"torch": "2.8.1"})["extra cpu"]
     assert verdict == "note"
-    assert text == "not installed: torch 2.8.1 (needs 2.9), onnxruntime"
-    assert extras({"torch": "2.9.0"})["extra cpu"] == ("note", "incomplete: onnxruntime")
+    assert text == "not installed: torch>=2.9 (torch 2.8.1 is there), onnxruntime>=1.24"
+    assert extras({"torch": "2.9.0"})["extra cpu"] == (
+        "note",
+        "incomplete: onnxruntime>=1.24",
+    )
 
 
 def test_an_extra_that_would_overwrite_a_wheel_is_not_recommended() -> None:
     needs = ["onnxruntime-gpu>=1.24; extra == 'gpu'", "onnxruntime>=1.24; extra == 'cpu'"]
-    cpu, gpu = sorted(check_extras("modelpress", needs, {"onnxruntime": "1.32.0"}), key=lambda f: f.area)
+    wheels = families(["onnxruntime>=1.24 | onnxruntime-gpu>=1.24"])
+    found = check_extras("modelpress", needs, {"onnxruntime": "1.32.0"}, wheels)
+    cpu, gpu = sorted(found, key=lambda f: f.area)
     assert cpu.verdict == "ok"
     assert "environment of its own" in gpu.hint
     assert "pip install" not in gpu.hint
 
 
-@pytest.mark.parametrize(
-    ("family", "package"),
-    [
-        (("onnxruntime", "onnxruntime-gpu"), "onnxruntime"),
-        (("onnxruntime", "onnxruntime-directml"), "onnxruntime"),
-        (("onnxruntime-genai", "onnxruntime-genai-cuda"), "onnxruntime_genai"),
-    ],
-)
-def test_two_wheels_over_each_other_are_broken(family: tuple[str, ...], package: str) -> None:
-    (finding,) = check_overlaps(dict.fromkeys(family, "1.24.0"))
+def test_an_extra_of_another_platform_is_not_wanted_here() -> None:
+    needs = ["torch>=2.9; extra == 'gpu' and python_version < '3'", "onnx>=1.20; extra == 'gpu'"]
+    assert check_extras("modelpress", needs, {"onnx": "1.21"})[0].text == "complete"
+
+
+def wheel(site: Path, name: str, files: dict[str, str]) -> None:
+    folder = site / f"{name.replace('-', '_')}-1.24.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.24.0\n")
+    (folder / "RECORD").write_text("".join(f"{path},sha256={text},9\n" for path, text in files.items()))
+
+
+def test_two_wheels_over_each_other_are_broken(tmp_path: Path) -> None:
+    wheel(tmp_path, "onnxruntime", {"onnxruntime/__init__.py": "a", "onnxruntime/capi/x.so": "cpu"})
+    wheel(tmp_path, "onnxruntime-qnn", {"onnxruntime/__init__.py": "a", "onnxruntime/capi/x.so": "qnn"})
+    (finding,) = check_overlaps(metadata.distributions(path=[str(tmp_path)]))
     assert finding.verdict == "broken"
-    assert package in finding.area
-    assert finding.hint.startswith(f"pip uninstall -y {family[0]} {family[1]}")
+    assert finding.area == "wheels of onnxruntime"
+    assert finding.text == "onnxruntime 1.24.0 and onnxruntime-qnn 1.24.0 overwrite each other"
+    assert finding.hint.startswith("pip uninstall -y onnxruntime onnxruntime-qnn")
 
 
-def test_one_wheel_of_each_family_is_sound() -> None:
-    assert not check_overlaps({"onnxruntime-gpu": "1.24.0", "onnxruntime-genai-cuda": "0.18.0"})
+def test_wheels_that_share_a_folder_and_no_file_are_sound(tmp_path: Path) -> None:
+    wheel(tmp_path, "nvidia-cublas", {"nvidia/__init__.py": "empty", "nvidia/cublas/x.so": "b"})
+    wheel(tmp_path, "nvidia-cudnn", {"nvidia/__init__.py": "empty", "nvidia/cudnn/x.so": "c"})
+    wheel(tmp_path, "damaged", {"": ""})
+    assert check_overlaps(metadata.distributions(path=[str(tmp_path)])) == []
 
 
 def test_a_broken_plugin_is_told_with_its_error_and_a_way_out() -> None:
@@ -118,8 +133,8 @@ def test_the_hub_is_told_without_its_token(tmp_path: Path) -> None:
 
 
 def test_a_bare_installation_is_told_what_it_can_do() -> None:
-    assert "validate" in check_libraries({}).text
-    assert check_libraries({"torch": "2.13.0"}).text == "torch 2.13.0"
+    assert "validate" in check_libraries({}, ["torch"]).text
+    assert check_libraries({"torch": "2.13.0", "x": "1"}, ["numpy", "torch"]).text == "torch 2.13.0"
 
 
 def test_the_command_ends_with_1_only_when_something_is_broken(command) -> None:

@@ -14,6 +14,7 @@ import pytest
 from modelpress.artifact import MANIFEST, Artifact, Meta, damaged_files
 from modelpress.engine.cache import Cache
 from modelpress.engine.job import Result
+from modelpress.files import mark_finished
 
 KEY = "k" * 64
 
@@ -116,6 +117,33 @@ def test_collect_by_age(cache: Cache) -> None:
     cache.collect(older_than_days=1)
     assert not old.exists()
     assert new.exists()
+
+
+def test_what_a_step_told_goes_with_its_result(cache: Cache) -> None:
+    for key, used in (("a" * 64, 1), ("b" * 64, None)):
+        path = commit(cache, key).path
+        numbers = "n" + key[1:]
+        cache.commit_numbers(numbers, Result(metrics={"x": 1}))
+        for told in (key, numbers):
+            cache.history_file(told).parent.mkdir(exist_ok=True)
+            cache.history_file(told).write_text("{}")
+            mark_finished(cache.history_file(told))
+        if used:
+            os.utime(path / MANIFEST, (used, used))
+            os.utime(cache.folder / "evaluations" / f"{numbers}.json", (used, used))
+    assert cache.collect() == 0
+    cache.collect(older_than_days=1)
+    left = sorted(path.name[:2] for path in (cache.folder / "history").iterdir())
+    assert left == ["bb", "bb", "nb", "nb"]
+    assert cache.find_numbers("na" + "a" * 62) is None
+
+
+def test_numbers_that_are_used_stay(cache: Cache) -> None:
+    cache.commit_numbers("n", Result(metrics={"x": 1}))
+    os.utime(cache.folder / "evaluations" / "n.json", (1, 1))
+    assert cache.find_numbers("n")
+    cache.collect(older_than_days=1)
+    assert cache.find_numbers("n")
 
 
 def test_clear_empties_but_leaves_what_is_in_work(cache: Cache) -> None:

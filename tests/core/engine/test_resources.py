@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from modelpress.engine.open_data import open_data
+from modelpress.engine.past_runs import find_runs
 from modelpress.engine.plan import PlanDraft
 from modelpress.engine.prepare import prepare
 from modelpress.engine.runner import run
@@ -189,6 +190,16 @@ def test_a_fetch_that_fails_leaves_nothing(shelves: Shelves, trouble: str, told:
     with pytest.raises(HostError, match=told):
         shelves.run(path)
     assert list((shelves.cache / "resources").iterdir()) == []
+
+
+def test_a_run_whose_model_cannot_be_fetched_is_remembered(shelves: Shelves) -> None:
+    path = shelves.write(model=shelves.shelf("m", text_txt="half", breaks="", z_txt="rest"))
+    with pytest.raises(HostError, match="the line went dead"):
+        shelves.run(path)
+    (record,) = find_runs(shelves.cache / "runs")
+    assert record.status == "failed"
+    assert record.error
+    assert "the line went dead" in record.error.message
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import modelpress
-from modelpress.cli.runs import find_run, find_runs, status_of
+from modelpress.engine.past_runs import find_run, find_runs, forget_runs, status_of
 from modelpress.engine.record import RunRecord
 from modelpress.errors import PassError, UserError, WorkflowError
 from modelpress.records import read_record
@@ -115,6 +115,28 @@ def test_a_killed_run_is_remembered_as_far_as_it_came(demo) -> None:
     (record,) = runs(demo)
     assert (record.status, status_of(record)) == ("running", "killed")
     assert [step.name for step in record.steps] == ["first"]
+
+
+def test_records_of_old_runs_go_and_that_of_one_under_way_stays(demo) -> None:
+    run(demo)
+    under_way = start(demo)
+    folder = demo.folder / "cache" / "runs"
+    try:
+        for path in (*folder.rglob("*"), *folder.iterdir()):
+            os.utime(path, (1, 1))
+        assert forget_runs(folder, older_than_days=1) > 0
+        assert [record.status for record in runs(demo)] == ["running"]
+    finally:
+        under_way.kill()
+        under_way.wait()
+    assert forget_runs(folder, older_than_days=1) > 0, "it was killed"
+    assert runs(demo) == []
+
+
+def test_records_that_are_not_old_stay(demo) -> None:
+    run(demo)
+    assert forget_runs(demo.folder / "cache" / "runs", older_than_days=1) == 0
+    assert len(runs(demo)) == 1
 
 
 def test_runs_are_found_by_the_beginning_of_their_id(demo) -> None:
