@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelpress.hookspecs import API_VERSION, hookimpl
 from modelpress.specs import (
+    ANY_FORMAT,
     CommandSpec,
     DataContainerSpec,
     FormatSpec,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from modelpress.artifact import Artifact, Meta
     from modelpress.checkpoint import Checkpoint, TensorInfo
     from modelpress.checkpoint_writer import CheckpointWriter, parse_size
-    from modelpress.cli.execute import execute
+    from modelpress.cli.execute import execute, execute_workflow
     from modelpress.cli.option_facts import OptionFacts, option_facts, takes
     from modelpress.cli.planning import offline_option
     from modelpress.cli.text import (
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from modelpress.secrets import read_secret
 
 __all__ = [
+    "ANY_FORMAT",
     "API_VERSION",
     "NO_LOSS",
     "Accelerator",
@@ -170,6 +172,7 @@ __all__ = [
     "duration",
     "examples",
     "execute",
+    "execute_workflow",
     "find_artifact",
     "finished",
     "fold",
@@ -205,6 +208,7 @@ __all__ = [
 
 _LAZY = {
     "execute": "modelpress.cli.execute",
+    "execute_workflow": "modelpress.cli.execute",
     "OptionFacts": "modelpress.cli.option_facts",
     "option_facts": "modelpress.cli.option_facts",
     "takes": "modelpress.cli.option_facts",

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 
-from modelpress.specs import ANY_TARGET, Rename, Spec
+from modelpress.specs import ANY_FORMAT, ANY_TARGET, Rename, Spec
 from modelpress.verbs import is_free
 
 _IN_NAMES = str.maketrans("", "", "_.+-")
@@ -45,7 +45,8 @@ def _wrong_value(spec: Spec, field: Field[object], value: object) -> str:
     if field.name == "aliases" and spec.kind == "command":
         return _all(value, _is_command, "verbs that the core has not")
     if field.name == "produces":
-        return "" if _is_name(value) else "a format, or 'same'"
+        other, meaning = (ANY_FORMAT, "any") if spec.kind == "model" else ("same", "the one it took")
+        return "" if _is_name(value) or value == other else f"a format, or {other!r} ({meaning})"
     if field.name == "requires":
         return _all(value, _is_requirement, "requirements as in a pyproject.toml ('torch>=2.9')")
     if field.name == "devices":

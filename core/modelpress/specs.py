@@ -145,6 +145,9 @@ class Spec:
 ANY_TARGET = "*"
 """Among the `targets` of a pass: it builds for whatever execution provider is asked for."""
 
+ANY_FORMAT = "*"
+"""As what a model `produces`: only its files tell."""
+
 
 @_facts
 class PassSpec(Spec):
@@ -177,6 +180,7 @@ class PassSpec(Spec):
 class ModelSpec(Spec):
     """A way to name an input model in a workflow: `input_model: {type: HfModel, …}`.
 
+    produces: its format; `*` where only the files tell, then `open` has to find them at once
     open:  finds the files (in the hub's local cache, or a folder) and reads config.json, see
            contracts.ModelOpen
     fetch: called when ModelFacts.path is None, see contracts.ModelFetch. Left out when the model is always

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -13,6 +16,8 @@ from modelpress.cli.progress import PlainProgress, Progress, StreamLines
 from modelpress.cli.text import number, print_json
 from modelpress.cli.verbosity import Verbosity
 from modelpress.engine.runner import RunResult, run
+from modelpress.errors import WorkflowError
+from modelpress.json_types import JSONValue
 
 
 def execute(
@@ -53,6 +58,33 @@ def open_progress(stream: TextIO, verbosity: Verbosity) -> Progress:
 
         return TerminalProgress(stream, verbosity)
     return PlainProgress(StreamLines(stream), verbosity).keep_telling()
+
+
+def execute_workflow(
+    workflow: Mapping[str, JSONValue],
+    *,
+    output_dir: Path | None,
+    cache_dir: Path | None,
+    offline: bool,
+    verbosity: Verbosity,
+    as_json: bool,
+) -> RunResult:
+    """Run a workflow that the command made itself; its problems are told without lines of a file."""
+    with tempfile.TemporaryDirectory(prefix="modelpress-") as folder:
+        file = Path(folder) / "workflow.json"
+        file.write_text(json.dumps(workflow, indent=2), encoding="utf-8")
+        try:
+            return execute(
+                file,
+                output_dir=output_dir,
+                cache_dir=cache_dir,
+                offline=offline,
+                in_process=False,
+                verbosity=verbosity,
+                as_json=as_json,
+            )
+        except WorkflowError as error:
+            raise WorkflowError([problem._replace(where=None) for problem in error.problems]) from None
 
 
 def _print_metrics(result: RunResult) -> None:

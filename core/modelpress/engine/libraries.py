@@ -10,7 +10,7 @@ from modelpress.engine.systems import OpenSystems
 from modelpress.errors import HostError
 from modelpress.registry import Registered, Registry
 from modelpress.requirements import WORKER_REQUIRES, lacks, required_names
-from modelpress.specs import FormatSpec, MetricSpec, PassSpec, Spec
+from modelpress.specs import ANY_FORMAT, FormatSpec, MetricSpec, PassSpec, Spec
 
 
 class Libraries:
@@ -90,7 +90,8 @@ def _wanted_names(draft: WorkflowDraft, registry: Registry) -> Sequence[str]:
             specs.append(choice.registered.spec)
     specs += [metric.registered.spec for metrics in draft.evaluators.values() for metric in metrics]
     specs += [data.registered.spec for data in draft.data.values()]
-    specs += [entry.spec for entry in registry.all(FormatSpec) if entry.spec.name in formats]
+    any_of_them = ANY_FORMAT in formats
+    specs += [entry.spec for entry in registry.all(FormatSpec) if any_of_them or entry.spec.name in formats]
     requires = [text for spec in specs for text in spec.requires]
     return required_names([*requires, *WORKER_REQUIRES])
 

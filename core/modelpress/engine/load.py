@@ -38,7 +38,7 @@ def find_artifact(folder: Path, registry: Registry, *, trust_remote_code: bool =
         try:
             entry.call(entry.spec.check, folder)
         except (UserError, PluginError) as error:
-            reasons.append(f"{entry.spec.name}: {error.message}")
+            reasons.append(f"{entry.spec.name}: {error.message.rstrip('.')}")
             continue
         refuse_links(folder)
         return Artifact(folder, entry.spec.name, key="", meta=Meta(trust_remote_code=trust_remote_code))

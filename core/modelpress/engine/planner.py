@@ -42,7 +42,7 @@ from modelpress.options import Options
 from modelpress.problems import Problems
 from modelpress.records import to_json
 from modelpress.registry import Registered, Registry
-from modelpress.specs import ANY_TARGET, PassSpec
+from modelpress.specs import ANY_FORMAT, ANY_TARGET, PassSpec
 
 
 def make_plan(
@@ -150,7 +150,7 @@ class _Planner:
     def _steps(self, model: ModelFacts | None) -> list[Step]:
         steps: list[Step] = []
         facts, before = model, "the input model"
-        known_format = model.format if model else self._draft.input_model.produces
+        known_format = model.format if model else _format_told(self._draft.input_model)
         key = _input_key(model) if model else ""
         for index, choice in enumerate(self._draft.passes, start=1):
             fits = not known_format or not choice.accepts or known_format in choice.accepts
@@ -357,6 +357,11 @@ def _check_target(spec: PassSpec, context: StepContext) -> None:
         f"{spec.name} cannot build for {context.target.execution_provider}.",
         f"It builds for {', '.join(spec.targets)}: set the accelerator of the target.",
     )
+
+
+def _format_told(choice: ModelChoice | Unfit) -> str:
+    """The format of the input model as its type tells it; empty when only its files do."""
+    return "" if choice.produces == ANY_FORMAT else choice.produces
 
 
 def _input_key(model: ModelFacts) -> str:

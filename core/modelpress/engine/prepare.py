@@ -123,8 +123,10 @@ def _exports(plan: PlanDraft, output_dir: Path, cache: Cache) -> list[Export]:
         for step in plan.steps
         if step.output_name
     ]
-    key = plan.steps[-1].key if plan.steps else plan.model.identity if plan.model else ""
-    source = cache.artifact_folder(key) if plan.steps else plan.model.path if plan.model else None
+    if not plan.workflow.passes:
+        return []
+    key = plan.steps[-1].key if plan.steps else ""
+    source = cache.artifact_folder(key) if plan.steps else None
     return [*named, Export(output_dir / "model", key, source, "output_dir")]
 
 

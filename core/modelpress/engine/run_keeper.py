@@ -84,9 +84,8 @@ class RunKeeper:
         self.record = replace(self.record, artifact=artifact)
 
     def finish(self) -> Path | None:
-        """All is done. Returns the `run.json` in output_dir, if there is one."""
-        self._end("finished")
-        return self._output_dir / RECORD if self._output_dir else None
+        """All is done. Returns the `run.json` in output_dir, if this record is there."""
+        return self._end("finished")
 
     def fail(self, error: BaseException) -> None:
         """The run ends with an error. What output_dir says of a finished model is left as it is."""
@@ -101,11 +100,15 @@ class RunKeeper:
         """The record as it stands in `run.json`."""
         return {"version": VERSION, **to_json(self.record)}
 
-    def _end(self, status: Status) -> None:
+    def _end(self, status: Status) -> Path | None:
+        """Write it a last time. Returns the file in output_dir, if one was written."""
         self.record = replace(self.record, status=status)
         self._write()
-        if self._output_dir and self._says_more(self._output_dir):
-            self._write_output(self._output_dir / RECORD)
+        if not self._output_dir or not self._says_more(self._output_dir):
+            return None
+        file = self._output_dir / RECORD
+        self._write_output(file)
+        return file
 
     def close(self) -> None:
         """Nothing more will be told."""

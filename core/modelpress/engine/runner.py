@@ -28,7 +28,8 @@ OnEvent = Callable[[Event], None]
 class RunResult:
     """What a run gave.
 
-    artifact:   the last step's model; in output_dir when the workflow has one, else in the cache
+    artifact:   the last step's model; in output_dir when the workflow has one, else in the cache. The input
+                model where it lies, when there are no passes
     metrics:    full metric name (`accuracy`, `latency_p50_ms`) -> value, of the final model
     goals:      what became of each goal, in the order in which they were measured
     run_record: the record as JSON values; also in `run.json` in output_dir
@@ -121,9 +122,10 @@ class _Run:
             artifact = self._do(task, artifact, number, len(tasks))
             if output_dir and isinstance(task, Step) and task.output_name:
                 export_model(artifact, output_dir / task.output_name, self._cache.digests)
-        if output_dir:
-            artifact = export_model(artifact, output_dir / "model", self._cache.digests)
-        keeper.made(artifact)
+        if self._plan.steps:  # a model that was only measured stays where it is
+            if output_dir:
+                artifact = export_model(artifact, output_dir / "model", self._cache.digests)
+            keeper.made(artifact)
         wrong = missed(self._judge.judgements)
         if workflow.require_goals and wrong:
             told = f"The model misses its goals: {'; '.join(wrong)}."

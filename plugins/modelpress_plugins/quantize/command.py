@@ -6,7 +6,6 @@ The options after --algorithm are those of the pass, made from its schema; the r
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,9 @@ from modelpress.api import (
     Registry,
     UserError,
     Verbosity,
-    WorkflowError,
     did_you_mean,
     examples,
-    execute,
+    execute_workflow,
     fold,
     json_option,
     looks_like_path,
@@ -34,6 +32,7 @@ from modelpress.api import (
     takes,
     verbosity_options,
 )
+from modelpress_plugins.hf.data_file import data_of_file
 from modelpress_plugins.quantize.marks import FORMAT as MARKED
 
 _ALGORITHM = "modelpress.algorithm"
@@ -51,7 +50,6 @@ _OWN = (
     "offline",
 )
 """Options of the command; one of a pass that is called the same is `--pass-NAME` here."""
-_READERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "text"}
 
 
 class AlgorithmCommand(click.Command):
@@ -147,22 +145,14 @@ def command(
         _add_data(workflow, entry, data, text_template)
     elif _needs_data(entry):
         raise UserError(f"{entry.spec.name} calibrates on data.", "Name a file of text: --data train.json")
-    with tempfile.TemporaryDirectory(prefix="modelpress-") as folder:
-        file = Path(folder) / "quantize.json"
-        file.write_text(json.dumps(workflow, indent=2), encoding="utf-8")
-        try:
-            execute(
-                file,
-                output_dir=output_dir,
-                cache_dir=cache_dir,
-                offline=offline,
-                in_process=False,
-                verbosity=verbosity,
-                as_json=as_json,
-            )
-        except WorkflowError as error:
-            # The user wrote no file: its lines would say nothing.
-            raise WorkflowError([problem._replace(where=None) for problem in error.problems]) from None
+    execute_workflow(
+        workflow,
+        output_dir=output_dir,
+        cache_dir=cache_dir,
+        offline=offline,
+        verbosity=verbosity,
+        as_json=as_json,
+    )
 
 
 def algorithms(registry: Registry) -> list[Registered[PassSpec]]:
@@ -261,22 +251,7 @@ def _add_data(
     names = _data_options(entry.options_class)
     if not names:
         raise UserError(f"{entry.spec.name} takes no data.", "Leave out --data.")
-    reader = _READERS.get(data.suffix.lower())
-    if reader is None:
-        raise UserError(f"{data} is of no known kind; expected {', '.join(_READERS)}.")
-    template = {"text_template": text_template} if text_template else {}
-    workflow["data_configs"] = [
-        {
-            "name": _DATA,
-            "type": "HuggingfaceContainer",
-            "load_dataset_config": {
-                "data_name": reader,
-                "data_files": str(data.expanduser().absolute()),
-                "split": "train",
-            },
-            "pre_process_data_config": template,
-        }
-    ]
+    workflow["data_configs"] = [data_of_file(_DATA, data, text_template)]
     for step in workflow["passes"].values():
         follower = find_algorithm(Registry.load(), step["type"])
         step.update(dict.fromkeys(_data_options(follower.resolve(follower.spec.config))[:1], _DATA))

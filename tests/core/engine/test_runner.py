@@ -309,3 +309,19 @@ def test_a_step_at_work_keeps_its_input_from_gc_and_clear(demo) -> None:
     assert len(list((demo.folder / "cache" / "artifacts").iterdir())) == 1
     assert run.wait(60) == 0
     assert demo.text.startswith("one two more<0>")
+
+
+def test_without_passes_the_model_is_measured_and_not_copied(demo) -> None:
+    demo.write(passes=None, evaluators={"e": {"metrics": [{"name": "w", "type": "words"}]}}, evaluator="e")
+    result = modelpress.run(demo.folder / "workflow.json")
+    assert result.metrics == {"words": 2.0}
+    assert os.listdir(demo.folder / "output") == ["run.json"]
+    assert result.artifact.path == demo.folder / "model"
+
+
+def test_a_measurement_does_not_replace_the_record_of_a_model(demo) -> None:
+    modelpress.run(demo.folder / "workflow.json")
+    before = (demo.folder / "output" / "run.json").read_bytes()
+    demo.write(passes=None, evaluators={"e": {"metrics": [{"name": "w", "type": "words"}]}}, evaluator="e")
+    modelpress.run(demo.folder / "workflow.json")
+    assert (demo.folder / "output" / "run.json").read_bytes() == before

@@ -88,7 +88,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         if "fail" in seen:
             raise WorkflowError([Problem("it is wrong", where=Location(str(file), 3))])
 
-    monkeypatch.setattr(quantize, "execute", keep)
+    monkeypatch.setattr("modelpress.cli.execute.execute", keep)
     return seen
 
 
