@@ -19,10 +19,10 @@ def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | No
     return by_folded[found[0]] if found else None
 
 
-def did_you_mean(name: str, names: Iterable[str], *, what: str = "Known") -> str:
+def did_you_mean(name: str, names: Iterable[str], *, what: str = "Known", cutoff: float = 0.6) -> str:
     """A hint: the nearest name, or all names when none is near. Empty when there are no names."""
     known = sorted(set(names), key=str.lower)
-    found = nearest(name, known)
+    found = nearest(name, known, cutoff=cutoff)
     if found:
         return f"Did you mean {found!r}?"
     return f"{what}: {', '.join(known)}." if known else ""

@@ -45,6 +45,8 @@ ONLY_VARIABLE = "MODELPRESS_ONLY_PLUGINS"
 """Names of plugins, with commas between: no others are imported. Empty or not set: all are."""
 
 _BUILT_IN = "modelpress_plugins."
+_LIKENESS = 0.75
+"""From which on a name is taken for a slip of the pen: OnnxModel is none of HfModel."""
 
 
 class Registered(Generic[S]):
@@ -201,22 +203,23 @@ class Registry:
 
     def find(self, kind: type[K], name: str) -> Registered[K]:
         """The one with this name or alias. Raises UserError with the nearest name."""
-        found = self._by_kind.get(kind, {}).get(name)
+        found = self.get(kind, name)
         if found is None:
             raise UserError(f"There is no {kind.kind} named {name!r}.", self.hint(kind, name))
         return found
 
     def get(self, kind: type[K], name: str) -> Registered[K] | None:
-        """The one with this name or alias, or None."""
-        return self._by_kind.get(kind, {}).get(name)
+        """The one with this name or alias, in any case, or None."""
+        return self._by_kind.get(kind, {}).get(name.casefold())
 
     def all(self, kind: type[K]) -> list[Registered[K]]:
         """All of a kind, in the order of loading."""
-        return [entry for name, entry in self._by_kind.get(kind, {}).items() if name == entry.spec.name]
+        entries = self._by_kind.get(kind, {})
+        return [entry for name, entry in entries.items() if name == entry.spec.name.casefold()]
 
     def names(self, kind: type[K]) -> list[str]:
-        """All names and aliases of a kind."""
-        return list(self._by_kind.get(kind, ()))
+        """All names and aliases of a kind, as their plugins write them."""
+        return [name for entry in self.all(kind) for name in (entry.spec.name, *entry.spec.aliases)]
 
     @property
     def slow(self) -> list[Plugin]:
@@ -229,7 +232,8 @@ class Registry:
 
     def hint(self, kind: type[K], name: str) -> str:
         """What to say of a name that is not found: the nearest, and the plugins that could not be asked."""
-        return f"{did_you_mean(name, self.names(kind), what='There are')} {self.hint_absent()}".strip()
+        near = did_you_mean(name, self.names(kind), what="There are", cutoff=_LIKENESS)
+        return f"{near} {self.hint_absent()}".strip()
 
     def hint_absent(self) -> str:
         """Of what plugins could not be asked, and why; empty when all could."""
@@ -271,7 +275,7 @@ class Registry:
             self.broken.append(BrokenPlugin(point.name, provider.name, tell(error)))
             return
         for kind, name, entry in entries:
-            self._by_kind.setdefault(kind, {})[name] = entry
+            self._by_kind.setdefault(kind, {})[name.casefold()] = entry
         if brought.observer:
             origin = Origin("observer", point.name, point.name, provider.name, provider.version)
             self._observers.append((origin, f"{point.value}:{OBSERVER}", brought.observer))
@@ -288,7 +292,7 @@ class Registry:
     def _entries(
         self, specs: Sequence[Spec], plugin: str, provider: Provider
     ) -> list[tuple[type[Spec], str, Registered[Spec]]]:
-        """Each name of each spec, once they are known to be free."""
+        """Each name of each spec, once they are known to be free: users write them in any case."""
         entries: list[tuple[type[Spec], str, Registered[Spec]]] = []
         own: set[tuple[type[Spec], str]] = set()
         for spec in specs:
@@ -301,9 +305,9 @@ class Registry:
                         f"{provider.name} brings a {spec.kind} {name!r}, "
                         f"and {taken.distribution} brings one of that name already"
                     )
-                if (kind, name) in own:
+                if (kind, name.casefold()) in own:
                     raise PluginFault(f"it brings two of the {spec.kind} {name!r}")
-                own.add((kind, name))
+                own.add((kind, name.casefold()))
                 entries.append((kind, name, entry))
         return entries
 

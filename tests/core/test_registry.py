@@ -99,6 +99,15 @@ def test_a_taken_name_names_both_distributions(site: FakeSite) -> None:
     assert registry.find(PassSpec, "Blur").distribution == "first"
 
 
+def test_names_are_found_in_any_case_and_may_not_differ_by_it_alone(site: FakeSite) -> None:
+    site.install("a", a_pass("Blur"), distribution="first")
+    site.install("b", a_pass("BLUR"), distribution="second")
+    registry = site.registry()
+    assert registry.find(PassSpec, "blur").spec.name == "Blur"
+    assert registry.names(PassSpec) == ["Blur"]
+    assert "brings one of that name already" in only_error(registry)
+
+
 def test_an_alias_counts_as_a_name(site: FakeSite) -> None:
     model = """
         @hookimpl

@@ -9,6 +9,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from modelpress.config.beyond import Beyond
 from modelpress.config.olive import device_of
 from modelpress.config.schema import (
     AcceleratorSection,
@@ -60,11 +61,14 @@ _SHARED_KEYS = ("accelerators", "data_config", "sub_types")
 class Choices:
     """The parts of a workflow, from its tree by name. Whatever is wrong is told to `problems`."""
 
-    def __init__(self, root: Node, registry: Registry, positions: Positions, problems: Problems) -> None:
+    def __init__(
+        self, root: Node, registry: Registry, positions: Positions, problems: Problems, beyond: Beyond
+    ) -> None:
         self._root = root
         self._registry = registry
         self._positions = positions
         self._problems = problems
+        self._beyond = beyond
         self._data_names = list(self._group("data_configs"))
 
     def input_model(self) -> ModelChoice | Unfit:
@@ -83,9 +87,13 @@ class Choices:
         self, evaluators: Mapping[str, tuple[MetricChoice, ...]], host: str, last: tuple[MetricChoice, ...]
     ) -> tuple[PassChoice | Unfit, ...]:
         """host: runs those that name none; last: what is measured of the last, if it has no evaluator."""
-        nodes = self._group("passes")
-        choices = []
+        passes = self._root.mapping.get("passes")
+        nodes = passes.mapping if passes else {}
+        choices: list[PassChoice | Unfit] = []
         for number, (name, node) in enumerate(nodes.items(), start=1):
+            if not node.is_mapping:
+                choices.append(Unfit(name, "", f"passes.{name}"))
+                continue
             own = node.text("evaluator")
             metrics = evaluators.get(own, ()) if own else last if number == len(nodes) else ()
             choices.append(self._pass(name, node, node.text("host") or host, metrics))
@@ -151,7 +159,7 @@ class Choices:
         name = node.text("name") or node.text("type")
         found, options, data = self._look_up(MetricSpec, node, path, name, MetricSection)
         data_name = node.text("data_config")
-        if data_name and "data_config" not in (type(options).model_fields if options else ()):
+        if found and data_name and "data_config" not in (type(options).model_fields if options else ()):
             self._require_data(data_name, f"{path}.data_config", name)
             data = {"data": data_name, **data}
         if found is None or options is None:
@@ -175,7 +183,7 @@ class Choices:
     ) -> _Found[K]:
         """The thing that the section's `type` names, and its options; None for what is wrong."""
         type_name = node.text("type")
-        if not type_name:
+        if not type_name or path in self._beyond:
             return _Found()  # the check of the shape has told it
         found = self._registry.get(kind, type_name)
         where = self._positions.locate(f"{path}.type")

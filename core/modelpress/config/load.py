@@ -6,12 +6,14 @@ workflow = load_workflow(Path("workflow.yaml"), Registry.load()).whole()
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from modelpress.config.beyond import Beyond, tell_beyond
 from modelpress.config.choices import Choices
 from modelpress.config.dialect import Dialect, sections
 from modelpress.config.olive import translate
@@ -20,7 +22,7 @@ from modelpress.config.schema import WorkflowFile
 from modelpress.config.source import read_source
 from modelpress.config.translations import Translations
 from modelpress.config.tree import Node
-from modelpress.config.validation import tell_faults
+from modelpress.config.validation import faults
 from modelpress.config.workflow import LOCAL_SYSTEM, Positions, WorkflowDraft
 from modelpress.config.written import expand_text
 from modelpress.errors import UserError
@@ -50,10 +52,10 @@ def load_workflow(path: Path, registry: Registry) -> WorkflowDraft:
     plain = root.plain()
     _name_items(root, "data_configs", problems)
     _name_items(root, "evaluators", problems)
-    _refuse_search(root, problems)
+    beyond = tell_beyond(root, registry, problems)
     positions = Positions(str(path), {name: node.place for name, node in root.walk()})
-    _check_shape(root.plain(), positions, problems)
-    choices = Choices(root, registry, positions, problems)
+    _check_shape(root.plain(), positions, problems, beyond)
+    choices = Choices(root, registry, positions, problems, beyond)
     folder = path.absolute().parent
     evaluators = choices.evaluators()
     metrics = evaluators.get(root.text("evaluator"), ())
@@ -91,21 +93,39 @@ def read_native(path: Path, registry: Registry) -> NativeWorkflow:
     problems, translations = Problems(), Translations()
     root = read_source(path, problems)
     _load_plugins(root, path.absolute().parent, registry, problems)
+    for kind, node in _typed(root):
+        _spell(node, kind, registry)
     translate(root, problems, translations)
     dialect = Dialect(root, problems, translations)
-    model = root.mapping.get("input_model")
-    parts: list[tuple[type[Spec], list[Node]]] = [
-        (ModelSpec, [model] if model else []),
-        (DataContainerSpec, sections(root.mapping.get("data_configs"))),
-        (SystemSpec, sections(root.mapping.get("systems"))),
-        (PassSpec, sections(root.mapping.get("passes"))),
-    ]
-    for evaluator in sections(root.mapping.get("evaluators")):
-        parts.append((MetricSpec, sections(evaluator.mapping.get("metrics"))))
-    for kind, nodes in parts:
-        for node in nodes:
-            _rename_options(dialect, node, kind, registry)
+    for kind, node in _typed(root):
+        _spell(node, kind, registry)  # what was moved to its place just now
+        _rename_options(dialect, node, kind, registry)
     return NativeWorkflow(root, translations, problems)
+
+
+def _typed(root: Node) -> Iterator[tuple[type[Spec], Node]]:
+    """Each section whose `type` names something of a plugin's, and of what kind that is."""
+    one_by_one = {"input_model": ModelSpec, "host": SystemSpec, "target": SystemSpec}
+    for key, kind in one_by_one.items():
+        if node := root.mapping.get(key):
+            yield kind, node
+    groups = {"data_configs": DataContainerSpec, "systems": SystemSpec, "passes": PassSpec}
+    for key, group in groups.items():
+        for node in sections(root.mapping.get(key)):
+            yield group, node
+    evaluator = root.mapping.get("evaluator")
+    for node in [*sections(root.mapping.get("evaluators")), *([evaluator] if evaluator else [])]:
+        for metric in sections(node.mapping.get("metrics")):
+            yield MetricSpec, metric
+
+
+def _spell(node: Node, kind: type[Spec], registry: Registry) -> None:
+    """Write its type as the plugin does: users, like Olive, write names in any case."""
+    written = node.mapping.get("type")
+    found = registry.get(kind, node.text("type"))
+    if found is not None and written is not None:
+        names = (found.spec.name, *found.spec.aliases)
+        written.value = next(n for n in names if n.casefold() == node.text("type").casefold())
 
 
 def _load_plugins(root: Node, folder: Path, registry: Registry, problems: Problems) -> None:
@@ -151,29 +171,13 @@ def _name_items(root: Node, group: str, problems: Problems) -> None:
     node.value = named
 
 
-def _refuse_search(root: Node, problems: Problems) -> None:
-    """Searching is not built yet, and what asks for it must not be passed over."""
-    search = root.mapping.get("search_strategy")
-    if search is not None and search.value not in (None, False):
-        hint = "Set search_strategy to false, or leave it out."
-        problems.add("Searching is not built yet.", hint, where=search.place)
-    passes = root.mapping.get("passes")
-    for name, node in list(passes.mapping.items()) if passes else ():
-        if isinstance(node.value, list):
-            problems.add(
-                "Several passes under one name are for a search, which is not built yet.",
-                "Give each pass a name of its own; they run in the order in which they stand.",
-                where=node.place,
-                step=name,
-            )
-            del passes.mapping[name]  # type: ignore[union-attr]
-
-
-def _check_shape(plain: dict[str, Any], positions: Positions, problems: Problems) -> None:
+def _check_shape(plain: dict[str, Any], positions: Positions, problems: Problems, beyond: Beyond) -> None:
     try:
-        WorkflowFile.model_validate(plain)
+        WorkflowFile.model_validate({key: value for key, value in plain.items() if key != "$schema"})
     except ValidationError as error:
-        tell_faults(error, WorkflowFile, plain, "A workflow", problems=problems, locate=positions.locate)
+        for fault in faults(error, WorkflowFile, plain, "A workflow"):
+            if fault.path not in beyond:
+                problems.add(fault.message, fault.hint, where=positions.locate(fault.path))
 
 
 def _check_names(root: Node, choices: Choices, draft: WorkflowDraft) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from modelpress.config.dialect import Dialect, copy, sections
 from modelpress.config.olive_model import translate_data_configs, translate_input_model
 from modelpress.config.olive_passes import translate_pass_names
+from modelpress.config.olive_search import translate_search
 from modelpress.config.translations import Translations
 from modelpress.config.tree import Node, make_node
 from modelpress.config.workflow import LOCAL_SYSTEM
@@ -23,6 +24,7 @@ _CACHED_BY_CONTENT = (
 _NO_MEANING = {
     "clean_cache": _CACHED_BY_CONTENT,
     "clean_evaluation_cache": _CACHED_BY_CONTENT,
+    "no_artifacts": "A run writes no more than its model and `run.json`.",
     "evaluate_input_model": "What passes give is measured; a workflow without passes measures its input.",
     "log_to_file": "Every run has a log file: `modelpress runs show` names it.",
     "ort_log_severity_level": "The log of onnxruntime is no part of a run's.",
@@ -50,6 +52,7 @@ def translate(root: Node, problems: Problems, translations: Translations) -> Non
     """Change the tree to today's form. Native workflows come out as they went in."""
     dialect = Dialect(root, problems, translations)
     _translate_engine(dialect)
+    translate_search(dialect)
     _translate_inline_choices(dialect)
     translate_input_model(dialect)
     translate_data_configs(dialect)
@@ -59,7 +62,6 @@ def translate(root: Node, problems: Problems, translations: Translations) -> Non
     _translate_resources(dialect)
     _translate_azureml_client(dialect)
     _translate_execution_providers(dialect)
-    _translate_search(dialect)
 
 
 def device_of(execution_provider: str) -> str:
@@ -70,6 +72,8 @@ def device_of(execution_provider: str) -> str:
 def _translate_engine(dialect: Dialect) -> None:
     root = dialect.root
     dialect.lift(root, "engine", "engine: {…}", "keys of the workflow itself")
+    _translate_cache_config(dialect)
+    _translate_evaluation_only(dialect)
     for name, why in _NO_MEANING.items():
         dialect.leave_out(root, name, name, why)
     for name, message in _NOT_BUILT.items():
@@ -78,6 +82,31 @@ def _translate_engine(dialect: Dialect) -> None:
             dialect.problems.add(message, where=node.place)
         elif node is not None:
             dialect.tell(name, "", node, "It asks for nothing.")
+
+
+def _translate_cache_config(dialect: Dialect) -> None:
+    config = dialect.root.mapping.pop("cache_config", None)
+    if config is None or not config.is_mapping:
+        return
+    for name, node in config.mapping.items():
+        if name == "cache_dir":
+            dialect.tell("cache_config.cache_dir", "cache_dir", node)
+            dialect.root.mapping.setdefault("cache_dir", node)
+        else:
+            shared = name != "clean_cache" and name != "clean_evaluation_cache"
+            why = "A cache that machines share is not built yet." if shared else _CACHED_BY_CONTENT
+            dialect.tell(f"cache_config.{name}", "", node, why)
+
+
+def _translate_evaluation_only(dialect: Dialect) -> None:
+    only = dialect.root.mapping.pop("evaluation_only", None)
+    passes = dialect.root.mapping.get("passes")
+    if only is None or passes is None or only.value is not True:
+        return
+    dialect.tell("evaluation_only", "a workflow without passes", only)
+    for name, node in passes.mapping.items():
+        dialect.tell(f"passes.{name}", "", node, "evaluation_only measures the input model alone.")
+    del dialect.root.mapping["passes"]
 
 
 def _translate_systems(dialect: Dialect) -> None:
@@ -95,6 +124,7 @@ def _translate_systems(dialect: Dialect) -> None:
 
 
 def _translate_evaluators(dialect: Dialect) -> None:
+    _insert_metrics(dialect)
     for evaluator in sections(dialect.root.mapping.get("evaluators")):
         _lift_config(dialect, evaluator)
         for metric in sections(evaluator.mapping.get("metrics")):
@@ -109,6 +139,20 @@ def _translate_evaluators(dialect: Dialect) -> None:
                 Dialect(metric, dialect.problems, Translations()).lift(metric, "metric_config", "", "")
 
 
+def _insert_metrics(dialect: Dialect) -> None:
+    """Metrics of a list of their own, which evaluators name."""
+    group = dialect.root.mapping.pop("metrics", None)
+    if group is None:
+        return
+    named = {metric.text("name"): metric for metric in sections(group)}
+    dialect.tell("metrics", "metrics of the evaluators that name them", group)
+    for evaluator in sections(dialect.root.mapping.get("evaluators")):
+        listed = evaluator.mapping.get("metrics")
+        for item in listed.items if listed else ():
+            if isinstance(item.value, str) and item.value in named:
+                item.value = copy(named[item.value]).value
+
+
 def _translate_passes(dialect: Dialect) -> None:
     passes = dialect.root.mapping.get("passes")
     for step in sections(passes):
@@ -116,27 +160,6 @@ def _translate_passes(dialect: Dialect) -> None:
         for name, why in _OF_A_PASS.items():
             dialect.leave_out(step, name, f"{name} of a pass", why)
     translate_pass_names(dialect)
-    flows = dialect.root.mapping.pop("pass_flows", None)
-    if flows is not None and flows.items:
-        _order_passes(dialect, flows)
-
-
-def _order_passes(dialect: Dialect, flows: Node) -> None:
-    passes = dialect.root.mapping.get("passes")
-    names = [name.value for name in flows.items[0].items if isinstance(name.value, str)]
-    if len(flows.items) > 1:
-        message = "Several pass_flows are not built yet: write one workflow for each."
-        dialect.problems.add(message, where=flows.place)
-    elif passes is not None and set(names) <= set(passes.mapping):
-        dialect.tell("pass_flows", "the order of passes", flows, "Passes run as they stand.")
-        entries = {name: passes.mapping[name] for name in names}
-        for name, node in passes.mapping.items():
-            if name not in entries:
-                dialect.tell(f"passes.{name}", "", node, "pass_flows does not name it.")
-        passes.value = entries
-    else:
-        unknown = [name for name in names if passes is None or name not in passes.mapping]
-        dialect.problems.add(f"pass_flows names no such pass: {', '.join(unknown)}.", where=flows.place)
 
 
 def _translate_resources(dialect: Dialect) -> None:
@@ -211,19 +234,6 @@ def _give_providers(system: Node, providers: Sequence[Node]) -> None:
         fitting = by_device.get(entry.text("device"))
         if fitting and entry.is_mapping:
             entry.mapping.setdefault("execution_providers", Node([copy(n) for n in fitting], place))
-
-
-def _translate_search(dialect: Dialect) -> None:
-    search = dialect.root.mapping.get("search_strategy")
-    if search is None or not search.is_mapping:
-        return
-    dialect.lift(search, "search_algorithm_config", "search_algorithm_config", "keys of search_strategy")
-    for old, new in (("search_algorithm", "sampler"), ("num_samples", "max_samples")):
-        if old in search.mapping:
-            dialect.tell(f"search_strategy.{old}", new, search.mapping[old])
-            search.rename(old, new)
-    if search.text("sampler") == "exhaustive":
-        search.mapping["sampler"].value = "sequential"
 
 
 def _lift_config(dialect: Dialect, node: Node) -> None:

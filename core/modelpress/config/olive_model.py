@@ -22,12 +22,18 @@ _SECTION_OF_PARAMETER = {
 }  # all others tell how to load
 
 
+_HUB_PARTS = {"data_name", "data_files", "data_dir"}
+
+
 def translate_input_model(dialect: Dialect) -> None:
     """`PyTorchModel` with `hf_config` becomes `HfModel`."""
     model = dialect.root.mapping.get("input_model")
     if model is None or not model.is_mapping:
         return
     dialect.lift(model, "config", "{type, config: {…}}", "{type, …}")
+    if "type" not in model.mapping and "model_path" in model.mapping:
+        model.mapping["type"] = make_node("HfModel", model.place)
+        dialect.tell("an input model without a type", "HfModel", model)
     hf_config = model.mapping.get("hf_config")
     if hf_config is None or not hf_config.is_mapping:
         return
@@ -44,7 +50,8 @@ def translate_input_model(dialect: Dialect) -> None:
 
 
 def translate_data_configs(dialect: Dialect) -> None:
-    """Levels that Olive has given up: `params_config`, `components`, `params`."""
+    """Levels that Olive has given up: `params_config`, `components`, `params`; names and types left open."""
+    _name_data_configs(dialect)
     for data in sections(dialect.root.mapping.get("data_configs")):
         dialect.lift(data, "config", "{type, config: {…}}", "{type, …}")
         _translate_components(dialect, data)
@@ -52,9 +59,48 @@ def translate_data_configs(dialect: Dialect) -> None:
         for section in _SECTION_OF_COMPONENT.values():
             if node := data.mapping.get(section):
                 dialect.lift(node, "params", f"{section}.params", section)
+        if "type" not in data.mapping:
+            _give_type(dialect, data)
         if data.text("type") == "HuggingfaceContainer":
             _keep_old_meaning(dialect, data)
     _translate_data_root(dialect)
+
+
+def _name_data_configs(dialect: Dialect) -> None:
+    """In a mapping the key is the name. A `name` inside that says otherwise counts where passes use that."""
+    group = dialect.root.mapping.get("data_configs")
+    if group is None or not group.is_mapping:
+        return
+    elsewhere = [node for key, node in dialect.root.mapping.items() if key != "data_configs"]
+    used = {str(node.value) for part in elsewhere for _, node in part.walk()}
+    entries: dict[str, Node] = {}
+    for key, data in group.mapping.items():
+        name = data.text("name")
+        inner = bool(name) and name != key and name not in group.mapping and name in used and key not in used
+        if name and name != key and inner:
+            dialect.tell(f"data_configs.{key}", name, data, "That is the name by which it is used.")
+        elif name and name != key:
+            why = f"It is called {key}, as its key says."
+            dialect.tell(f"data_configs.{key}.name: {name}", "", data.mapping["name"], why)
+        if name:
+            del data.mapping["name"]
+        entries[name if inner else key] = data
+    group.value = entries
+
+
+def _give_type(dialect: Dialect, data: Node) -> None:
+    """The container that the parts of one without a type make."""
+    load = data.mapping.get("load_dataset_config")
+    part = load.text("type") if load else ""
+    if part == "dummy_dataset":
+        name = "DummyDataContainer"
+    elif load is not None and "user_script" not in data.mapping and _HUB_PARTS & load.mapping.keys():
+        name = "HuggingfaceContainer"
+    else:
+        data.mapping["type"] = make_node("DataContainer", data.place)  # Olive's, which is not here: so told
+        return
+    data.mapping["type"] = make_node(name, data.place)
+    dialect.tell("a data config without a type", name, data)
 
 
 def _translate_type(dialect: Dialect, model: Node) -> None:

@@ -311,7 +311,8 @@ def _open_model(
     model = facts
     while model is not None:
         try:
-            if model.path is not None and model.path.is_dir():
+            # What has an identity of its own (`hub:org/name@commit`) was put there by what fetches it.
+            if model.path is not None and model.path.is_dir() and not model.identity:
                 refuse_links(model.path)
         except UserError as error:
             context.problem(error.message, error.hint)

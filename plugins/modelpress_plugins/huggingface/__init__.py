@@ -18,6 +18,13 @@ _OWN_TOKENIZER = "the tokenizer is that of the model"
 _MODEL_RENAMES = (
     Rename("model_file_format", None, why="an MLflow folder is recognized by its MLmodel file"),
     Rename("load_kwargs.dtype", "load_kwargs.torch_dtype"),
+    *(
+        Rename(
+            name, None, why="no pass here asks for it: what a model takes and gives is read from its config"
+        )
+        for name in ("io_config", "dummy_inputs_func", "model_script", "script_dir", "model_attributes")
+    ),
+    Rename("generative", None, why="models for text generation are all that there is"),
 )
 _DATA_RENAMES = (
     Rename(f"{_PRE}.corpus_strategy", f"{_PRE}.strategy"),

@@ -43,6 +43,8 @@ from modelpress_plugins.huggingface.adapter_fit import misfit
 from modelpress_plugins.huggingface.config import HfModelOptions
 from modelpress_plugins.huggingface.hub_cache import cached_snapshot, hub_cache, hub_is_offline
 
+_TASKS = ("text-generation", "text-generation-with-past")
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -60,12 +62,21 @@ class Found:
 
 def open_model(config: HfModelOptions, ctx: PlanContext) -> ModelFacts | None:
     """The facts of the model, or of adapter and base. None after a problem that leaves nothing to say."""
-    if config.task not in ("text-generation", "text-generation-with-past"):
-        ctx.problem(f"The task {config.task!r} is not supported.", "It is text-generation.", option="task")
     model = _open_base(config, ctx)
+    _check_task(config.task, model, ctx)
     if model is None or config.adapter_path is None:
         return model
     return _open_adapter(config.adapter_path, model, ctx)
+
+
+def _check_task(task: str, model: ModelFacts | None, ctx: PlanContext) -> None:
+    """Olive builds and trains a model for text generation whatever task is written beside it."""
+    if task in _TASKS:
+        return
+    if model is not None and ModelConfig(model.config).architecture.endswith("ForCausalLM"):
+        ctx.note(f"The task {task!r} has no effect: the model is one for text generation.")
+    elif model is None or model.config:
+        ctx.problem(f"The task {task!r} is not supported.", "It is text-generation.", option="task")
 
 
 def _open_base(config: HfModelOptions, ctx: PlanContext) -> ModelFacts | None:
@@ -210,7 +221,8 @@ def _meta(config: HfModelOptions, *, trust: bool) -> Meta:
     method = load.pop("quantization_method", None)
     bits = load.pop("quantization_config", None)
     extra = {"quantization": bits or {"load_in_4bit": True}} if method == "bitsandbytes" else {}
-    return Meta(task=config.task, trust_remote_code=trust, load_kwargs=load, extra=extra)
+    task = config.task if config.task in _TASKS else "text-generation"
+    return Meta(task=task, trust_remote_code=trust, load_kwargs=load, extra=extra)
 
 
 def _is_whole(snapshot: Path, stem: str) -> bool:

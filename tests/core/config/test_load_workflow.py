@@ -90,7 +90,7 @@ def test_the_nearest_known_place_is_given_for_what_the_file_does_not_have(load: 
     ("old", "new", "line", "message"),
     [
         ("seed: 3", "sede: 3", 30, "A workflow has no key 'sede'. Did you mean 'seed'?"),
-        ("type: LoRA", "type: Lora", 18, "There is no pass of type 'Lora'. Did you mean 'LoRA'?"),
+        ("type: LoRA", "type: Lorra", 18, "There is no pass of type 'Lorra'. Did you mean 'LoRA'?"),
         ("type: HfModel", "type: HfModle", 3, "There is no model of type 'HfModle'. Did you mean 'HfModel'?"),
         ("    r: 8", "    rr: 8", 20, "LoRA has no option 'rr'. Did you mean 'r'?"),
         ("    r: 8", "    lora_rr: 8", 20, "LoRA has no option 'lora_rr'. Did you mean 'r'?"),
@@ -172,7 +172,7 @@ def test_one_fault_is_told_once(load: Load) -> None:
 
 
 def test_all_faults_are_told_at_once_in_the_order_of_the_file(load: Load, tmp_path: Path) -> None:
-    text = GOOD.replace("type: LoRA", "type: Lora").replace("int4", "int5").replace("seed", "sede")
+    text = GOOD.replace("type: LoRA", "type: Lorra").replace("int4", "int5").replace("seed", "sede")
     text = text.replace("data_name", "data_nam")
     workflow = load(text)
     assert len(workflow.problems) == 4
@@ -189,9 +189,9 @@ def test_data_names_are_checked_even_where_other_options_are_wrong(load: Load) -
 
 
 def test_a_wrong_pass_keeps_its_place_among_the_others(load: Load) -> None:
-    workflow = load(GOOD.replace("type: LoRA", "type: Lora").replace("int4", "int5"))
+    workflow = load(GOOD.replace("type: LoRA", "type: Lorra").replace("int4", "int5"))
     lora, merge, build = workflow.passes
-    assert lora == Unfit("lora", "Lora", "passes.lora")
+    assert lora == Unfit("lora", "Lorra", "passes.lora")
     assert isinstance(merge, PassChoice)
     assert build == Unfit("build", "ModelBuilder", "passes.build", ("hf-model",), "ort-genai")
     with pytest.raises(WorkflowError):

@@ -283,7 +283,9 @@ def test_pass_flows_put_passes_in_order(load: Load) -> None:
     assert [step.name for step in workflow.passes] == ["b", "a"]
     assert ("passes.c", "") in told(workflow)
     several = load_json(load, {"input_model": MODEL, "passes": passes, "pass_flows": [["a"], ["b"]]})
-    assert any("Several pass_flows" in problem.message for problem in several.problems)
+    assert not list(several.problems)
+    assert [step.name for step in several.passes] == ["a"]
+    assert any("The first flow is built: a." in t.why for t in several.translations)
 
 
 def test_keys_without_a_meaning_are_told(load: Load) -> None:
@@ -304,13 +306,113 @@ def test_what_is_not_built_is_a_problem_when_it_is_asked_for(load: Load, key: st
     assert any("not built yet" in problem.message for problem in workflow.problems)
 
 
-def test_a_search_is_a_problem_and_no_search_is_none(load: Load) -> None:
-    passes = {"m": {"type": "MergeAdapterWeights"}}
+def test_types_are_taken_in_any_case(load: Load) -> None:
+    document = {
+        "input_model": {"type": "hfmodel", "model_path": "m"},
+        "data_configs": [{"name": "d", "type": "huggingfacecontainer"}],
+        "systems": {"here": {"type": "LOCALSYSTEM"}},
+        "evaluators": {"e": {"metrics": [{"type": "Perplexity", "data_config": "d"}]}},
+        "passes": {"l": {"type": "lora", "train_data_config": "d", "lora_r": 4}},
+        "host": "here",
+    }
+    workflow = load_json(load, document)
+    assert not list(workflow.problems)
+    assert workflow.native["passes"]["l"] == {"type": "LoRA", "train_data_config": "d", "r": 4}
+    assert told(workflow) == [("LoRA.lora_r", "r")]  # of case nothing is said
+
+
+def test_a_key_counts_for_more_than_the_name_inside(load: Load) -> None:
+    lora = {"l": {"type": "LoRA", "train_data_config": "k"}}
+    data = {"k": DATA | {"name": "other"}}
+    workflow = load_json(load, {"input_model": MODEL, "data_configs": data, "passes": lora})
+    assert not list(workflow.problems)
+    assert told(workflow) == [("data_configs.k.name: other", "")]
+    lora["l"]["train_data_config"] = "other"
+    workflow = load_json(load, {"input_model": MODEL, "data_configs": data, "passes": lora})
+    assert not list(workflow.problems)
+    assert workflow.passes[0].data == {"train": "other"}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("parts", "kind"), [({"data_name": "json"}, "HuggingfaceContainer"), ({"type": "x"}, "DataContainer")]
+)
+def test_a_data_config_without_a_type_is_what_its_parts_make(
+    load: Load, parts: dict[str, str], kind: str
+) -> None:
+    data = [{"name": "d", "load_dataset_config": parts}]
+    passes = {"l": {"type": "LoRA", "train_data_config": "d"}}
+    workflow = load_json(load, {"input_model": MODEL, "data_configs": data, "passes": passes})
+    assert workflow.native["data_configs"][0]["type"] == kind
+    wrong = [problem.message for problem in workflow.problems]
+    assert wrong == (
+        [] if kind == "HuggingfaceContainer" else [f"There is no data container of type '{kind}'."]
+    )
+
+
+def test_metrics_that_evaluators_name_are_put_there(load: Load) -> None:
+    metrics = [{"name": "p", "type": "perplexity", "data_config": "d"}]
+    document = {"input_model": MODEL, "metrics": metrics, "evaluators": {"e": {"metrics": ["p"]}}}
+    workflow = load_json(load, document | {"data_configs": [DATA], "evaluator": "e"})
+    assert not list(workflow.problems)
+    assert [metric.name for metric in workflow.metrics] == ["p"]
+
+
+def test_nothing_is_told_that_only_follows_from_what_is_not_here(load: Load) -> None:
+    data = [{"name": "d", "user_script": "x.py"}, DATA | {"name": "e", "whatever": 1}, DATA | {"name": "t"}]
+    document = {
+        "input_model": MODEL,
+        "data_configs": data,
+        "passes": {
+            "c": {"type": "OnnxConversion", "data_config": "d", "other_data": "e"},
+            "l": {"type": "LoRA", "train_data_config": "t"},
+        },
+        "evaluators": {"lm": {"type": "LMEvaluator", "tasks": ["mmlu"]}},
+        "evaluator": "lm",
+    }
+    workflow = load_json(load, document)
+    assert {problem.message for problem in workflow.problems} == {
+        "There is no evaluator of type 'LMEvaluator'.",
+        "There is no pass of type 'OnnxConversion'.",
+    }
+
+
+def test_metrics_and_data_are_not_looked_at_for_a_model_that_is_not_here(load: Load) -> None:
+    metrics = [{"type": "accuracy", "data_config": "d", "backend": "torch_metrics"}]
+    document = {
+        "input_model": {"type": "ONNXModel", "model_path": "m"},
+        "data_configs": [{"name": "d", "user_script": "x.py"}],
+        "evaluators": {"e": {"metrics": metrics}},
+        "evaluator": "e",
+    }
+    workflow = load_json(load, document)
+    assert [problem.message for problem in workflow.problems] == ["There is no model of type 'ONNXModel'."]
+
+
+def test_a_search_with_nothing_to_search_is_left_out_and_told(load: Load) -> None:
+    passes = {"m": [{"type": "MergeAdapterWeights"}]}
     old = {"search_algorithm": "exhaustive", "search_algorithm_config": {"num_samples": 3, "seed": 1}}
-    for search, count in ((False, 0), (None, 0), (True, 1), (old, 1)):
-        workflow = load_json(load, {"input_model": MODEL, "passes": passes, "search_strategy": search})
-        assert len(workflow.problems) == count
-    assert workflow.native["search_strategy"] == {"sampler": "sequential", "max_samples": 3, "seed": 1}
+    for search in (False, None, True, old):
+        document = {"input_model": MODEL, "passes": passes, "search_strategy": search}
+        workflow = load_json(load, document)
+        assert not list(workflow.problems)
+        assert [step.name for step in workflow.passes] == ["m"]
+        assert (("search_strategy", "") in told(workflow)) is bool(search)
+
+
+@pytest.mark.parametrize(
+    "lora",
+    [
+        [{"type": "LoRA", "train_data_config": "d"}, {"type": "LoRA", "train_data_config": "d", "r": 4}],
+        {"type": "LoRA", "r": {"type": "categorical", "support": [8, 16]}},
+        {"type": "LoRA", "r": "SEARCHABLE_VALUES"},
+    ],
+)
+def test_a_real_search_is_one_problem_and_nothing_follows_from_it(load: Load, lora: Any) -> None:
+    passes = {"l": lora, "m": {"type": "MergeAdapterWeights"}}
+    document = {"input_model": MODEL, "passes": passes, "data_configs": [DATA], "search_strategy": True}
+    workflow = load_json(load, document)
+    assert [problem.message for problem in workflow.problems] == ["Searching is not built yet."]
+    assert [step.name for step in workflow.passes] == ["l", "m"]
 
 
 def test_metric_configs_are_lifted(load: Load) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from modelpress.api import UserError
+from modelpress.cli.planning import plan_file
+from modelpress.registry import Registry
 from modelpress.testing import make_tiny_model
 from modelpress_plugins.hf.files import require_tokenizer
 from modelpress_plugins.hf.folder import check_hf_model
@@ -149,9 +151,20 @@ def test_code_of_an_architecture_that_transformers_carries_is_not_run(
     assert told.problems == []
 
 
-def test_another_task_is_told(told: Any, model: Path) -> None:
+def test_another_task_of_a_model_for_text_has_no_effect_and_is_told(told: Any, model: Path) -> None:
+    facts = opened(told, model, task="text-classification")
+    assert facts is not None
+    assert facts.meta.task == "text-generation"
+    assert told.problems == []
+    assert "'text-classification' has no effect" in told.notes[0]
+
+
+def test_another_task_of_another_model_is_a_problem(told: Any, model: Path) -> None:
+    config = json.loads((model / "config.json").read_text())
+    config["architectures"] = ["BertForSequenceClassification"]
+    (model / "config.json").write_text(json.dumps(config))
     opened(told, model, task="text-classification")
-    assert "'text-classification' is not supported" in told.text
+    assert "The task 'text-classification' is not supported" in told.text
 
 
 def test_options_of_from_pretrained_travel_in_meta(told: Any, model: Path) -> None:
@@ -171,6 +184,16 @@ def test_a_cached_hub_model_is_found_by_its_commit(told: Any, model: Path, hub: 
     facts = opened(told, "org/tiny")
     assert (facts.path, facts.identity) == (snapshot, f"hub:org/tiny@{COMMIT}")
     assert told.problems == []
+
+
+def test_links_are_right_in_a_cache_that_shares_its_files(model: Path, hub: Path, tmp_path: Path) -> None:
+    snapshot = cache_snapshot(hub, "org/tiny", model)
+    for path in list(snapshot.iterdir()):  # on a disk of a cluster, say; the hub's library wrote them all
+        path.unlink()
+        path.symlink_to(model / path.name)
+    workflow = tmp_path / "w.yaml"
+    workflow.write_text("input_model: {type: HfModel, model_path: org/tiny}\npasses: {r: {type: Rtn}}\n")
+    assert not list(plan_file(workflow, Registry.load(), offline=True).problems)
 
 
 def test_offline_an_absent_hub_model_is_told_with_what_to_do(told: Any, hub: Path) -> None:
