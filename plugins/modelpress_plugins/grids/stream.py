@@ -7,16 +7,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from torch import Tensor
 
 from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError, UserError
+from modelpress_plugins.grids.given import Given
 from modelpress_plugins.grids.grid import Codes, Grid
 from modelpress_plugins.grids.nearest import round_to_nearest
 from modelpress_plugins.grids.row_blocks import read_weight_rows, row_blocks
 from modelpress_plugins.grids.targets import Choice, Part, Target, Targets, find_targets
-from modelpress_plugins.hf.config import read_config
+from modelpress_plugins.hf.config import ModelConfig, read_config
 from modelpress_plugins.hf.files import copy_companions
 from modelpress_plugins.hf.quantized import (
     LOADER,
@@ -84,12 +84,12 @@ def stream_model(
     rounder: Rounder,
     algorithm: str,
     progress: Callable[[int, int, str], None],
-    marks: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    marks: Mapping[str, Given] = MappingProxyType({}),
 ) -> Report:
     """Quantize with a rounder that needs no data; what a quantizer of ours has left, when the checkpoint is
     quantized already. Memory: a few blocks of rows for each thread. marks: see `write_model`."""
     source = model.path if isinstance(model, Artifact) else model
-    config: Mapping[str, Any] = read_config(source).document
+    config: Mapping[str, object] = read_config(source).document
     if not is_quantized(config):
         _refuse_quantized(config)
     with Checkpoint(source) as checkpoint, StripThreads() as threads:
@@ -106,16 +106,17 @@ def stream_model(
         return write_model(model, checkpoint, config, out, targets, algorithm, pieces, {}, progress, marks)
 
 
-def read_float_config(source: Path) -> Mapping[str, Any]:
+def read_float_config(source: Path) -> Mapping[str, object]:
     """`config.json` of a model that is not quantized yet. Raises UserError otherwise."""
-    config: Mapping[str, Any] = read_config(source).document
+    config: Mapping[str, object] = read_config(source).document
     _refuse_quantized(config)
     return config
 
 
-def _refuse_quantized(config: Mapping[str, Any]) -> None:
-    if "quantization_config" in config:
-        method = config["quantization_config"].get("quant_method", "something unknown")
+def _refuse_quantized(config: Mapping[str, object]) -> None:
+    facts = ModelConfig(config)
+    if facts.quantization:
+        method = facts.quant_method or "something unknown"
         raise UserError(
             f"The model is already quantized (by {method}).",
             "Give the float model to the quantizer. Rtn, KQuant and Hqq take what another quantizer of "
@@ -126,14 +127,14 @@ def _refuse_quantized(config: Mapping[str, Any]) -> None:
 def write_model(
     model: Artifact | Path,
     checkpoint: Checkpoint,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     out: Path,
     targets: Targets,
     algorithm: str,
     pieces: Pieces,
     changed: Mapping[str, Tensor],
     progress: Callable[[int, int, str], None],
-    marks: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    marks: Mapping[str, Given] = MappingProxyType({}),
 ) -> Report:
     """Write the whole folder. changed: float tensors that are no longer what they were (norms). marks: what
     was marked for modules; of those that stay float it is kept in `config.json`, for a quantizer to come."""
@@ -223,7 +224,7 @@ def _write_target(writer: CheckpointWriter, target: Target, pieces: Pieces) -> N
 
 
 def _write_beside(
-    model: Artifact | Path, out: Path, config: Mapping[str, Any], quantization: QuantizationConfig
+    model: Artifact | Path, out: Path, config: Mapping[str, object], quantization: QuantizationConfig
 ) -> None:
     document = {**config, **LOADER, "quantization_config": quantization.to_json()}
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"

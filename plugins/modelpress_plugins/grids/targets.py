@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from modelpress.api import Checkpoint, UserError
+from modelpress_plugins.grids.given import Given
 from modelpress_plugins.grids.grid import Grid
+from modelpress_plugins.hf.config import ModelConfig
 from modelpress_plugins.hf.quantized import QuantizationConfig, is_quantized
 from modelpress_plugins.tensors.bytes import FLOATS
 
@@ -63,7 +64,7 @@ class Choice:
     grid: Grid
     lm_head: bool = True
     embeds: bool = False
-    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    overrides: Mapping[str, Given] = field(default_factory=dict)
     excluded: Sequence[str] = ()
 
     def grid_of(self, module: str, columns: int) -> Grid:
@@ -82,10 +83,10 @@ class Choice:
                 f"{module} has {columns} inputs, which no block of {SMALLEST_GROUP} or more divides.",
                 "Such a model cannot be quantized in blocks; leave it in float16.",
             )
-        symmetric = given.get("symmetric", self.grid.symmetric)
+        symmetric = bool(given.get("symmetric", self.grid.symmetric))
         return Grid(given.get("bits", self.grid.bits), group_size, symmetric)
 
-    def given_for(self, module: str) -> Mapping[str, Any]:
+    def given_for(self, module: str) -> Given:
         """What the first override that names a module says."""
         return next((v for k, v in self.overrides.items() if _names(k, module)), {})
 
@@ -151,13 +152,13 @@ def _stored_grid(grid: Grid) -> Grid:
     return replace(grid, group_size=LARGEST_GROUP) if grid.group_size == WHOLE_ROW else grid
 
 
-def find_targets(checkpoint: Checkpoint, config: Mapping[str, Any], choice: Choice) -> Targets:
+def find_targets(checkpoint: Checkpoint, config: Mapping[str, object], choice: Choice) -> Targets:
     """Look through a checkpoint; what is quantized already stays. Raises UserError when nothing can be
     quantized."""
-    text = config.get("text_config") or config
-    layers = int(text.get("num_hidden_layers", 0))
+    facts = ModelConfig(config)
+    layers = facts.layers
     before = QuantizationConfig.from_json(config) if is_quantized(config) else None
-    tied = before.tied if before else _is_tied(checkpoint, config)
+    tied = before.tied if before else _is_tied(checkpoint, facts)
     found: list[Target] = []
     fused: dict[str, Sequence[str]] = dict(before.fused) if before else {}
     biases: dict[str, tuple[Part, ...]] = {}
@@ -166,7 +167,7 @@ def find_targets(checkpoint: Checkpoint, config: Mapping[str, Any], choice: Choi
         if _is_extra(name, layers, tied):
             dropped.append(name)
             continue
-        target = _target(checkpoint, name, text, choice, tied)
+        target = _target(checkpoint, name, facts, choice, tied)
         if target is None:
             continue
         found.append(target)
@@ -190,7 +191,7 @@ def find_targets(checkpoint: Checkpoint, config: Mapping[str, Any], choice: Choi
 
 
 def _target(
-    checkpoint: Checkpoint, name: str, text: Mapping[str, Any], choice: Choice, tied: bool
+    checkpoint: Checkpoint, name: str, facts: ModelConfig, choice: Choice, tied: bool
 ) -> Target | None:
     info = checkpoint.info(name)
     module = name.removesuffix(".weight")
@@ -209,21 +210,19 @@ def _target(
     if not (match := _LINEAR.match(module)):
         return None
     parts, start = [], 0
-    for part_name, count in _cut(module, match[4], rows, text):
+    for part_name, count in _cut(module, match[4], rows, facts):
         parts.append(Part(part_name, start, start + count, choice.grid_of(part_name, columns)))
         start += count
     return Target(name, module, columns, tuple(parts), int(match[2]))
 
 
-def _cut(module: str, kind: str, rows: int, text: Mapping[str, Any]) -> list[tuple[str, int]]:
+def _cut(module: str, kind: str, rows: int, facts: ModelConfig) -> list[tuple[str, int]]:
     """(name, rows) of the parts of a module; itself when it is not fused."""
     if kind == "gate_up":
         parts = [("gate", rows // 2), ("up", rows // 2)]
     elif kind == "qkv":
-        heads = text["num_attention_heads"]
-        kv_heads = text.get("num_key_value_heads") or heads
-        size = text.get("head_dim") or text["hidden_size"] // heads
-        parts = [("q", heads * size), ("k", kv_heads * size), ("v", kv_heads * size)]
+        size = facts.head_size
+        parts = [("q", facts.heads * size), ("k", facts.kv_heads * size), ("v", facts.kv_heads * size)]
     else:
         return [(module, rows)]
     if sum(count for _, count in parts) != rows:
@@ -235,12 +234,10 @@ def _cut(module: str, kind: str, rows: int, text: Mapping[str, Any]) -> list[tup
     return [(f"{stem}{part}_proj", count) for part, count in parts]
 
 
-def _is_tied(checkpoint: Checkpoint, config: Mapping[str, Any]) -> bool:
+def _is_tied(checkpoint: Checkpoint, facts: ModelConfig) -> bool:
     """Whether the output layer is the embedding. `tie_word_embeddings` alone does not tell: transformers
     writes only what differs from an architecture's default."""
-    text = config.get("text_config") or config
-    said = config.get("tie_word_embeddings", text.get("tie_word_embeddings"))
-    return (said is not False and "lm_head.weight" not in checkpoint) or said is True
+    return (facts.tied is not False and "lm_head.weight" not in checkpoint) or facts.tied is True
 
 
 def _is_extra(name: str, layers: int, tied: bool) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from modelpress.api import TextModel
+from modelpress_plugins.hf.ids import HfTokenizer
 
 _INCOMPLETE = "�"
 _LONGEST_WAIT = 16  # ids; a replacement character that outlasts them is in the text itself
@@ -20,7 +20,7 @@ def stream_text(model: TextModel, ids: Sequence[int], max_new_tokens: int = 256)
     return decode_stream(model.tokenizer, answer)
 
 
-def decode_stream(tokenizer: Any, ids: Iterable[int]) -> Iterator[str]:
+def decode_stream(tokenizer: HfTokenizer, ids: Iterable[int]) -> Iterator[str]:
     """Decode ids one by one. A character that several ids make up is held back until it is whole.
 
     tokenizer: a transformers tokenizer.
@@ -41,7 +41,7 @@ def decode_stream(tokenizer: Any, ids: Iterable[int]) -> Iterator[str]:
         yield piece
 
 
-def _piece(tokenizer: Any, before: list[int], ids: list[int]) -> str:
+def _piece(tokenizer: HfTokenizer, before: list[int], ids: list[int]) -> str:
     # Tidying spaces before punctuation would change text that has already been given out.
     options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
     start: str = tokenizer.decode(before, **options)

@@ -6,20 +6,60 @@ tokenizer: one of transformers throughout.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+
+class HfTokenizer(Protocol):
+    """What is used of a tokenizer of transformers."""
+
+    bos_token_id: int | None
+    eos_token_id: int | None
+    pad_token_id: int | None
+    bos_token: str | None
+    eos_token: str | None
+    all_special_ids: list[int]
+    special_tokens_map: Mapping[str, object]
+    split_special_tokens: bool
+    chat_template: object
+
+    def __len__(self) -> int: ...
+
+    def __call__(
+        self, text: list[str], *, add_special_tokens: bool, verbose: bool
+    ) -> Mapping[str, list[list[int]]]: ...
+
+    def decode(
+        self,
+        token_ids: Sequence[int],
+        /,
+        *,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> str: ...
+
+    def apply_chat_template(
+        self,
+        conversation: list[Mapping[str, object]],
+        *,
+        chat_template: str | None,
+        tools: list[object] | None,
+        tokenize: bool,
+        add_generation_prompt: bool,
+    ) -> str: ...
+
 
 _PLAIN_BACKEND = "transformers.tokenization_utils_tokenizers"
 """Where the tokenizers live that do nothing beside what the `tokenizers` library does."""
 
 
-def encode_prompt(tokenizer: Any, text: str) -> list[int]:
+def encode_prompt(tokenizer: HfTokenizer, text: str) -> list[int]:
     """The ids of a text that is to be gone on with: a begin token where the tokenizer puts one (once, also
     where a chat template has written it), no end token."""
     return encode_prompts(tokenizer, [text], True)[0]
 
 
-def encode_prompts(tokenizer: Any, texts: Sequence[str], special_tokens: bool) -> list[list[int]]:
+def encode_prompts(tokenizer: HfTokenizer, texts: Sequence[str], special_tokens: bool) -> list[list[int]]:
     """The ids of several texts; see encode_prompt. special_tokens: whether a begin token is wanted."""
     if not texts:
         return []
@@ -31,7 +71,7 @@ def encode_prompts(tokenizer: Any, texts: Sequence[str], special_tokens: bool) -
     return [_trim(ids, text, bos, eos, begin, end) for ids, text in zip(encoded, texts, strict=True)]
 
 
-def _encode(tokenizer: Any, texts: Sequence[str], special_tokens: bool) -> list[list[int]]:
+def _encode(tokenizer: HfTokenizer, texts: Sequence[str], special_tokens: bool) -> list[list[int]]:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     own = getattr(getattr(type(tokenizer), "_encode_plus", None), "__module__", "")
     if backend is not None and own == _PLAIN_BACKEND and not tokenizer.split_special_tokens:
@@ -41,10 +81,7 @@ def _encode(tokenizer: Any, texts: Sequence[str], special_tokens: bool) -> list[
         batch = backend.encode_batch_fast(list(texts), add_special_tokens=special_tokens)
         return [encoding.ids for encoding in batch]
     # Texts may be longer than the model's window; they are cut later, so no warning is due.
-    found: list[list[int]] = tokenizer(list(texts), add_special_tokens=special_tokens, verbose=False)[
-        "input_ids"
-    ]
-    return found
+    return tokenizer(list(texts), add_special_tokens=special_tokens, verbose=False)["input_ids"]
 
 
 def ends_with(eos: int | None, ids: Sequence[int]) -> bool:

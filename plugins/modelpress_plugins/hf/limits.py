@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
 
 from jinja2 import Template
 from jinja2.exceptions import SecurityError
@@ -60,7 +59,7 @@ def _refused(reason: str) -> UserError:
 class _LimitedEnvironment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**"})
 
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+    def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
         if isinstance(left, int) and isinstance(right, int):
             bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
             if bits > _BITS:
@@ -68,13 +67,13 @@ class _LimitedEnvironment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
-def _limited_round(value: float, precision: int = 0, method: Any = "common") -> Any:
+def _limited_round(value: float, precision: int = 0, method: object = "common") -> object:
     if abs(precision) > 300:
         raise SecurityError(f"rounding to {precision} digits")
     return _ROUND(value, precision, method)
 
 
-_ROUND: Callable[..., Any] = ImmutableSandboxedEnvironment().filters["round"]
+_ROUND: Callable[..., object] = ImmutableSandboxedEnvironment().filters["round"]
 
 
 @lru_cache

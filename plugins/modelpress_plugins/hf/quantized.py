@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
+from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from modelpress.api import Checkpoint, UserError
 from modelpress_plugins.grids.grid import Codes, Grid
-from modelpress_plugins.hf.config import read_config
+from modelpress_plugins.hf.config import ModelConfig, read_config
 from modelpress_plugins.tensors.bytes import read_tensor
 
 METHOD = "olive"
@@ -91,6 +91,21 @@ def declared_tensors(
     return found
 
 
+class _Block(BaseModel):
+    """The section of `config.json` as it is written; what is not known there is passed over."""
+
+    bits: int
+    group_size: int
+    symmetric: bool
+    overrides: dict[str, dict[str, int | bool]] | None = None
+    fused: dict[str, list[str]] | None = None
+    lm_head: bool = False
+    algorithm: str = ""
+    tied: bool = False
+    embedding: str = ""
+    marks: dict[str, dict[str, int | bool]] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class QuantizationConfig:
     """What `config.json` says of a quantized checkpoint.
@@ -112,9 +127,9 @@ class QuantizationConfig:
     tied: bool = False
     """The float model's lm_head was its embedding."""
     embedding: str = ""
-    marks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    marks: Mapping[str, Mapping[str, int | bool]] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "quant_method": METHOD,
             "bits": self.grid.bits,
@@ -137,28 +152,36 @@ class QuantizationConfig:
         }
 
     @staticmethod
-    def from_json(config: Mapping[str, Any]) -> QuantizationConfig:
+    def from_json(config: Mapping[str, object]) -> QuantizationConfig:
         """From the whole `config.json`. Raises UserError when it is not of this layout."""
-        quantization = config.get("quantization_config") or {}
-        if quantization.get("quant_method") != METHOD:
+        if not is_quantized(config):
             raise UserError(f"The model is not quantized by quant_method {METHOD!r}.")
-        grid = Grid(quantization["bits"], quantization["group_size"], quantization["symmetric"])
+        try:
+            block = _Block.model_validate(ModelConfig(config).quantization)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise UserError(
+                f"quantization_config in config.json is damaged: {place}: {first['msg']}.",
+                "Quantize the model again.",
+            ) from None
+        grid = Grid(block.bits, block.group_size, block.symmetric)
         return QuantizationConfig(
             grid=grid,
             overrides={
                 module: Grid(
                     given.get("bits", grid.bits),
                     given.get("group_size", grid.group_size),
-                    given.get("symmetric", grid.symmetric),
+                    bool(given.get("symmetric", grid.symmetric)),
                 )
-                for module, given in (quantization.get("overrides") or {}).items()
+                for module, given in (block.overrides or {}).items()
             },
-            fused=quantization.get("fused") or {},
-            lm_head=bool(quantization.get("lm_head")),
-            algorithm=quantization.get("algorithm", ""),
-            tied=bool(quantization.get("tied")),
-            embedding=quantization.get("embedding", ""),
-            marks=quantization.get("marks") or {},
+            fused=block.fused or {},
+            lm_head=block.lm_head,
+            algorithm=block.algorithm,
+            tied=block.tied,
+            embedding=block.embedding,
+            marks=block.marks or {},
         )
 
     def grid_of(self, module: str) -> Grid:
@@ -172,9 +195,9 @@ def forget_loader(config: object) -> None:
             delattr(config, key)
 
 
-def is_quantized(config: Mapping[str, Any]) -> bool:
+def is_quantized(config: Mapping[str, object]) -> bool:
     """Whether a `config.json` describes a checkpoint in this layout."""
-    return bool((config.get("quantization_config") or {}).get("quant_method") == METHOD)
+    return ModelConfig(config).quantization.get("quant_method") == METHOD
 
 
 class QuantizedCheckpoint:

@@ -10,6 +10,7 @@ from transformers import GenerationConfig
 
 from modelpress.api import UserError
 from modelpress_plugins.hf.files import NO_TOKENIZER_HINT
+from modelpress_plugins.hf.ids import HfTokenizer
 
 _TOKENS_AT_ONCE = 16_384  # of prompts in one batch: bounds the memory of the key-value cache
 
@@ -17,7 +18,7 @@ _TOKENS_AT_ONCE = 16_384  # of prompts in one batch: bounds the memory of the ke
 class HfTextModel:
     """A modelpress.api.TextModel over a causal language model of transformers or PEFT."""
 
-    def __init__(self, model: Any, tokenizer: Any | None) -> None:
+    def __init__(self, model: Any, tokenizer: HfTokenizer | None) -> None:
         """tokenizer: None where there is none, which logits and ids do not need."""
         self.model = model
         self._tokenizer = tokenizer
@@ -29,7 +30,7 @@ class HfTextModel:
         model.generation_config = _generation_config()
 
     @property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> HfTokenizer:
         """Raises UserError when the model has none."""
         if self._tokenizer is None:
             raise UserError(f"{self.model.name_or_path or 'The model'} has no tokenizer.", NO_TOKENIZER_HINT)
@@ -117,7 +118,7 @@ def _batches(lengths: Sequence[int], max_new_tokens: int) -> Iterator[list[int]]
         yield group
 
 
-def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+def _eos_ids(model: Any, tokenizer: HfTokenizer | None) -> frozenset[int]:
     """What ends an answer: what the model's generation config says (or else its config), and the
     tokenizer's end token."""
     said = model.generation_config.eos_token_id if model.generation_config else None

@@ -13,7 +13,7 @@ import click
 
 from modelpress.api import Registry, TextModel, UserError, examples, find_artifact, load_model
 from modelpress_plugins.hf.decode import stream_text
-from modelpress_plugins.hf.ids import encode_prompt
+from modelpress_plugins.hf.ids import HfTokenizer, encode_prompt
 from modelpress_plugins.huggingface.templates import parse_template
 
 _PLACE = re.compile(r"\{[^{}\n]*\}")
@@ -135,7 +135,7 @@ def _quieten_libraries() -> None:
         os.environ.setdefault(name, value)
 
 
-def _chat(tokenizer: Any, phrase: str, system_message: str | None) -> str:
+def _chat(tokenizer: HfTokenizer, phrase: str, system_message: str | None) -> str:
     if not getattr(tokenizer, "chat_template", None):
         raise UserError("The model's tokenizer has no chat template.", "Ask without --chat.")
     messages: list[Mapping[str, str]] = [{"role": "user", "content": phrase}]

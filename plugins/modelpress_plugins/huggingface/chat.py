@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from modelpress.api import UserError
 from modelpress_plugins.hf.chat import Message, render_chat, takes_tools
+from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.huggingface.text import Row, Turn, missing_column
 
 _SHAREGPT_ROLES = {
@@ -36,7 +36,7 @@ class ChatLayout:
     answer: str | None = None
     tools: str = "tools"
 
-    def texts(self, row: Row, place: str, tokenizer: Any) -> list[list[Turn]]:
+    def texts(self, row: Row, place: str, tokenizer: HfTokenizer | None) -> list[list[Turn]]:
         """One text where the template goes on writing a turn as it wrote it; else one for each answer, ending
         with it: so an answer always follows the very text that asks for it in use."""
         messages, tools = self._messages(row, place), self._tools(row, place, tokenizer)
@@ -58,7 +58,7 @@ class ChatLayout:
         messages = _messages(row, self.column, place)
         return messages + _messages(row, self.answer, place) if self.answer else messages
 
-    def _tools(self, row: Row, place: str, tokenizer: Any) -> Sequence[Any]:
+    def _tools(self, row: Row, place: str, tokenizer: HfTokenizer | None) -> Sequence[object]:
         tools = row.get(self.tools)
         if isinstance(tools, str) and tools.strip():
             try:
@@ -80,9 +80,9 @@ class ChatLayout:
 @dataclass(frozen=True, slots=True)
 class _Chat:
     messages: Sequence[Message]
-    tools: Sequence[Any]
+    tools: Sequence[object]
     template: str | None
-    tokenizer: Any
+    tokenizer: HfTokenizer | None
     place: str
 
     def write(self, count: int, *, ask: bool = False, mark: int | None = None) -> str:
@@ -122,7 +122,7 @@ class _Chat:
             return len(whole)
         alone = self.write(index + 1)
         # Many templates close the whole text with the end token: that is no part of the turn.
-        for text in (alone, alone.removesuffix(self.tokenizer.eos_token or "")):
+        for text in (alone, alone.removesuffix((self.tokenizer.eos_token if self.tokenizer else None) or "")):
             if whole.startswith(text):
                 return len(text)
         return 0
@@ -162,7 +162,7 @@ def _messages(row: Row, column: str, place: str) -> list[Message]:
     return [_message(item, f"{place}: message {i} of {column!r}") for i, item in enumerate(value, start=1)]
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str) -> object:
     """Messages that a csv or parquet file holds as JSON text; the text itself where it is none."""
     try:
         return json.loads(text)
@@ -170,7 +170,7 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def _message(item: Any, place: str) -> Message:
+def _message(item: object, place: str) -> Message:
     if isinstance(item, Mapping):
         # Rows of a typed file share one schema, so a key that only some messages have is None in the others.
         given = {key: part for key, part in item.items() if part is not None}

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from modelpress.api import Exchange, Sample, UserError
+from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.huggingface.data_config import DummyOptions
 
 
@@ -32,12 +33,14 @@ class DummySource:
         """What is known without a tokenizer: each sample's number."""
         return ({"number": number} for number in self.numbers)
 
-    def samples(self, tokenizer: Any, limit: int | None = None, seed: int | None = None) -> list[Sample]:
+    def samples(
+        self, tokenizer: HfTokenizer, limit: int | None = None, seed: int | None = None
+    ) -> list[Sample]:
         special = set(tokenizer.all_special_ids)
         plain = [i for i in range(len(tokenizer)) if i not in special]
         return [self._sample(number, plain) for number in self.numbers[:limit]]
 
-    def exchanges(self, tokenizer: Any = None) -> Iterator[Exchange]:
+    def exchanges(self, tokenizer: HfTokenizer | None = None) -> Iterator[Exchange]:
         raise UserError("Dummy data has no right answers.", "Measure with data that has some.")
 
     def split(self, eval_size: float, seed: int) -> tuple[DummySource, DummySource]:

@@ -15,7 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from modelpress.api import UserError
 
@@ -39,9 +39,12 @@ class Number(float):
         return number
 
 
-def read_record(text: str) -> Any:
+def read_record(text: str) -> dict[str, object]:
     """Parse a record that `json_records` gave: numbers with a fraction or an exponent keep their text."""
-    return json.loads(text, parse_float=Number.read, parse_int=_integer, parse_constant=str)
+    record: dict[str, object] = json.loads(
+        text, parse_float=Number.read, parse_int=_integer, parse_constant=str
+    )
+    return record
 
 
 def _integer(text: str) -> int | str:
@@ -79,7 +82,7 @@ def records(
         raise UserError(f"{path} cannot be read: {error}.") from error
 
 
-def _open(path: Path, **options: Any) -> IO[str]:
+def _open(path: Path, **options: object) -> IO[str]:
     opener = _OPENERS.get(path.suffix.lower(), open)
     file: IO[str] = opener(path, "rt", encoding="utf-8-sig", **options)
     return file
@@ -188,7 +191,7 @@ def _records_of_field(path: Path, field: str) -> Iterator[str]:
         yield _checked(record, _written(record), path, number)
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     """A parsed value as JSON again, each number as it was written."""
     if isinstance(value, Number):
         return value.text
@@ -199,7 +202,7 @@ def _written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _checked(record: Any, text: str, path: Path, number: int) -> str:
+def _checked(record: object, text: str, path: Path, number: int) -> str:
     if not isinstance(record, dict):
         raise UserError(
             f"Row {number} of {path} should be a record ({{…}}), not a {type(record).__name__}.",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 
-def _alpaca(row: dict[str, Any]) -> tuple[str, str]:
+def _alpaca(row: dict[str, object]) -> tuple[str, str]:
     """The prompt with which the data set `tatsu-lab/alpaca` was published; models expect it to the letter."""
     context = row.get("input") or ""
     kind = ", paired with an input that provides further context" if context else ""
@@ -18,22 +17,22 @@ def _alpaca(row: dict[str, Any]) -> tuple[str, str]:
     )
 
 
-def _chip2(row: dict[str, Any]) -> tuple[str, str]:
+def _chip2(row: dict[str, object]) -> tuple[str, str]:
     asked, mark, answer = str(row["text"]).partition("\n<bot>: ")
     if not mark:
         raise ValueError("no '<bot>: ' in the text")
     return asked.replace("<human>: ", "", 1), answer
 
 
-def _self_instruct(row: dict[str, Any]) -> tuple[str, str]:
+def _self_instruct(row: dict[str, object]) -> tuple[str, str]:
     return str(row["prompt"]), str(row["completion"])
 
 
-def _hh_rlhf(row: dict[str, Any]) -> tuple[str, str]:
+def _hh_rlhf(row: dict[str, object]) -> tuple[str, str]:
     return "", str(row["chosen"])
 
 
-PAIR_FORMATS: Mapping[str, Callable[[dict[str, Any]], tuple[str, str]]] = {
+PAIR_FORMATS: Mapping[str, Callable[[dict[str, object]], tuple[str, str]]] = {
     "alpaca": _alpaca,
     "chip2": _chip2,
     "self_instruct": _self_instruct,

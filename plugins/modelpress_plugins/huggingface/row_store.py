@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
@@ -31,12 +30,12 @@ class RowStore:
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
-    def rows(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]:
+    def rows(self, numbers: Sequence[int]) -> list[Mapping[str, object]]:
         """The rows with these numbers, counting from 0."""
         chosen = self._table.take(pa.array(numbers, pa.int64()))
         if self._as_json:
             return [read_record(text) for text in chosen.column(0).to_pylist()]
-        found: list[Mapping[str, Any]] = chosen.to_pylist()
+        found: list[Mapping[str, object]] = chosen.to_pylist()
         return found
 
 

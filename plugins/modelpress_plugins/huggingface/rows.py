@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 import datasets  # type: ignore[import-untyped]
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -33,7 +33,7 @@ class Table(Protocol):
 
     def __len__(self) -> int: ...
 
-    def rows(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]: ...
+    def rows(self, numbers: Sequence[int]) -> list[Mapping[str, object]]: ...
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Rows:
     """
 
     name: str
-    table: Table | Iterable[Mapping[str, Any]]
+    table: Table | Iterable[Mapping[str, object]]
     numbers: Sequence[int] | None = None
     source: str = ""
     """What decides the content of the table; empty where that cannot be told."""
 
-    def __iter__(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    def __iter__(self) -> Iterator[tuple[int, Mapping[str, object]]]:
         """(number of the row in the file, counting from 1; the row)."""
         if not isinstance(self.table, Sized):
             yield from self._stream(self.table)
@@ -89,7 +89,7 @@ class Rows:
             return self.numbers
         return range(len(self.table)) if isinstance(self.table, Sized) else ()
 
-    def _stream(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    def _stream(self, rows: Iterable[Mapping[str, object]]) -> Iterator[tuple[int, Mapping[str, object]]]:
         wanted = None if self.numbers is None else iter(self.numbers)
         following = next(wanted, None) if wanted else None
         for number, row in enumerate(rows):
@@ -106,12 +106,12 @@ class Rows:
 class HubTable:
     """A data set that the `datasets` library has loaded."""
 
-    dataset: Any
+    dataset: datasets.Dataset
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def rows(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]:
+    def rows(self, numbers: Sequence[int]) -> list[Mapping[str, object]]:
         columns = self.dataset[list(numbers)]
         return [{name: values[i] for name, values in columns.items()} for i in range(len(numbers))]
 
@@ -159,10 +159,10 @@ class _Joined:
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    def rows(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]:
+    def rows(self, numbers: Sequence[int]) -> list[Mapping[str, object]]:
         if len(self._tables) == 1:
             return self._tables[0].rows([self._spans[0][number] for number in numbers])
-        found: list[Mapping[str, Any]] = []
+        found: list[Mapping[str, object]] = []
         for number in numbers:
             part = bisect_right(self._ends, number)
             inside = number - (self._ends[part - 1] if part else 0)
@@ -204,7 +204,7 @@ def _local(file: str, name: str) -> Path:
 
 
 def _rows_of_hub(load: LoadDataset, kind: str, folder: Path) -> Rows:
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "data_files": load.data_files,
         "split": load.split,
         "streaming": load.streaming,
@@ -228,7 +228,7 @@ def _rows_of_hub(load: LoadDataset, kind: str, folder: Path) -> Rows:
 def holdout_part(rows: Rows, holdout: Holdout) -> Rows:
     """The part of the rows that the hash of their content puts on the wanted side."""
 
-    def content(row: Mapping[str, Any], place: str) -> str:
+    def content(row: Mapping[str, object], place: str) -> str:
         if missing := [column for column in holdout.by or () if column not in row]:
             raise UserError(f"{place} has no {missing[0]!r}, which holdout.by names.")
         chosen = row if holdout.by is None else {column: row[column] for column in holdout.by}
@@ -248,7 +248,7 @@ def holdout_part(rows: Rows, holdout: Holdout) -> Rows:
 
 
 def split_rows(
-    rows: Rows, content: Callable[[Mapping[str, Any], str], str], eval_size: float, seed: int
+    rows: Rows, content: Callable[[Mapping[str, object], str], str], eval_size: float, seed: int
 ) -> tuple[Rows, Rows]:
     """(train, eval), cut so that rows of equal content are on one side. See DataSource.split."""
     numbers, digests = array("q"), array("Q")

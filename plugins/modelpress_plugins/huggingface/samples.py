@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from modelpress.api import NO_LOSS, Sample
-from modelpress_plugins.hf.ids import encode_prompts, ends_with
+from modelpress_plugins.hf.ids import HfTokenizer, encode_prompts, ends_with
 from modelpress_plugins.huggingface.data_config import PreProcess
 from modelpress_plugins.huggingface.tokens import Tokens
 
@@ -23,12 +22,14 @@ class Piece:
     learned: bool
 
 
-def make_tokens(texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: Any) -> Iterator[Tokens]:
+def make_tokens(
+    texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: HfTokenizer
+) -> Iterator[Tokens]:
     """The samples of the texts, in their order, without padding."""
     return islice(_cut(encode(texts, pre, tokenizer), pre, tokenizer), pre.max_samples)
 
 
-def encode(texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: Any) -> Iterator[Tokens]:
+def encode(texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: HfTokenizer) -> Iterator[Tokens]:
     """Each text as ids, begin and end tokens included where they are asked for."""
     special, eos = pre.add_special_tokens, tokenizer.eos_token_id
     for batch in _batches(texts):
@@ -36,7 +37,7 @@ def encode(texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: Any) ->
         encoded = iter(encode_prompts(tokenizer, [s for each in starts for s in each], special))
         for pieces, each in zip(batch, starts, strict=True):
             tokens = _join(pieces, [next(encoded) for _ in each], tokenizer)
-            if special and not ends_with(eos, tokens.ids):
+            if special and eos is not None and not ends_with(eos, tokens.ids):
                 tokens.ids.append(eos)
                 tokens.labels.append(eos if pieces and pieces[-1].learned else NO_LOSS)
             yield tokens
@@ -59,7 +60,7 @@ def _starts(pieces: Sequence[Piece]) -> list[str]:
     return starts
 
 
-def _join(pieces: Sequence[Piece], starts: Sequence[list[int]], tokenizer: Any) -> Tokens:
+def _join(pieces: Sequence[Piece], starts: Sequence[list[int]], tokenizer: HfTokenizer) -> Tokens:
     """Ids of the whole text such that each prompt has exactly the ids that it has when it stands alone,
     as it will when the model is asked. Where the tokenizer would merge over the border, the rest is
     tokenized by itself.
@@ -76,7 +77,7 @@ def _join(pieces: Sequence[Piece], starts: Sequence[list[int]], tokenizer: Any) 
     return Tokens(ids, labels)
 
 
-def _cut(documents: Iterator[Tokens], pre: PreProcess, tokenizer: Any) -> Iterator[Tokens]:
+def _cut(documents: Iterator[Tokens], pre: PreProcess, tokenizer: HfTokenizer) -> Iterator[Tokens]:
     strategy, length = pre.strategy_in_use, pre.max_seq_len
     made: Iterator[Tokens]
     if strategy.startswith("line-by-line"):
@@ -94,13 +95,13 @@ def _cut(documents: Iterator[Tokens], pre: PreProcess, tokenizer: Any) -> Iterat
             yield tokens
 
 
-def _joint(pre: PreProcess, tokenizer: Any) -> list[int]:
+def _joint(pre: PreProcess, tokenizer: HfTokenizer) -> list[int]:
     """The ids between two texts that are joined."""
     joiner = pre.joiner if pre.joiner is not None else ("" if pre.add_special_tokens else "\n\n")
     return encode_prompts(tokenizer, [joiner], False)[0] if joiner else []
 
 
-def _shorten(tokens: Tokens, length: int, tokenizer: Any) -> Tokens:
+def _shorten(tokens: Tokens, length: int, tokenizer: HfTokenizer) -> Tokens:
     """Cut to the length: at the beginning of a prompt, so that its answer stays; else at the end."""
     surplus = len(tokens) - length
     if surplus <= 0:
@@ -113,7 +114,9 @@ def _shorten(tokens: Tokens, length: int, tokenizer: Any) -> Tokens:
     return Tokens(ids[:length], labels[:length])
 
 
-def _pack(documents: Iterator[Tokens], length: int, joint: list[int], tokenizer: Any) -> Iterator[Tokens]:
+def _pack(
+    documents: Iterator[Tokens], length: int, joint: list[int], tokenizer: HfTokenizer
+) -> Iterator[Tokens]:
     """Whole texts, as many as fit: an answer is never parted from its prompt."""
     pack = Tokens([], [])
     for document in documents:
@@ -160,7 +163,7 @@ def _window(ids: list[int], labels: list[int], start: int, length: int, known: i
     return Tokens(ids, [NO_LOSS] * known + labels[known:])
 
 
-def finish(tokens: Tokens, pre: PreProcess, tokenizer: Any) -> Sample:
+def finish(tokens: Tokens, pre: PreProcess, tokenizer: HfTokenizer) -> Sample:
     """As a sample of the API, padded where asked for."""
     ids, labels, mask = tokens.ids, list(tokens.labels), [1] * len(tokens)
     missing = pre.max_seq_len - len(ids)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.api import Exchange, UserError
+from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions, PreProcess
 from modelpress_plugins.huggingface.layout import make_layout
 from modelpress_plugins.huggingface.recognize import recognize
@@ -44,12 +45,14 @@ class HuggingfaceSource:
     def records(self) -> Iterator[Mapping[str, Any]]:
         return (row for _, row in self.rows)
 
-    def samples(self, tokenizer: Any, limit: int | None = None, seed: int | None = None) -> StoredSamples:
+    def samples(
+        self, tokenizer: HfTokenizer, limit: int | None = None, seed: int | None = None
+    ) -> StoredSamples:
         """Made when they are first asked for by number; those that are only gone through are not kept."""
         source = self if limit is None or seed is None else self._drawn(limit, seed)
         return StoredSamples(source, tokenizer, limit, self._folder)
 
-    def exchanges(self, tokenizer: Any = None) -> Iterator[Exchange]:
+    def exchanges(self, tokenizer: HfTokenizer | None = None) -> Iterator[Exchange]:
         for number, row in self.rows:
             place = self.rows.place(number)
             turns = self.layout.texts(row, place, tokenizer)[-1]
@@ -66,7 +69,7 @@ class HuggingfaceSource:
         train, evaluation = split_rows(self.rows, self.layout.content, eval_size, seed)
         return self._with(train), self._with(evaluation)
 
-    def texts(self, tokenizer: Any) -> Iterator[list[Piece]]:
+    def texts(self, tokenizer: HfTokenizer) -> Iterator[list[Piece]]:
         """Each row as pieces of text. Rows without text are passed over; without an answer, refused."""
         rows, pre = self.rows, self.pre
         if pre.strategy_in_use.endswith("-random"):

@@ -10,9 +10,10 @@ from functools import cached_property
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modelpress.api import Sample
+from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.huggingface.sample_store import TokenStore, store_tokens
 from modelpress_plugins.huggingface.samples import finish, make_tokens
 from modelpress_plugins.huggingface.tokens import Tokens
@@ -31,7 +32,9 @@ class StoredSamples:
     there are, makes all (or `limit`) of them once, on disk, for every pass and metric that needs the same.
     """
 
-    def __init__(self, source: HuggingfaceSource, tokenizer: Any, limit: int | None, folder: Path) -> None:
+    def __init__(
+        self, source: HuggingfaceSource, tokenizer: HfTokenizer, limit: int | None, folder: Path
+    ) -> None:
         self._source = source
         self._tokenizer = tokenizer
         self._limit = limit
@@ -80,7 +83,7 @@ class StoredSamples:
         return self._folder / hashlib.blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
 
 
-def _tokenizer_identity(tokenizer: Any) -> str:
+def _tokenizer_identity(tokenizer: HfTokenizer) -> str:
     """What decides the ids that a tokenizer gives; empty where that cannot be told."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

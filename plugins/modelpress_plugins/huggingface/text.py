@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from modelpress.api import UserError
+from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.huggingface.data_config import PreProcess
 from modelpress_plugins.huggingface.file_records import Number
 from modelpress_plugins.huggingface.templates import Template, join_columns, parse_template
 
-Row = Mapping[str, Any]
+Row = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Turn:
 class Layout(Protocol):
     """How a row is written down. `place` names the row in errors, e.g. `row 17 of train.json`."""
 
-    def texts(self, row: Row, place: str, tokenizer: Any) -> list[list[Turn]]:
+    def texts(self, row: Row, place: str, tokenizer: HfTokenizer | None) -> list[list[Turn]]:
         """The row's texts, most often one: a single turn, or those of a chat. Raises UserError when a column
         is missing."""
 
@@ -101,7 +102,7 @@ class TemplateLayout:
 
     template: Template
 
-    def texts(self, row: Row, place: str, tokenizer: Any) -> list[list[Turn]]:
+    def texts(self, row: Row, place: str, tokenizer: HfTokenizer | None) -> list[list[Turn]]:
         cut = self.template.cut_at_answer()
         if cut is None:
             return [[Turn(self.template.fill(lambda column: cell(row, column, place)))]]
@@ -129,7 +130,7 @@ class PairLayout:
     source: Template
     target: Template
 
-    def texts(self, row: Row, place: str, tokenizer: Any) -> list[list[Turn]]:
+    def texts(self, row: Row, place: str, tokenizer: HfTokenizer | None) -> list[list[Turn]]:
         source, target = (
             template.fill(lambda column: cell(row, column, place)) for template in (self.source, self.target)
         )
@@ -152,11 +153,11 @@ class PairLayout:
 class FunctionLayout:
     """A row as a function writes it: its text, or (prompt, answer)."""
 
-    function: Callable[[dict[str, Any]], Any]
+    function: Callable[[dict[str, object]], object]
     name: str
     identity: str = ""
 
-    def texts(self, row: Row, place: str, tokenizer: Any) -> list[list[Turn]]:
+    def texts(self, row: Row, place: str, tokenizer: HfTokenizer | None) -> list[list[Turn]]:
         try:
             made = self.function(dict(row))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from modelpress.api import UserError
 
 
-def load_function(name: str, script: str | None, folder: str | None) -> Callable[[dict[str, Any]], Any]:
+def load_function(name: str, script: str | None, folder: str | None) -> Callable[[dict[str, object]], object]:
     """`module:function`, or a function of the user's script. script, folder: see user_script, script_dir.
 
     Raises UserError when it cannot be found.
@@ -31,11 +30,11 @@ def load_function(name: str, script: str | None, folder: str | None) -> Callable
     function = getattr(module, attribute, None)
     if not callable(function):
         raise UserError(f"{module_name or script} has no function {attribute!r} (text_formatting_func).")
-    found: Callable[[dict[str, Any]], Any] = function
+    found: Callable[[dict[str, object]], object] = function
     return found
 
 
-def _run_script(script: Path) -> Any:
+def _run_script(script: Path) -> object:
     spec = importlib.util.spec_from_file_location(f"modelpress_user_script_{script.stem}", script)
     if spec is None or spec.loader is None:
         raise ImportError(f"{script} is no Python file")

@@ -41,7 +41,7 @@ def trainer_arguments(
         "use_cpu": on_cpu,
         "output_dir": str(ctx.checkpoint),
         "save_strategy": _save_strategy(given),
-        "save_total_limit": max(2, given.get("save_total_limit", 2)),
+        "save_total_limit": max(2, config.training_args.save_total_limit or 2),
     }
     if not evaluates:
         chosen["eval_strategy"] = "no"

@@ -22,6 +22,7 @@ from modelpress.api import (
 )
 from modelpress_plugins.hf.config import read_config
 from modelpress_plugins.hf.files import copy_tokenizer
+from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.hf.tokenizer import load_tokenizer
 from modelpress_plugins.hf.torch_device import torch_device
 from modelpress_plugins.lora import config as options
@@ -150,7 +151,7 @@ def _samples(
     source: DataSource,
     config: options.AdapterConfig,
     ctx: PassContext,
-    tokenizer: Any,
+    tokenizer: HfTokenizer,
     arguments: TrainingArguments,
 ) -> tuple[TrainingSamples, TrainingSamples | None]:
     """(train, evaluation). Raises UserError when there is nothing to learn from."""
@@ -180,7 +181,7 @@ def _learnable(
     source: DataSource,
     use: str,
     ctx: PassContext,
-    tokenizer: Any,
+    tokenizer: HfTokenizer,
     limit: int | None = None,
     seed: int | None = None,
 ) -> TrainingSamples:

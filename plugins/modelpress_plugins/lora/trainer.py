@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from torch.nn import Module
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -18,7 +19,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from modelpress.api import PassContext, PassError
+from modelpress.api import PassContext, PassError, SampleTable
 from modelpress_plugins.lora.checkpoints import mark_complete
 from modelpress_plugins.lora.samples import Batches, EpochOrder
 from modelpress_plugins.lora.save import NOT_FINITE_HINT, save_weights
@@ -38,14 +39,14 @@ class AdapterTrainer(Trainer):
         self._order = order
         self.remove_callback(PrinterCallback)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
+    def _get_train_sampler(self, train_dataset: object = None) -> EpochOrder:
         return self._order
 
-    def _get_eval_sampler(self, eval_dataset: Any) -> list[int]:  # type: ignore[override]
+    def _get_eval_sampler(self, eval_dataset: SampleTable) -> list[int]:  # type: ignore[override]
         lengths = eval_dataset.lengths  # like beside like: the least padding
         return sorted(range(len(lengths)), key=lengths.__getitem__)
 
-    def compute_loss(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+    def compute_loss(self, model: Module, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
         result = super().compute_loss(model, inputs, *args, **options)
         loss = result[0] if isinstance(result, tuple) else result
         if loss.device.type == "cpu":  # on a GPU looking would wait for it; there the log notices
@@ -58,10 +59,10 @@ class AdapterTrainer(Trainer):
         with torch.random.fork_rng():
             return super().evaluate(*args, **options)
 
-    def floating_point_ops(self, inputs: Any) -> int:
+    def floating_point_ops(self, inputs: object) -> int:
         return 0  # counted by walking all parameters at each step, and reported nowhere
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+    def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
         save_weights(self._adapted, Path(output_dir or str(self.args.output_dir)))
 
 
@@ -79,18 +80,18 @@ class Watch(TrainerCallback):
         self._tokens_evaluated = 0
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         self._began = self._stepped_at = self._saved_at = time.monotonic()
         self._ctx.progress(state.global_step, state.max_steps, "steps")
 
     def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         self._order.epoch = int(state.epoch or 0)
 
     def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         self._ctx.progress(state.global_step, state.max_steps, "steps")
         self._tokens_at_step = self._batches.tokens
@@ -100,7 +101,7 @@ class Watch(TrainerCallback):
             control.should_save = True
 
     def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         mark_complete(folder, state.global_step, finished=state.global_step >= state.max_steps)
@@ -113,7 +114,7 @@ class Watch(TrainerCallback):
         state: TrainerState,
         control: TrainerControl,
         logs: dict[str, float] | None = None,
-        **_: Any,
+        **_: object,
     ) -> None:
         if not logs or "loss" not in logs:
             return
@@ -132,7 +133,7 @@ class Watch(TrainerCallback):
         state: TrainerState,
         control: TrainerControl,
         metrics: dict[str, float] | None = None,
-        **_: Any,
+        **_: object,
     ) -> None:
         if metrics and "eval_loss" in metrics:
             self._ctx.report("eval_loss", round(metrics["eval_loss"], 6))

@@ -6,7 +6,7 @@ types and choices with those of the installed version.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -45,7 +45,7 @@ class TrainingArgs(Options):
     # Optimizer and schedule
     learning_rate: float | None = Field(default=None, gt=0, description="Here 2e-4 when left out.")
     lr_scheduler_type: Schedule | None = None
-    lr_scheduler_kwargs: dict[str, Any] | str | None = None
+    lr_scheduler_kwargs: dict[str, object] | str | None = None
     warmup_steps: float | None = Field(default=None, ge=0, description="Steps; below 1 a share of all steps.")
     optim: Optimizer | None = None
     optim_args: str | None = None
@@ -81,9 +81,9 @@ class TrainingArgs(Options):
     fp16_full_eval: bool | None = None
     tf32: bool | None = None
     activation_checkpointing: bool | None = None
-    activation_checkpointing_kwargs: dict[str, Any] | str | None = None
+    activation_checkpointing_kwargs: dict[str, object] | str | None = None
     gradient_checkpointing: bool | None = None
-    gradient_checkpointing_kwargs: dict[str, Any] | str | None = None
+    gradient_checkpointing_kwargs: dict[str, object] | str | None = None
     torch_compile: bool | None = None
     torch_compile_backend: str | None = None
     torch_compile_mode: str | None = None
@@ -113,10 +113,10 @@ class TrainingArgs(Options):
     metric_for_best_model: str | None = None
     greater_is_better: bool | None = None
 
-    def given(self) -> dict[str, Any]:
+    def given(self) -> dict[str, object]:
         """What the user has set."""
         return {name: value for name, value in self if value is not None}
 
     @model_serializer(mode="wrap")
-    def _only_given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _only_given(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         return {name: value for name, value in handler(self).items() if value is not None}

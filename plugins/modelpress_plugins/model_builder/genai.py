@@ -11,6 +11,7 @@ import onnxruntime_genai as og  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from modelpress.api import Artifact, PassError, UserError
+from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.hf.tokenizer import open_tokenizer
 from modelpress_plugins.model_builder.check import CONFIG, check, read_config
 
@@ -49,7 +50,7 @@ class GenAIModel:
         facts = read_config(folder)["model"]
         self.context_length = int(facts["context_length"])
         self.eos_ids = frozenset(_as_list(facts.get("eos_token_id")))
-        self.tokenizer: Any = open_tokenizer(folder, trust_remote_code=trust_remote_code)
+        self.tokenizer: HfTokenizer = open_tokenizer(folder, trust_remote_code=trust_remote_code)
         self._pad_id: int | None = facts.get("pad_token_id")
         self._window = int(facts.get("decoder", {}).get("sliding_window", {}).get("window_size", 0))
         self._model: Any = _open(folder, device)

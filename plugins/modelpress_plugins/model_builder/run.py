@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from modelpress.api import (
     Artifact,
@@ -40,7 +39,7 @@ class Source:
     streamed: quantized here, from a float model."""
 
     folder: Path
-    quantization: Mapping[str, Any] | None
+    quantization: Mapping[str, object] | None
     streamed: bool = False
 
     @property
@@ -153,7 +152,7 @@ def _builder_options(
 ) -> dict[str, str]:
     """Options as the builder's command line takes them."""
     section = source.quantization
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "block_size": config.block_size or (section or {}).get("group_size"),
         "is_symmetric": config.is_symmetric if config.is_symmetric is not None else source.symmetric,
         "accuracy_level": config.accuracy_level,
@@ -180,18 +179,18 @@ def _builder_options(
     return {name: _as_text(value) for name, value in options.items() if value is not None}
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _write_search_defaults(path: Path, search: Mapping[str, Any]) -> None:
+def _write_search_defaults(path: Path, search: Mapping[str, object]) -> None:
     if search:
         config = json.loads(path.read_text(encoding="utf-8"))
         config["search"] = {**config.get("search", {}), **search}
         path.write_text(json.dumps(config, indent=4) + "\n", encoding="utf-8")
 
 
-def _decoder(folder: Path) -> Mapping[str, Any]:
+def _decoder(folder: Path) -> Mapping[str, object]:
     model = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model"]
     if "filename" not in model.get("decoder", {}):
         raise PassError(f"The builder wrote a {CONFIG} whose decoder names no file.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from modelpress.api import Artifact, PassContext, Sample, parse_size
 from modelpress_plugins.hf.config import read_config
+from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.hf.tokenizer import load_tokenizer
 from modelpress_plugins.quantize.activations import batches_of
 from modelpress_plugins.quantize.config import DataOptions
@@ -43,9 +43,10 @@ def calibration_of(
     )
 
 
-def own_samples(tokenizer: Any) -> Iterator[Sample]:
+def own_samples(tokenizer: HfTokenizer) -> Iterator[Sample]:
     """The text of this package in windows."""
-    ids: list[int] = tokenizer(TEXT.read_text(encoding="utf-8"))["input_ids"]
+    text = TEXT.read_text(encoding="utf-8")
+    (ids,) = tokenizer([text], add_special_tokens=True, verbose=False)["input_ids"]
     for start in range(0, len(ids), WINDOW):
         window = ids[start : start + WINDOW]
         yield Sample(window, window)

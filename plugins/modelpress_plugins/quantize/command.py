@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 
 from modelpress.api import (
     DataRole,
+    JSONValue,
     OptionFacts,
     Options,
     PassSpec,
@@ -133,7 +134,7 @@ def command(
     offline: bool,
     verbosity: Verbosity,
     as_json: bool,
-    **pass_options: Any,
+    **pass_options: JSONValue,
 ) -> None:
     """Quantize MODEL (a folder, or the id of a model on the hub) with one pass."""
     entry: Registered[PassSpec] = ctx.meta[_ALGORITHM][0]
@@ -146,7 +147,7 @@ def command(
     elif _needs_data(entry):
         raise UserError(f"{entry.spec.name} calibrates on data.", "Name a file of text: --data train.json")
     execute_workflow(
-        workflow,
+        workflow.document,
         output_dir=output_dir,
         cache_dir=cache_dir,
         offline=offline,
@@ -171,22 +172,36 @@ def find_algorithm(registry: Registry, name: str) -> Registered[PassSpec]:
     raise UserError(f"There is no algorithm {name!r}.", did_you_mean(name, names, what="There are"))
 
 
+@dataclass
+class OnePass:
+    """The workflow that the command line stands for, while it is put together."""
+
+    input_model: dict[str, JSONValue]
+    passes: dict[str, dict[str, JSONValue]]
+    data: list[dict[str, JSONValue]] = field(default_factory=list)
+
+    @property
+    def document(self) -> dict[str, JSONValue]:
+        data: dict[str, JSONValue] = {"data_configs": self.data} if self.data else {}
+        return {"input_model": self.input_model, "passes": self.passes, **data}
+
+
 def one_pass_workflow(
-    model: str, pass_type: str, options: Mapping[str, Any], *, trust_remote_code: bool
-) -> dict[str, Any]:
+    model: str, pass_type: str, options: Mapping[str, JSONValue], *, trust_remote_code: bool
+) -> OnePass:
     """The workflow that the command line stands for; paths absolute."""
     local = looks_like_path(model, Path.cwd())
-    input_model: dict[str, Any] = {
+    input_model: dict[str, JSONValue] = {
         "type": "HfModel",
         "model_path": str(Path(model).expanduser().absolute()) if local else model,
     }
     if trust_remote_code:
         input_model["load_kwargs"] = {"trust_remote_code": True}
-    return {"input_model": input_model, "passes": {pass_type.lower(): {"type": pass_type, **options}}}
+    return OnePass(input_model, {pass_type.lower(): {"type": pass_type, **options}})
 
 
 def _add_quantizer(
-    workflow: dict[str, Any], entry: Registered[PassSpec], values: Mapping[str, Any], name: str
+    workflow: OnePass, entry: Registered[PassSpec], values: Mapping[str, JSONValue], name: str
 ) -> None:
     """The quantizer that takes the marks, with those of the options that it has, too."""
     follower = find_algorithm(Registry.load(), name)
@@ -196,7 +211,7 @@ def _add_quantizer(
         )
     known = set(follower.resolve(follower.spec.config).model_fields) - {"overrides", "algorithm"}
     shared = {option: value for option, value in values.items() if option in known}
-    workflow["passes"][follower.spec.name.lower()] = {"type": follower.spec.name, **shared}
+    workflow.passes[follower.spec.name.lower()] = {"type": follower.spec.name, **shared}
 
 
 def options_of(options: type[Options]) -> list[click.Option]:
@@ -231,7 +246,7 @@ def _option(fact: OptionFacts) -> click.Option:
 
 def convert(
     text: str, fact: OptionFacts, param: click.Parameter | None = None, ctx: click.Context | None = None
-) -> Any:
+) -> object:
     """A value as the schema wants it: a word for strings, JSON for all else. The pass checks the rest."""
     if fact.choices and text not in fact.choices:
         raise click.BadParameter(f"{text!r} is none of {', '.join(fact.choices)}.", ctx, param)
@@ -245,15 +260,13 @@ def convert(
         raise click.BadParameter(f"{text!r} is not {takes(fact)}.", ctx, param) from None
 
 
-def _add_data(
-    workflow: dict[str, Any], entry: Registered[PassSpec], data: Path, text_template: str | None
-) -> None:
+def _add_data(workflow: OnePass, entry: Registered[PassSpec], data: Path, text_template: str | None) -> None:
     names = _data_options(entry.options_class)
     if not names:
         raise UserError(f"{entry.spec.name} takes no data.", "Leave out --data.")
-    workflow["data_configs"] = [data_of_file(_DATA, data, text_template)]
-    for step in workflow["passes"].values():
-        follower = find_algorithm(Registry.load(), step["type"])
+    workflow.data = [data_of_file(_DATA, data, text_template)]
+    for step in workflow.passes.values():
+        follower = find_algorithm(Registry.load(), str(step["type"]))
         step.update(dict.fromkeys(_data_options(follower.resolve(follower.spec.config))[:1], _DATA))
 
 

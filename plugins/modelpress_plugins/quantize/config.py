@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, create_model
 
 from modelpress.api import DataRole, Options
+from modelpress_plugins.grids.given import Given
 from modelpress_plugins.quantize.algorithms import table
 from modelpress_plugins.quantize.algorithms.table import Row
 
@@ -20,6 +21,11 @@ class ModuleOverride(Options):
     bits: Bits | None = None
     group_size: GroupSize | None = None
     symmetric: bool | None = None
+
+    def said(self) -> Given:
+        """What is not left out."""
+        given = {"bits": self.bits, "group_size": self.group_size, "symmetric": self.symmetric}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class GridOptions(Options):

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError, finished, mark_finished
+from modelpress_plugins.grids.given import Given
 from modelpress_plugins.grids.grid import Codes, Grid
 from modelpress_plugins.grids.row_blocks import read_weight_rows, row_blocks
 from modelpress_plugins.grids.stream import Report, write_model
@@ -76,13 +77,13 @@ def quantize_layerwise(
     model: Artifact,
     checkpoint: Checkpoint,
     decoder: LayeredDecoder,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     out: Path,
     targets: Targets,
     algorithm: Algorithm,
     name: str,
     calibration: Calibration,
-    marks: Mapping[str, Mapping[str, Any]],
+    marks: Mapping[str, Given],
 ) -> Report:
     """Quantize the layers, then the output layer, then write the whole model to out."""
     total = len(decoder) + (targets.lm_head is not None)
@@ -230,12 +231,12 @@ def _save(file: Path, tensors: Mapping[str, Tensor]) -> None:
 def _assemble(
     model: Artifact,
     checkpoint: Checkpoint,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     out: Path,
     targets: Targets,
     name: str,
     calibration: Calibration,
-    marks: Mapping[str, Mapping[str, Any]],
+    marks: Mapping[str, Given],
 ) -> Report:
     stored = {file.stem: Checkpoint(file) for file in sorted(calibration.finished.glob("*.safetensors"))}
     try:

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelpress.api import Artifact, UserError
+from modelpress_plugins.grids.given import Given
 
 FORMAT = "hf-marked"
 FILE = "marks.json"
-Given = Mapping[str, int | bool]
-"""Some of bits, group_size and symmetric."""
 
 
 @dataclass(frozen=True, slots=True)

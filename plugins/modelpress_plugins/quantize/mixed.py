@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,7 +59,7 @@ class Offer:
 
 def choose_grids(
     checkpoint: Checkpoint,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     decoder: LayeredDecoder | None,
     choice: Choice,
     budget: Budget,
@@ -339,8 +338,8 @@ def _row_weights(view: LayerView) -> _RowWeights:
     """Watch the layer's linear modules; each backward pass adds to the sums."""
     found = _RowWeights()
 
-    def watch(name: str) -> Callable[[Any, Any, Tensor], None]:
-        def forward_hook(module: Any, args: Any, output: Tensor) -> None:
+    def watch(name: str) -> Callable[[object, object, Tensor], None]:
+        def forward_hook(module: object, args: object, output: Tensor) -> None:
             if output.requires_grad:
                 output.register_hook(add)  # type: ignore[no-untyped-call]
 

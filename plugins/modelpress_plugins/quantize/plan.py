@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from modelpress.api import ModelFacts, PlanContext
 from modelpress_plugins.hf.config import ModelConfig
@@ -49,7 +48,7 @@ def plan(model: ModelFacts, config: QuantizerConfig, ctx: PlanContext) -> ModelF
         layer = source.size / max(1, text.get("num_hidden_layers") or 1)
         ctx.needs(memory=LIBRARIES + int(6 * layer if isinstance(config, CalibratedConfig) else 64 * 2**20))
     shares = config.embeds and config.lm_head and bool(source.config.get("tie_word_embeddings"))
-    block: dict[str, Any] = {"quant_method": METHOD, "bits": config.bits, "symmetric": config.sym}
+    block: dict[str, object] = {"quant_method": METHOD, "bits": config.bits, "symmetric": config.sym}
     block |= {
         "group_size": _stored(config.group_size),
         **before,
@@ -61,7 +60,7 @@ def plan(model: ModelFacts, config: QuantizerConfig, ctx: PlanContext) -> ModelF
         identity="",
         meta=meta_beside_tokenizer(source.meta),
         config={**source.config, "quantization_config": block},
-        size=source.size if before else _size(source, text, config),
+        size=source.size if before else _size(source, config),
     )
 
 
@@ -91,10 +90,9 @@ def tell_data(config: DataOptions, ctx: PlanContext) -> None:
         )
 
 
-def quantization_of(model: ModelFacts) -> Mapping[str, Any]:
+def quantization_of(model: ModelFacts) -> Mapping[str, object]:
     """The block of `config.json`; empty for a float model."""
-    block = model.config.get("quantization_config")
-    return block if isinstance(block, Mapping) else {}
+    return ModelConfig(model.config).quantization
 
 
 def _stored(group_size: int) -> int:
@@ -115,11 +113,12 @@ def plan_rotation(model: ModelFacts, config: QuaRotConfig, ctx: PlanContext) -> 
     return replace(model, path=None, identity="", config=document, meta=meta_beside_tokenizer(model.meta))
 
 
-def _size(model: ModelFacts, text: Mapping[str, Any], config: QuantizerConfig) -> int:
+def _size(model: ModelFacts, config: QuantizerConfig) -> int:
     """Bytes of the quantized checkpoint. The embedding stays as it is, and a head that is tied to it gets a
     quantized copy; with `embeds` that copy is all there is."""
-    each = 4 if (text.get("dtype") or text.get("torch_dtype")) == "float32" else 2
-    table = int(text.get("vocab_size") or 0) * int(text.get("hidden_size") or 0)
+    facts = ModelConfig(model.config)
+    each = 4 if facts.dtype == "float32" else 2
+    table = facts.vocabulary * facts.hidden_size
     tied = bool(model.config.get("tie_word_embeddings"))
     kept = (0 if tied and config.embeds else table) if config.lm_head else table if tied else 2 * table
     quantized = model.size / each - kept + (table if tied and config.lm_head and kept else 0)
@@ -137,7 +136,7 @@ def _check_model(model: ModelFacts, ctx: PlanContext) -> None:
         )
 
 
-def _check_widths(text: Mapping[str, Any], ctx: PlanContext) -> None:
+def _check_widths(text: Mapping[str, object], ctx: PlanContext) -> None:
     for key in ("hidden_size", "intermediate_size"):
         width = text.get(key)
         if isinstance(width, int) and width % SMALLEST_GROUP:

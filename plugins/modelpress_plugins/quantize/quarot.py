@@ -21,6 +21,7 @@ from torch import Tensor
 from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError, UserError
 from modelpress_plugins.grids.row_blocks import row_blocks
 from modelpress_plugins.grids.stream import read_float_config
+from modelpress_plugins.hf.config import ModelConfig
 from modelpress_plugins.hf.families import ROTATABLE
 from modelpress_plugins.hf.files import copy_companions
 from modelpress_plugins.quantize.decoder import LayeredDecoder
@@ -50,7 +51,7 @@ def rotate_model(
     with Checkpoint(source) as checkpoint:
         rotator = _Rotator(checkpoint, config, mode, seed)
         trusted = isinstance(model, Artifact) and model.meta.trust_remote_code
-        check_layers(LayeredDecoder(checkpoint, trusted), rotator, config["vocab_size"])
+        check_layers(LayeredDecoder(checkpoint, trusted), rotator, ModelConfig(config).vocabulary)
         declared = [(n, checkpoint.info(n).dtype, checkpoint.info(n).shape) for n in checkpoint.names()]
         if rotator.tied:
             declared = [d for d in declared if d[0] != HEAD]

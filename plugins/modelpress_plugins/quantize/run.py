@@ -35,10 +35,7 @@ def choice_of(config: GridOptions, marks: Marks | None = None) -> Choice:
         grid=Grid(int(given["bits"]), int(given["group_size"]), bool(given["symmetric"])),
         lm_head=config.lm_head,
         embeds=isinstance(config, QuantizerConfig) and config.embeds,
-        overrides={
-            name: {k: v for k, v in given.canonical().items() if v is not None}
-            for name, given in config.overrides.items()
-        },
+        overrides={name: override.said() for name, override in config.overrides.items()},
         excluded=tuple(config.modules_to_not_convert or ()),
     )
     merged = {module: {**mark, **chosen.given_for(module)} for module, mark in marks.overrides.items()}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from modelpress.api import Artifact, Checkpoint, JSONValue, PassContext, parse_size
+from modelpress.api import Artifact, Checkpoint, PassContext, parse_size
+from modelpress_plugins.grids.given import Given
 from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.grids.stream import read_float_config
 from modelpress_plugins.grids.targets import Targets, find_targets
@@ -14,7 +14,7 @@ from modelpress_plugins.quantize.config import SelectiveMixedPrecisionConfig
 from modelpress_plugins.quantize.decoder import LayeredDecoder
 from modelpress_plugins.quantize.layer import kind_of
 from modelpress_plugins.quantize.layerwise import Calibration
-from modelpress_plugins.quantize.marks import FORMAT, Given, Marks, write_marks
+from modelpress_plugins.quantize.marks import FORMAT, Marks, write_marks
 from modelpress_plugins.quantize.mixed import Budget, choose_grids
 from modelpress_plugins.quantize.plan import MEASURED_ON_DATA
 from modelpress_plugins.quantize.run import choice_of
@@ -39,7 +39,7 @@ def _listed(checkpoint: Checkpoint, model: Artifact, config: SelectiveMixedPreci
     choice = replace(choice_of(config), lm_head=True)
     targets = find_targets(checkpoint, read_float_config(model.path), choice)
     high: Given = {"bits": config.high_bits}
-    own = {module: _without_none(given.canonical()) for module, given in config.overrides.items()}
+    own = {module: given.said() for module, given in config.overrides.items()}
     return Marks(
         {"bits": config.bits}, {**dict.fromkeys(listed_modules(targets, config.algorithm), high), **own}
     )
@@ -91,7 +91,3 @@ def _measured(
 
 def _given(grid: Grid) -> Given:
     return {"bits": grid.bits, "group_size": grid.group_size, "symmetric": grid.symmetric}
-
-
-def _without_none(given: Mapping[str, JSONValue]) -> Given:
-    return {name: value for name, value in given.items() if isinstance(value, int)}
