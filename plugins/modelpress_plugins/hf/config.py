@@ -163,7 +163,12 @@ class ModelConfig:
         Many models name code from the time before transformers took them up. It no longer fits current
         transformers, and it is not needed: they are opened natively.
         """
-        return () if _is_native(str(self.document.get("model_type") or "")) else self.code_files
+        return () if self.native else self.code_files
+
+    @property
+    def native(self) -> bool:
+        """Whether transformers has models of this type without code from elsewhere."""
+        return _is_native(str(self.document.get("model_type") or ""))
 
     @property
     def other_kind(self) -> str:

@@ -19,6 +19,7 @@ from modelpress_plugins.hf.quantized import QuantizedCheckpoint, forget_loader, 
 from modelpress_plugins.hf.text_model import HfTextModel
 from modelpress_plugins.hf.tokenizer import load_tokenizer
 from modelpress_plugins.hf.torch_device import torch_device
+from modelpress_plugins.hf.whole import require_whole
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _SAID_OTHERWISE = ("torch_dtype", "dtype", "device_map", "trust_remote_code", "revision")
@@ -115,6 +116,7 @@ def open_causal_lm(
         options["quantization_config"] = BitsAndBytesConfig(**quantization)  # type: ignore[no-untyped-call]
     if is_quantized(read_config(artifact.path).document):
         return _open_dequantized(artifact, options)
+    require_whole(artifact.path, trust_remote_code=artifact.meta.trust_remote_code)
     config = open_config(artifact.path, trust_remote_code=artifact.meta.trust_remote_code)
     opened: PreTrainedModel = auto_class(config).from_pretrained(
         artifact.path,

@@ -133,7 +133,8 @@ def _find_model(value: str, revision: str | None, ctx: PlanContext) -> Found:
     model, tokenizer = _parts(folder)
     check_hf_model(model)
     config = read_config(model)
-    require_complete(model, config)
+    for text in require_complete(model, config):
+        ctx.note(text)
     return Found(model, identity, config.document, _weight_bytes(model), tokenizer)
 
 

@@ -19,6 +19,7 @@ from modelpress_plugins.grids.stream import quantize_checkpoint
 from modelpress_plugins.hf.config import ModelConfig, read_config
 from modelpress_plugins.hf.files import copy_companions, whole_folder
 from modelpress_plugins.hf.quantized import METHOD
+from modelpress_plugins.hf.whole import require_finite, require_whole
 from modelpress_plugins.model_builder.check import CONFIG
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.drive import build_folder
@@ -54,6 +55,8 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
     """Build an onnxruntime-genai folder in ctx.out, load it, and compare it with its source."""
     provider = _provider(ctx)
     remote = model.meta.trust_remote_code
+    for text in require_whole(model.path, trust_remote_code=remote):
+        ctx.note(text)
     source = _source(model, config, ctx)
     warnings = build_folder(
         mended(source.folder, ctx.scratch / "mended", trust_remote_code=remote),
@@ -100,6 +103,7 @@ def _provider(ctx: PassContext) -> str:
 def _source(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Source:
     """The model as it is, with its tokenizer, or quantized tensor by tensor first."""
     written = read_config(model.path)
+    require_finite(model.path)
     if written.quantization:
         _refuse_fused_zero_points(model.path, written)
         return Source(whole_folder(model, ctx.scratch / "model"), written.quantization)
