@@ -17,8 +17,6 @@ from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.faults import known_fault
 from modelpress_plugins.model_builder.targets import LISTED, PRECISIONS, PROVIDERS
 
-_NOT_ASKED_WITH_TEXT = {"whisper": "sound"}
-"""Model types that answer no text alone -> what they answer."""
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 _BITS = {"int8": 8, "int4": 4}
 METHOD = "olive"
@@ -201,17 +199,12 @@ def _check_architecture(model: ModelConfig, config: ModelBuilderOptions, ctx: Pl
     elif architecture not in BUILDABLE:
         ctx.problem(
             f"The builder of onnxruntime-genai cannot build {architecture}.",
-            _nearest(architecture, BUILDABLE) + f" It builds {len(BUILDABLE)} architectures, among them "
+            ("" if model.native else _nearest(architecture, BUILDABLE))
+            + f" It builds {len(BUILDABLE)} architectures, among them "
             "Llama, Mistral, Phi-3, Qwen 2 and 3, Gemma.",
         )
     elif fault:
         ctx.problem(fault, instead)
-    elif model.model_type in _NOT_ASKED_WITH_TEXT:
-        ctx.problem(
-            f"{architecture} takes {_NOT_ASKED_WITH_TEXT[model.model_type]}: this pass builds what answers a "
-            "text, for only that can be compared with its source.",
-            "Build it with the builder of onnxruntime-genai itself.",
-        )
     elif (only := BUILDABLE[architecture].builds_on) and ctx.accelerator.execution_provider not in only:
         ctx.problem(
             f"The builder builds {architecture} for {' and '.join(only)} only.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,17 +14,22 @@ import onnxruntime_genai as og  # type: ignore[import-untyped]
 from modelpress.api import Artifact, Checkpoint, PassContext, PassError
 from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.hf.bare_model import open_config
+from modelpress_plugins.hf.config import read_config
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.cpu_twin import make_cpu_twin
 from modelpress_plugins.model_builder.graph import shares_embedding
 from modelpress_plugins.model_builder.plan import OWN_QUANTIZER_OPTIONS
 from modelpress_plugins.model_builder.reference import NoReferenceError, reference_logits
+from modelpress_plugins.model_builder.rounding import GraphWeights, UnknownGraphError, modules
 from modelpress_plugins.model_builder.switches import lengths, require_windows
 from modelpress_plugins.model_builder.verify import (
+    TOLERANCE,
     Logits,
     Trial,
+    relative_error,
     require_finite,
     require_rounding,
+    require_same,
     try_out,
     twin_reference,
     verify,
@@ -37,6 +43,7 @@ _AVAILABLE: Mapping[str, Callable[[], bool]] = {
 """By the builder's name; of TensorRT-RTX the runtime cannot tell before a model is opened."""
 _LACKING = ("Could not find an implementation", "NOT_IMPLEMENTED", "not supported", "not implemented")
 """How onnxruntime says that its CPU has no kernel for a node."""
+_log = logging.getLogger("modelpress.model_builder")
 _BITS = {"int4": 4, "int8": 8}
 
 
@@ -138,11 +145,7 @@ def _compare(built: Built, trial: Trial, config: ModelBuilderOptions, ctx: PassC
     )
     kernels = partial(_kernels, artifact, graph, trial, ctx)
     if built.own_rounding:
-        if not runs_here(built.provider, ctx):  # a twin has no kernels of the target's to be wrong
-            return _compare_rounding(trial, expected, config, ctx)
-        error = verify(artifact, graph, trial, precision, kernels, ctx)
-        _compare_rounding(trial, expected, config, ctx)
-        return error
+        return _compare_own(built, trial, expected, config, ctx)
     try:
         return verify(artifact, graph, trial, precision, expected, ctx)
     except NoReferenceError as error:
@@ -150,6 +153,40 @@ def _compare(built: Built, trial: Trial, config: ModelBuilderOptions, ctx: PassC
             return verify(artifact, graph, trial, precision, kernels, ctx)
         ctx.note(f"The logits were not compared with the source: {error}.")
         return None
+
+
+def _compare_own(
+    built: Built, trial: Trial, expected: Callable[..., Logits], config: ModelBuilderOptions, ctx: PassContext
+) -> float | None:
+    """What the builder itself rounded: its weights against the source block by block, and the graph against
+    transformers with these weights. Where they cannot be told apart, logits against the source."""
+    here = runs_here(built.provider, ctx)
+    # What is for another machine was made a twin that computes in float: it has no kernels to be wrong.
+    fine = twin_reference(built.artifact, built.graph, trial, ctx) if here else trial.logits
+    error = None
+    if here:
+        error = verify(built.artifact, built.graph, trial, config.precision, lambda _: fine, ctx)
+    try:
+        same = _with_graph_weights(built, trial, expected)
+        exact = expected(trial.ids)
+    except (NoReferenceError, UnknownGraphError) as reason:
+        _log.debug("%s", reason)
+        found = _compare_rounding(trial, expected, config, ctx)
+        return found if error is None else error
+    require_finite(exact)
+    ctx.report("rounding_error", round(relative_error(trial.logits, exact), 5))
+    off = require_same(fine, same, TOLERANCE["fp32" if built.provider == "cpu" else "fp16"])
+    return off if error is None else error
+
+
+def _with_graph_weights(built: Built, trial: Trial, expected: Callable[..., Logits]) -> Logits:
+    """Logits of the source with the graph's weights in the place of its own. Raises PassError where these are
+    not its own, rounded."""
+    with Checkpoint(built.source) as checkpoint:
+        weights = GraphWeights(built.graph, checkpoint, read_config(built.source))
+        for module in modules(checkpoint):
+            weights.compare(module)
+        return expected(trial.ids, replaced=weights.rows)
 
 
 def _compare_rounding(

@@ -6,7 +6,7 @@ replaced by ones that read their rows when they are asked for, and dequantize th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ _BLOCK = 2**19
 """Weights that are in memory at once: 2 MiB as fp32, which stay in a core's cache."""
 
 HEAD = "lm_head"
+Replaced = Callable[[str, int, int], Tensor | None]
+"""(module of the checkpoint, first row, row after the last) -> fp32 rows."""
 
 
 class NoReferenceError(Exception):
@@ -43,11 +45,13 @@ def reference_logits(
     trust_remote_code: bool = False,
     embedding_from_head: bool = False,
     rounded: Grid | None = None,
+    replaced: Replaced | None = None,
 ) -> NDArray[np.float32]:
     """float32 (len(ids), vocabulary) of the model in a folder, float or of the layout `olive`.
 
     embedding_from_head: look ids up in the quantized lm_head, as a model with shared embeddings does.
     rounded: of a float model, with what is multiplied rounded to nearest on this grid.
+    replaced: gives rows of what is multiplied in the place of the checkpoint's; None for those that stay.
     Raises NoReferenceError when the checkpoint is of another layout or its names are not transformers'.
     """
     config = open_config(folder, trust_remote_code=trust_remote_code, attention="eager")
@@ -58,7 +62,7 @@ def reference_logits(
         del config.quantization_config
     with Checkpoint(folder) as checkpoint, StripThreads() as threads:
         quantization = QuantizationConfig.from_json(written) if is_quantized(written) else None
-        weights = Weights(checkpoint, quantization, embedding_from_head, threads, rounded)
+        weights = Weights(checkpoint, quantization, embedding_from_head, threads, rounded, replaced)
         model = _streamed_model(config, weights, trust_remote_code)
         logits: Tensor = model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
     return logits.float().numpy()
@@ -74,12 +78,14 @@ class Weights:
         embedding_from_head: bool,
         threads: StripThreads,
         rounded: Grid | None = None,
+        replaced: Replaced | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self._quantization = quantization
         self._embedding_from_head = embedding_from_head
         self._threads = threads
         self._rounded = rounded
+        self._replaced = replaced
 
     def stored(self, module: str, fallback: str = "") -> list[str]:
         """Under what names the checkpoint holds a module: its own, its parts', or that it is tied to."""
@@ -111,7 +117,9 @@ class Weights:
         )
 
     def _multiplied(self, stored: str, start: int, stop: int) -> Tensor:
-        """rows(), on the grid that a reference is rounded to."""
+        """rows(), on the grid that a reference is rounded to, or those that stand in their place."""
+        if self._replaced and (instead := self._replaced(stored, start, stop)) is not None:
+            return instead
         found = self.rows(stored, start, stop)
         grid = self._rounded
         if grid is None:

@@ -134,6 +134,18 @@ def require_finite(expected: Logits) -> None:
         )
 
 
+def require_same(found: Logits, expected: Logits, limit: float) -> float:
+    """The relative error of logits that the same weights gave. Raises PassError beyond the limit."""
+    off = relative_error(found, expected)
+    if not off <= limit:
+        raise PassError(
+            f"The built model does not compute what its weights say: logits are off by {off:.1%}, "
+            f"{limit:.0%} is the limit.",
+            "The builder misreads this architecture. verify: never ships it all the same.",
+        )
+    return off
+
+
 def require_rounding(
     trial: Trial, exact: Logits, nearest: Logits, precision: str, ctx: PassContext, *, to_nearest: bool
 ) -> float:

@@ -14,17 +14,25 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
-from modelpress.api import Artifact, Meta, PassError
+from modelpress.api import Artifact, Checkpoint, Meta, PassError, UserError
 from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.grids.stream import quantize_checkpoint, stream_model
 from modelpress_plugins.grids.targets import Choice
 from modelpress_plugins.hf.bare_model import open_config
+from modelpress_plugins.hf.config import read_config
 from modelpress_plugins.model_builder.check import check
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.drive import BuilderWords
 from modelpress_plugins.model_builder.genai import load
-from modelpress_plugins.model_builder.graph import attention_windows, shares_embedding
+from modelpress_plugins.model_builder.graph import (
+    attention_windows,
+    read_graph,
+    set_accuracy_level,
+    shares_embedding,
+)
 from modelpress_plugins.model_builder.norms import exact_norms
+from modelpress_plugins.model_builder.reference import reference_logits
+from modelpress_plugins.model_builder.rounding import GraphWeights, modules
 from modelpress_plugins.model_builder.run import build
 from modelpress_plugins.model_builder.switches import lengths
 from modelpress_plugins.model_builder.verify import POSITIONS, relative_error, try_out
@@ -135,6 +143,45 @@ def test_other_architectures_stream_too(
     assert context.reports["logits_error"] < 0.1
 
 
+METHODS = [
+    {"streaming": False},
+    *({"algo_config": name} for name in ("k_quant", "k_quant_mixed", "rtn_last")),
+]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: str(next(iter(m.values()))))
+def test_what_the_builder_rounds_is_held_against_its_source_by_its_weights(
+    method: dict[str, Any], tiny_phi3: Path, built: Build, context: Any, tmp_path: Path
+) -> None:
+    artifact = built(tiny_phi3, precision="int4", **method)
+    graph = artifact.path / "model.onnx"
+    with Checkpoint(tiny_phi3) as checkpoint:
+        weights = GraphWeights(graph, checkpoint, read_config(tiny_phi3))
+        off = {module: weights.compare(module) for module in modules(checkpoint)}
+        assert off.pop("model.embed_tokens") == 0
+        assert all(0.3 < each < 1.5 for each in off.values())
+        same = reference_logits(tiny_phi3, IDS, replaced=weights.rows)
+    assert relative_error(genai_logits(artifact), same) < 0.1  # 8-bit activations
+    set_accuracy_level(graph, 0)
+    assert relative_error(genai_logits(artifact), same) < 1e-4
+
+
+def test_one_block_that_the_builder_rounds_wrongly_is_found(tiny_phi3: Path, built: Build) -> None:
+    artifact = built(tiny_phi3, precision="int4", algo_config="k_quant")
+    graph = artifact.path / "model.onnx"
+    name = "1.mlp.down_proj.MatMul.weight_scale"
+    (scales,) = (tensor for tensor in read_graph(graph).graph.initializer if name in tensor.name)
+    place = {entry.key: entry.value for entry in scales.external_data}
+    data = np.memmap(graph.parent / place["location"], np.float32, "r+", int(place["offset"]), (9,))
+    data[7] *= -1
+    data.flush()
+    with Checkpoint(tiny_phi3) as checkpoint:
+        weights = GraphWeights(graph, checkpoint, read_config(tiny_phi3))
+        with pytest.raises(PassError, match=r"rounded model.layers.1.mlp.down_proj wrongly"):
+            weights.compare("model.layers.1.mlp.down_proj")
+        assert weights.compare("model.layers.0.mlp.down_proj") < 1.5
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int4"])
 def test_norms_that_add_one_are_as_exact_as_in_transformers(
     precision: str, tiny_phi3: Path, tmp_path: Path, built: Build, context: Any
@@ -229,7 +276,7 @@ def test_nan_in_a_weight_names_the_tensor(tiny_phi3: Path, tmp_path: Path, built
     tensors = load_file(folder / "model.safetensors")
     tensors["model.layers.1.mlp.down_proj.weight"][3, 5] = float("nan")
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(PassError, match=r"layers\.1\.mlp\.down_proj"):
+    with pytest.raises(UserError, match=r"layers\.1\.mlp\.down_proj"):
         built(folder, precision="int4")
 
 
