@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import queue
+import re
 import secrets
 import shutil
 import subprocess
@@ -199,7 +200,8 @@ def _serve(work: Path, seed: int) -> int:
             cell = press(model, path, work, seed)
         # Whatever a library raises is what this campaign looks for.
         except Exception as error:  # noqa: BLE001
-            cell = Cell(model, path, RAW, f"{type(error).__name__}: {error} {traceback.format_exc()[-600:]}")
+            text = f"{type(error).__name__}: {error} {traceback.format_exc()[-600:]}"
+            cell = Cell(model, path, RAW, _short(text, work / "cell"))
         print("\n" + json.dumps(asdict(cell)), flush=True)
     return 0
 
@@ -286,7 +288,7 @@ def page(cells: Sequence[Cell], seed: int) -> str:
         lines.append(f"| {model} | {' | '.join(shown)} |")
         for cell in row:
             if cell.verdict != RIGHT:
-                reasons.setdefault(cell.text, {}).setdefault(model, []).append(cell.path)
+                reasons.setdefault(_general(cell.text), {}).setdefault(model, []).append(cell.path)
     lines += ["", "## Why not", ""]
     for text, models in reasons.items():
         where = (
@@ -294,6 +296,11 @@ def page(cells: Sequence[Cell], seed: int) -> str:
         )
         lines.append(f"- {'; '.join(where)}: {text}")
     return "\n".join(lines) + "\n"
+
+
+def _general(text: str) -> str:
+    """The same sentence for every model."""
+    return re.sub(r"\b[A-Z]\w+(For[A-Z]\w+|LMHeadModel)\b|(?<=of type )\w+", "…", text)
 
 
 _MARKS = {REFUSED: "no", LATE: "**late**", WRONG: "**wrong**", RAW: "**error**"}

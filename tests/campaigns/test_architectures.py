@@ -46,7 +46,7 @@ def test_a_pressed_model_is_right_and_one_with_other_weights_is_wrong(table, tmp
 def test_what_the_plan_refuses_is_told_in_its_words(table, tmp_path: Path) -> None:
     cell = table.press("whisper", "fp32", tmp_path, 1)
     assert cell.verdict == table.REFUSED
-    assert "WhisperForConditionalGeneration takes sound" in cell.text
+    assert "WhisperForConditionalGeneration" in cell.text
 
 
 @pytest.mark.parametrize("grid", [(4, 32, True), (4, 16, False), (8, 32, True)])

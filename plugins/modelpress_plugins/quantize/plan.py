@@ -102,10 +102,10 @@ def _stored(group_size: int) -> int:
 def plan_rotation(model: ModelFacts, config: QuaRotConfig, ctx: PlanContext) -> ModelFacts:
     """For QuaRot: the model stays a float model of the same size."""
     _check_model(model, ctx)
-    text = model.config.get("text_config") or model.config
-    if text.get("model_type") not in (None, *ROTATABLE):
+    kind = model.config.get("model_type")  # of the whole: one with images has other parts on the stream
+    if kind not in (None, *ROTATABLE):
         ctx.problem(
-            f"Models of type {text.get('model_type')} cannot be rotated: what stands between their layers is "
+            f"Models of type {kind} cannot be rotated: what stands between their layers is "
             "not known to be a plain RMS norm.",
             f"Known: {', '.join(ROTATABLE)}.",
         )
