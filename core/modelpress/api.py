@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from modelpress.provider import installed_versions
     from modelpress.registry import Registered, Registry
     from modelpress.secrets import read_secret
+    from modelpress.usage import Usage
 
 __all__ = [
     "ANY_FORMAT",
@@ -161,6 +162,7 @@ __all__ = [
     "TensorInfo",
     "TextModel",
     "Tokenizer",
+    "Usage",
     "UserError",
     "Verbatim",
     "Verbosity",
@@ -296,6 +298,7 @@ _LAZY = {
     "SecretName": "modelpress.markers",
     "Verbatim": "modelpress.markers",
     "read_secret": "modelpress.secrets",
+    "Usage": "modelpress.usage",
 }
 
 

@@ -26,6 +26,7 @@ from modelpress.context import (
     Tokenizer,
 )
 from modelpress.options import Options
+from modelpress.usage import Usage
 
 C = TypeVar("C", bound=Options, contravariant=True)
 
@@ -73,6 +74,12 @@ class FormatTokenizer(Protocol):
     """FormatSpec.tokenizer: the tokenizer that lies with a model."""
 
     def __call__(self, artifact: Artifact, /) -> Tokenizer: ...
+
+
+class FormatUsage(Protocol):
+    """FormatSpec.usage: how a finished model is used, for its card and for whoever made it. Light."""
+
+    def __call__(self, artifact: Artifact, /) -> Usage: ...
 
 
 class DataOpen(Protocol[C]):

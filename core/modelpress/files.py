@@ -18,6 +18,7 @@ _SEAL = "seal"
 _BLANK = "0" * 32
 _SEAL_LINE = re.compile(rb'\n "seal": "([0-9a-f]{32})"')
 """The line of the outermost object, indented by one: deeper ones are indented by more."""
+_TEXT_SEAL = re.compile(rb"<!-- Written by modelpress\. Once edited, it is yours\. ([0-9a-f]{32}) -->\n\Z")
 _MARK = "complete.json"
 _CHUNK = 8 * 2**20
 _IS_WINDOWS = os.name == "nt"
@@ -87,6 +88,23 @@ def unsealed(content: bytes) -> dict[str, JSONValue]:
     document: dict[str, JSONValue] = json.loads(content)
     del document[_SEAL]
     return document
+
+
+def sealed_text(text: str) -> bytes:
+    """Markdown with a seal at its end, in a comment: a digest of all before it."""
+    return (
+        f"{text}<!-- Written by modelpress. Once edited, it is yours. {_digest(text.encode())} -->\n".encode()
+    )
+
+
+def is_sealed_text(path: Path) -> bool:
+    """Whether a file is a sealed text, every byte as it was written."""
+    try:
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+    except OSError:
+        return False
+    seal = _TEXT_SEAL.search(content)
+    return seal is not None and seal[1].decode() == _digest(content[: seal.start()])
 
 
 def digest_file(path: Path) -> str:

@@ -202,13 +202,15 @@ class FormatSpec(Spec):
     check:     for inputs, and before a pass's output is committed, see contracts.FormatCheck
     load:      see contracts.FormatLoad; left out when the format cannot run by itself
     tokenizer: see contracts.FormatTokenizer; left out when it has none
+    usage:     light; see contracts.FormatUsage; left out when there is nothing to tell
     """
 
     kind: ClassVar[str] = "format"
-    references: ClassVar[tuple[str, ...]] = ("check", "load", "tokenizer")
+    references: ClassVar[tuple[str, ...]] = ("check", "load", "tokenizer", "usage")
     check: Ref[contracts.FormatCheck] = _required()
     load: Ref[contracts.FormatLoad] = _ABSENT
     tokenizer: Ref[contracts.FormatTokenizer] = _ABSENT
+    usage: Ref[contracts.FormatUsage] = _ABSENT
 
 
 @_facts

@@ -13,7 +13,7 @@ from typing import TextIO
 import click
 
 from modelpress.cli.progress import PlainProgress, Progress, StreamLines
-from modelpress.cli.text import number, print_json
+from modelpress.cli.text import number, print_json, quoted
 from modelpress.cli.verbosity import Verbosity
 from modelpress.engine.runner import RunResult, run
 from modelpress.errors import WorkflowError
@@ -47,6 +47,8 @@ def execute(
         print_json(result.run_record)
     else:
         _print_metrics(result)
+        if not verbosity.quiet:
+            _print_next(result)
     return result
 
 
@@ -94,3 +96,9 @@ def _print_metrics(result: RunResult) -> None:
     for name, value in values.items():
         judged = next((str(goal) for goal in reversed(result.goals) if goal.number == name), "")
         click.echo(f"  {name:<{width}}  {value:<{wide}}  {judged}".rstrip())
+
+
+def _print_next(result: RunResult) -> None:
+    """What can be done with the model now, as a command to copy."""
+    if result.usage and result.usage.try_it:
+        click.echo(f"Next: modelpress {result.usage.try_it.format(quoted(result.artifact.path))}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from modelpress.artifact import MANIFEST, digest_file, read_manifest
 from modelpress.engine.cache import ROOMS
 from modelpress.errors import UserError
-from modelpress.files import unsealed
+from modelpress.files import is_sealed_text, unsealed
 
 RECORD = "run.json"
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
@@ -65,6 +65,8 @@ def obstacle(export: Export, digest: Digest = digest_file) -> str:
     if changed:
         return f"was changed since modelpress wrote it ({_some(changed)})"
     added = sorted(present - set(manifest.files) - {MANIFEST})
+    cards = {name for name in added if name.endswith(".md") and is_sealed_text(target / name)}
+    added = [name for name in added if name not in cards]
     return f"holds what modelpress did not write ({_some(added)})" if added else ""
 
 

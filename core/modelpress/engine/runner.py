@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelpress.artifact import Artifact
+from modelpress.engine.card import Made, made_by, write_card
 from modelpress.engine.export import export_model
 from modelpress.engine.goals import Judge, Judgement
+from modelpress.engine.load import format_of
 from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.prepare import Prepared, fetch_model, prepare
 from modelpress.engine.record import StepRecord
@@ -20,6 +22,7 @@ from modelpress.errors import GoalsMissed, Interrupted
 from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, StepFinished, StepStarted
 from modelpress.json_types import JSONValue
 from modelpress.registry import Registry
+from modelpress.usage import Usage
 
 OnEvent = Callable[[Event], None]
 
@@ -33,12 +36,14 @@ class RunResult:
     metrics:    full metric name (`accuracy`, `latency_p50_ms`) -> value, of the final model
     goals:      what became of each goal, in the order in which they were measured
     run_record: the record as JSON values; also in `run.json` in output_dir
+    usage:      how the model that was made is used, where the plugin of its format says so
     """
 
     artifact: Artifact
     metrics: Mapping[str, float]
     goals: Sequence[Judgement]
     run_record: Mapping[str, JSONValue]
+    usage: Usage | None = None
 
 
 def run(
@@ -106,6 +111,8 @@ class _Run:
         self._observe = tell
         self._keeper = keeper
         self._judge = Judge()
+        self._registry = registry
+        self._exported: list[tuple[Artifact, int]] = []
         self._tasks = TaskRunner(plan, prepared, registry, self._tell, keeper.log.take_output)
 
     def go(self) -> RunResult:
@@ -121,11 +128,12 @@ class _Run:
         for number, task in enumerate(tasks, start=1):
             artifact = self._do(task, artifact, number, len(tasks))
             if output_dir and isinstance(task, Step) and task.output_name:
-                export_model(artifact, output_dir / task.output_name, self._cache.digests)
+                self._export(artifact, output_dir / task.output_name, task.index)
         if self._plan.steps:  # a model that was only measured stays where it is
             if output_dir:
-                artifact = export_model(artifact, output_dir / "model", self._cache.digests)
+                artifact = self._export(artifact, output_dir / "model", len(self._plan.steps))
             keeper.made(artifact)
+        self._write_cards()
         wrong = missed(self._judge.judgements)
         if workflow.require_goals and wrong:
             told = f"The model misses its goals: {'; '.join(wrong)}."
@@ -133,7 +141,31 @@ class _Run:
         path = keeper.finish()
         record = keeper.record
         self._tell(RunFinished(str(output_dir or artifact.path), str(path or ""), record.seconds))
-        return RunResult(artifact, record.metrics, self._judge.judgements, keeper.as_json())
+        usage = self._usage(artifact) if self._plan.steps else None
+        return RunResult(artifact, record.metrics, self._judge.judgements, keeper.as_json(), usage)
+
+    def _export(self, artifact: Artifact, target: Path, passes: int) -> Artifact:
+        """Copy the model after so many passes to where the user wants it."""
+        exported = export_model(artifact, target, self._cache.digests)
+        self._exported.append((exported, passes))
+        return exported
+
+    def _write_cards(self) -> None:
+        """At the end, when what was measured is known. The models are there: what fails here is told only."""
+        record = self._keeper.record
+        for artifact, passes in self._exported:
+            summary = format_of(artifact, self._registry).spec.summary
+            made = Made(artifact, *made_by(record, passes), summary, self._usage(artifact))
+            try:
+                if write_card(made, record) is None:
+                    self._tell(Log("note", f"{artifact.path} has a card that was edited: it stays as it is."))
+            except OSError as error:
+                told = f"The card of {artifact.path} was not written: {error.strerror or error}."
+                self._tell(Log("warning", told))
+
+    def _usage(self, artifact: Artifact) -> Usage | None:
+        known = format_of(artifact, self._registry)
+        return known.call(known.spec.usage, artifact) if known.spec.usage else None
 
     def _tell(self, event: Event) -> None:
         self._keeper.log(event)

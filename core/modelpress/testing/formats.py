@@ -99,3 +99,12 @@ class FormatContract(Contract[FormatSpec]):
             pytest.skip("the format has no tokenizer")
         tokenizer = registered.resolve(registered.spec.tokenizer)(model)
         assert isinstance(tokenizer.decode([0, 1, 2]), str)
+
+    def test_what_its_card_tells_names_nothing_of_this_machine(
+        self, registered: Registered[FormatSpec], model: Artifact
+    ) -> None:
+        if not registered.spec.usage:
+            pytest.skip("the format tells nothing of how its models are used")
+        usage = registered.call(registered.spec.usage, model)
+        assert not usage.try_it or usage.try_it.format("X") != usage.try_it, "`{}` is where the folder goes"
+        assert str(model.path) not in usage.text

@@ -7,9 +7,10 @@ only where the user trusts them. config.json is not among them: whoever writes w
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
+from itertools import chain, count
 from pathlib import Path
 
 from modelpress.api import Artifact, Meta, ModelFacts, PlanContext, UserError
@@ -55,8 +56,7 @@ def copy_companions(model: Artifact | Path, out: Path) -> None:
     folder, trusted = (
         (model.path, model.meta.trust_remote_code) if isinstance(model, Artifact) else (model, False)
     )
-    for name in companions(folder, code=trusted):
-        _copy(folder, name, out)
+    _copy_all(folder, companions(folder, code=trusted), out)
     if isinstance(model, Artifact) and not has_tokenizer(folder) and find_tokenizer(model):
         copy_tokenizer(model, out)
 
@@ -88,6 +88,11 @@ def copy_tokenizer(model: Artifact, out: Path) -> None:
     for name in companions(folder, code=model.meta.trust_remote_code):
         if _matches(name, patterns):
             _copy(folder, name, out)
+
+
+def copy_licence(folder: Path, out: Path) -> None:
+    """Copy the licence and the read-me of a model to `out`, where something made from it goes."""
+    _copy_all(folder, (name for name in companions(folder) if _matches(name, _LEGAL)), out)
 
 
 def companions(folder: Path, *, code: bool = False) -> Iterator[str]:
@@ -175,7 +180,19 @@ def link(path: Path, target: Path) -> None:
         shutil.copyfile(path, target)
 
 
-def _copy(folder: Path, name: str, out: Path) -> None:
-    target = out / name
+def _copy_all(folder: Path, names: Iterable[str], out: Path) -> None:
+    """README.md gets another name in `out`, where that is the name of the card of what is made."""
+    known = list(names)
+    for name in known:
+        _copy(folder, name, out, _free_name(known) if name.lower() == "readme.md" else name)
+
+
+def _free_name(taken: Sequence[str]) -> str:
+    names = chain(["README.base.md"], (f"README.base.{number}.md" for number in count(2)))
+    return next(name for name in names if name not in taken)
+
+
+def _copy(folder: Path, name: str, out: Path, renamed: str = "") -> None:
+    target = out / (renamed or name)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(folder / name, target)

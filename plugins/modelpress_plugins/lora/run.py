@@ -21,7 +21,7 @@ from modelpress.api import (
     UserError,
 )
 from modelpress_plugins.hf.config import read_config
-from modelpress_plugins.hf.files import copy_tokenizer
+from modelpress_plugins.hf.files import copy_licence, copy_tokenizer
 from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.hf.tokenizer import load_tokenizer
 from modelpress_plugins.hf.torch_device import torch_device
@@ -141,6 +141,7 @@ def _train_here(
     save_weights(adapted, ctx.out)
     save_config(adapted.active_peft_config, model, ctx.out)
     copy_tokenizer(model, ctx.out)
+    copy_licence(model.path, ctx.out)
     facts: dict[str, JSONValue] = {"dtype": str(dtype).removeprefix("torch.")}
     if bits:
         facts["quantization"] = bits

@@ -50,6 +50,7 @@ def modelpress_formats() -> list[FormatSpec]:
             summary="An onnxruntime-genai folder: ONNX files, genai_config.json and a tokenizer.",
             check="modelpress_plugins.model_builder.check:check",
             load="modelpress_plugins.model_builder.genai:load",
+            usage="modelpress_plugins.model_builder.usage:use",
             requires=(ONNXRUNTIME_GENAI, TRANSFORMERS),
             extra="cpu",
         )

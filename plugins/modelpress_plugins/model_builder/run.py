@@ -17,7 +17,7 @@ from modelpress.api import (
 )
 from modelpress_plugins.grids.stream import quantize_checkpoint
 from modelpress_plugins.hf.config import ModelConfig, read_config
-from modelpress_plugins.hf.files import copy_companions, whole_folder
+from modelpress_plugins.hf.files import copy_companions, copy_licence, whole_folder
 from modelpress_plugins.hf.quantized import METHOD
 from modelpress_plugins.hf.whole import require_finite, require_whole
 from modelpress_plugins.model_builder.check import CONFIG
@@ -86,6 +86,7 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
         trust_remote_code=model.meta.trust_remote_code,
         extra={"precision": config.precision, "execution_provider": ctx.accelerator.execution_provider},
     )
+    copy_licence(model.path, ctx.out)
     artifact = ctx.artifact("ort-genai", meta=told)
     own_rounding = source.quantization is None and config.precision in _BITS
     prove(Built(artifact, graph, source.folder, own_rounding, provider, remote), config, ctx)
