@@ -10,6 +10,7 @@ import pytest
 from modelpress.api import Artifact, Meta, UserError
 from modelpress_plugins.hf.files import (
     copy_companions,
+    copy_licence,
     copy_tokenizer,
     meta_beside_tokenizer,
     tokenizer_folder,
@@ -29,6 +30,7 @@ _STAY = """
     optimizer.pt model.onnx
 """
 TRAVEL, STAY = _TRAVEL.split(), _STAY.split()
+ARRIVE = {*TRAVEL, "README.base.md"} - {"README.md"}
 CODE = ["modeling_own.py", "parts/attention.py"]
 
 
@@ -52,18 +54,34 @@ def names(folder: Path) -> set[str]:
 
 def test_tokenizer_templates_settings_and_licence_travel_weights_stay(model: Path, tmp_path: Path) -> None:
     copy_companions(artifact(model), tmp_path / "out")
-    assert names(tmp_path / "out") == set(TRAVEL)
+    assert names(tmp_path / "out") == ARRIVE
     assert (tmp_path / "out" / "LICENSE").read_text() == "LICENSE"
+
+
+def test_a_read_me_leaves_its_name_to_the_card_of_what_is_made(model: Path, tmp_path: Path) -> None:
+    copy_companions(model, tmp_path / "once")
+    copy_companions(tmp_path / "once", tmp_path / "twice")
+    assert (tmp_path / "twice" / "README.base.md").read_text() == "README.md"
+    (tmp_path / "once" / "README.md").write_text("a card")
+    for _ in range(2):  # the second as after a kill
+        copy_companions(tmp_path / "once", tmp_path / "third")
+    assert (tmp_path / "third" / "README.base.md").read_text() == "README.md"
+    assert (tmp_path / "third" / "README.base.2.md").read_text() == "a card"
+
+
+def test_the_licence_goes_along_by_itself(model: Path, tmp_path: Path) -> None:
+    copy_licence(model, tmp_path / "out")
+    assert names(tmp_path / "out") == {"LICENSE", "LICENSE.txt", "NOTICE", "README.base.md", "USE_POLICY.md"}
 
 
 def test_code_travels_only_where_it_is_trusted(model: Path, tmp_path: Path) -> None:
     copy_companions(artifact(model, trust_remote_code=True), tmp_path / "out")
-    assert names(tmp_path / "out") == {*TRAVEL, *CODE}
+    assert names(tmp_path / "out") == {*ARRIVE, *CODE}
 
 
 def test_a_bare_folder_is_not_trusted(model: Path, tmp_path: Path) -> None:
     copy_companions(model, tmp_path / "out")
-    assert names(tmp_path / "out") == set(TRAVEL)
+    assert names(tmp_path / "out") == ARRIVE
 
 
 def test_names_are_the_same_in_any_case() -> None:
