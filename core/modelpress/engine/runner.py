@@ -18,7 +18,7 @@ from modelpress.engine.prepare import Prepared, fetch_model, prepare
 from modelpress.engine.record import StepRecord
 from modelpress.engine.run_keeper import RunKeeper, missed
 from modelpress.engine.step import TaskRunner
-from modelpress.errors import GoalsMissed, Interrupted
+from modelpress.errors import GoalsMissed, Interrupted, ModelpressError
 from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, StepFinished, StepStarted
 from modelpress.json_types import JSONValue
 from modelpress.registry import Registry
@@ -165,7 +165,11 @@ class _Run:
 
     def _usage(self, artifact: Artifact) -> Usage | None:
         known = format_of(artifact, self._registry)
-        return known.call(known.spec.usage, artifact) if known.spec.usage else None
+        try:
+            return known.call(known.spec.usage, artifact) if known.spec.usage else None
+        except ModelpressError as error:  # hours of work are not thrown away for a sentence
+            self._tell(Log("warning", f"How {artifact.path} is used is not told: {error.message}"))
+            return None
 
     def _tell(self, event: Event) -> None:
         self._keeper.log(event)
