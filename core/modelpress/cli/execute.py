@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import TextIO
 import click
 
 from modelpress.cli.progress import PlainProgress, Progress, StreamLines
-from modelpress.cli.text import number, print_json, quoted
+from modelpress.cli.text import number, print_json, shorten_path
 from modelpress.cli.verbosity import Verbosity
 from modelpress.engine.runner import RunResult, run
 from modelpress.errors import WorkflowError
@@ -101,4 +102,12 @@ def _print_metrics(result: RunResult) -> None:
 def _print_next(result: RunResult) -> None:
     """What can be done with the model now, as a command to copy."""
     if result.usage and result.usage.try_it:
-        click.echo(f"Next: modelpress {result.usage.try_it.format(quoted(result.artifact.path))}")
+        click.echo(f"Next: modelpress {result.usage.try_it.format(_quoted(result.artifact.path))}")
+
+
+def _quoted(path: Path) -> str:
+    """The path as one word of a command line, short where it lies below this folder."""
+    text = shorten_path(str(path))
+    if os.name == "nt":
+        return f'"{text}"' if " " in text else text
+    return shlex.quote(text)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import click
 
@@ -61,12 +59,6 @@ def shorten_path(path: str) -> str:
     """The path seen from here, where that is inside this folder; otherwise as it is."""
     here = os.getcwd() + os.sep
     return path[len(here) :] if path.startswith(here) else path
-
-
-def quoted(path: Path) -> str:
-    """The path as one word of a command line, short where it lies below this folder."""
-    text = shorten_path(str(path))
-    return f'"{text}"' if os.name == "nt" and " " in text else shlex.quote(text) if os.name != "nt" else text
 
 
 def on_terminal() -> bool:
