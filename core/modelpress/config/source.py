@@ -53,6 +53,9 @@ def read_source(path: Path, problems: Problems) -> Node:
             "A workflow is a mapping of keys to values, and this is " + describe(root.plain()) + ".",
             Location(str(path), 1, 1),
         )
+    for name, node in root.walk():
+        if "\0" in name or (isinstance(node.value, str) and "\0" in node.value):
+            raise _broken(f"{name!r} holds a NUL character, which no text or path has.", node.place)
     return root
 
 

@@ -77,6 +77,14 @@ class CacheEntry:
     used: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """A finished evaluation, with the key that it was made for: another's file may lie in its place."""
+
+    key: str
+    result: Result
+
+
 class Cache:
     """The cache in a folder. Nothing is written before it is needed."""
 
@@ -187,10 +195,10 @@ class Cache:
     def find_numbers(self, key: str, on_damage: Callable[[str], None] = lambda text: None) -> Result | None:
         """The finished evaluation with this key, or None; a damaged one counts as none and is told."""
         try:
-            result = read_record(Result, self._numbers_file(key))
-            if result.metrics:
+            kept = read_record(_Numbers, self._numbers_file(key))
+            if kept.key == key and kept.result.metrics:
                 os.utime(self._numbers_file(key))  # when they were last used, for `cache gc`
-                return result
+                return kept.result
         except FileNotFoundError:
             return None
         except (OSError, ValueError):
@@ -202,7 +210,7 @@ class Cache:
         """Keep a finished evaluation."""
         target = self._numbers_file(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_record(target, result)
+        write_record(target, _Numbers(key, result))
 
     def damaged_numbers(self) -> list[str]:
         """Keys of evaluations that are damaged."""

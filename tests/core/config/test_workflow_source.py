@@ -188,3 +188,11 @@ def test_what_is_no_text_file_is_told(tmp_path: Path) -> None:
         read_source(tmp_path, Problems())
     with pytest.raises(UserError, match="There is no file"):
         read_source(tmp_path / "absent.yaml", Problems())
+
+
+@pytest.mark.parametrize("text", ['{"a": {"b": "x\\u0000"}}', '{"a": {"b\\u0000": 1}}', 'a: {b: "x\\0"}'])
+def test_a_nul_character_is_told_where_it_stands(tmp_path: Path, text: str) -> None:
+    """It would be a ValueError of whatever takes it for a path."""
+    message, where = place_of_error(tmp_path, text, "w.json" if text.startswith("{") else "w.yaml")
+    assert "holds a NUL character" in message
+    assert where.line == 1

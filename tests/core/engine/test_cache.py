@@ -163,6 +163,16 @@ def test_numbers_are_kept_and_damage_counts_as_none(cache: Cache) -> None:
     assert cache.find_numbers("n") is None
 
 
+def test_numbers_of_another_evaluation_count_as_damage(cache: Cache) -> None:
+    """A whole file, in the wrong place: its seal fits."""
+    cache.commit_numbers("a", Result(metrics={"accuracy": 0.5}))
+    cache.commit_numbers("b", Result(metrics={"size": 7.0}))
+    (cache.folder / "evaluations" / "a.json").replace(cache.folder / "evaluations" / "b.json")
+    told: list[str] = []
+    assert cache.find_numbers("b", told.append) is None
+    assert "damaged" in told[0]
+
+
 def test_what_a_run_reads_is_not_collected_and_what_a_dead_one_read_is(cache: Cache) -> None:
     commit(cache)
     code = (
