@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from modelpress.api import UserError
+from modelpress_plugins.hf.reading import reading
 
 
 def open_config(
@@ -26,12 +26,10 @@ def open_config(
     attention: an implementation of attention to ask for.
     """
     chosen = {"attn_implementation": attention} if attention else {}
-    try:
+    with reading(f"transformers cannot open the config.json in {folder}"):
         config: PretrainedConfig = AutoConfig.from_pretrained(
             folder, trust_remote_code=trust_remote_code, local_files_only=True, **chosen
         )
-    except (OSError, ValueError) as error:
-        raise UserError(f"transformers cannot open the config.json in {folder}: {error}") from error
     return config
 
 

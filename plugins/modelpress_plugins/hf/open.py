@@ -16,6 +16,7 @@ from modelpress_plugins.hf.config import read_config
 from modelpress_plugins.hf.files import find_tokenizer
 from modelpress_plugins.hf.four_bits import compute_as_everywhere, trained_bits
 from modelpress_plugins.hf.quantized import QuantizedCheckpoint, forget_loader, is_quantized
+from modelpress_plugins.hf.reading import reading
 from modelpress_plugins.hf.text_model import HfTextModel
 from modelpress_plugins.hf.tokenizer import load_tokenizer
 from modelpress_plugins.hf.torch_device import torch_device
@@ -38,13 +39,12 @@ def load_hf_adapter(artifact: Artifact, device: str) -> HfTextModel:
     if artifact.base is None:
         raise UserError(f"The adapter {artifact.path} does not say which base it belongs to.")
     bits = trained_bits(artifact.meta)
-    trained_in = str(artifact.meta.extra.get("dtype")) if bits else None
+    said = artifact.meta.extra.get("dtype")
+    trained_in = str(said) if bits and said else None
     base = load_causal_lm(artifact.base, device, bits, trained_in)
-    try:
+    with reading(f"The adapter {artifact.path} does not fit {artifact.base.path}"):
         _resize(base, artifact)
         model = PeftModel.from_pretrained(base, str(artifact.path)).eval()
-    except (RuntimeError, ValueError, OSError) as error:
-        raise UserError(f"The adapter {artifact.path} does not fit {artifact.base.path}: {error}") from error
     return HfTextModel(model, _tokenizer(artifact))
 
 
@@ -78,13 +78,13 @@ def load_causal_lm(
     placed: object = told.get("device_map") or {"": place} if place.type != "cpu" or bits else None
     wanted = trained_in or told.get("torch_dtype")
     try:
-        model = open_causal_lm(artifact, _dtype(str(wanted) if wanted else None, place), placed, bits)
+        with reading(f"{artifact.path} cannot be opened"):
+            dtype = _dtype(str(wanted) if wanted else None, place)
+            model = open_causal_lm(artifact, dtype, placed, bits)
     except ImportError as error:
         raise MissingDependencyError(
             str(error), 'Install it with `pip install "modelpress[qlora]"`.'
         ) from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{artifact.path} cannot be opened: {error}") from error
     if trained_in:
         prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
             model, use_gradient_checkpointing=False
@@ -118,13 +118,14 @@ def open_causal_lm(
         return _open_dequantized(artifact, options)
     require_whole(artifact.path, trust_remote_code=artifact.meta.trust_remote_code)
     config = open_config(artifact.path, trust_remote_code=artifact.meta.trust_remote_code)
-    opened: PreTrainedModel = auto_class(config).from_pretrained(
-        artifact.path,
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=artifact.meta.trust_remote_code,
-        **options,
-    )
+    with reading(f"{artifact.path} cannot be opened"):
+        opened: PreTrainedModel = auto_class(config).from_pretrained(
+            artifact.path,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=artifact.meta.trust_remote_code,
+            **options,
+        )
     compute_as_everywhere(opened)
     return opened
 
@@ -139,8 +140,9 @@ def _open_dequantized(artifact: Artifact, options: dict[str, Any]) -> PreTrained
         config.tie_word_embeddings = False
     if options["dtype"] == "auto":
         options["dtype"] = config.dtype or torch.float16
-    kind = type(bare_model(config, trust_remote_code=artifact.meta.trust_remote_code))
-    opened: PreTrainedModel = kind.from_pretrained(None, config=config, state_dict=state, **options)
+    with reading(f"{artifact.path} cannot be opened"):
+        kind = type(bare_model(config, trust_remote_code=artifact.meta.trust_remote_code))
+        opened: PreTrainedModel = kind.from_pretrained(None, config=config, state_dict=state, **options)
     return opened
 
 

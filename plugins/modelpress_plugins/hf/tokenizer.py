@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 from modelpress.api import Artifact, UserError
 from modelpress_plugins.hf.files import tokenizer_folder
 from modelpress_plugins.hf.ids import HfTokenizer
+from modelpress_plugins.hf.reading import reading
 
 
 def load_tokenizer(artifact: Artifact) -> HfTokenizer:
@@ -23,9 +24,10 @@ def load_tokenizer(artifact: Artifact) -> HfTokenizer:
 def open_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> HfTokenizer:
     """The tokenizer in a folder; no network is asked. Raises UserError when it cannot be opened."""
     try:
-        found = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=trust_remote_code, local_files_only=True
-        )
-    except (OSError, ValueError, ImportError) as error:
+        with reading(f"The tokenizer in {folder} cannot be opened"):
+            found = AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=trust_remote_code, local_files_only=True
+            )
+    except ImportError as error:
         raise UserError(f"The tokenizer in {folder} cannot be opened: {error}") from error
     return cast("HfTokenizer", found)  # transformers types what differs between its backends as a union

@@ -39,6 +39,7 @@ from modelpress_plugins.hf.files import (
     without_tokenizer,
 )
 from modelpress_plugins.hf.folder import check_hf_adapter, check_hf_model
+from modelpress_plugins.hf.well_formed import require_numbers, require_well_formed
 from modelpress_plugins.huggingface.adapter_fit import misfit
 from modelpress_plugins.huggingface.config import HfModelOptions
 from modelpress_plugins.huggingface.hub_cache import cached_snapshot, hub_cache, hub_is_offline
@@ -133,8 +134,12 @@ def _find_model(value: str, revision: str | None, ctx: PlanContext) -> Found:
     model, tokenizer = _parts(folder)
     check_hf_model(model)
     config = read_config(model)
+    require_numbers(model, config)
     for text in require_complete(model, config):
         ctx.note(text)
+    require_well_formed(model)
+    if tokenizer is not None and tokenizer != model:
+        require_well_formed(tokenizer)
     return Found(model, identity, config.document, _weight_bytes(model), tokenizer)
 
 
@@ -144,6 +149,7 @@ def _find_adapter(value: str, ctx: PlanContext) -> Found:
     if folder is None:
         return _ask_hub(value, None, ADAPTER_CONFIG)
     check_hf_adapter(folder)
+    require_well_formed(folder)
     return Found(folder, identity, read_adapter_config(folder), _weight_bytes(folder, "adapter_model"))
 
 
