@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import _thread
-import shutil
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from types import ModuleType
+from typing import Any
 
 from damage import choose, damage
 from trials import Broken, Outcome, Trial
@@ -18,6 +16,8 @@ from workbench import INT4, MEASURED, MERGE, Bench, Ran, lora
 from modelpress.cli.runs import find_runs
 from modelpress.engine.cache import Cache
 from modelpress.errors import Interrupted
+from modelpress_plugins.lora import checkpoints
+from modelpress_plugins.quantize import layerwise
 
 NAME = "flips"
 TITLE = "Damage to what is read again"
@@ -135,7 +135,7 @@ def _cut(folder: Path) -> Bench:
     """A training that was interrupted after its second checkpoint."""
     bench = Bench(folder)
     bench.write({"lora": lora()}, output_dir=None)
-    return _interrupted(bench, "jobs/*/checkpoint/checkpoint-4/complete.json")
+    return _interrupted(bench, checkpoints)
 
 
 def _layers(folder: Path) -> Bench:
@@ -143,33 +143,27 @@ def _layers(folder: Path) -> Bench:
     bench = Bench(folder)
     passes = {"gptq": {"type": "Gptq", "data_config": "train", "calibration_tokens": 2048}}
     bench.write(passes, output_dir=None)
-    return _interrupted(bench, "jobs/*/checkpoint/**/layer-00001*.complete")
+    return _interrupted(bench, layerwise)
 
 
-def _interrupted(bench: Bench, sign: str) -> Bench:
-    """Run it in this process, and press Ctrl-C as soon as a file of that pattern is there."""
-    over = threading.Event()
+def _interrupted(bench: Bench, module: ModuleType) -> Bench:
+    """Run it in this process; Ctrl-C comes when the module has marked two things as finished."""
+    real, done = module.mark_finished, []
 
-    def watch() -> None:
-        while not over.is_set():
-            if any(bench.cache.glob(sign)):
-                _thread.interrupt_main()
-                return
-            time.sleep(0.002)
+    def mark(path: Path, *rest: Any) -> None:
+        real(path, *rest)
+        done.append(path)
+        if len(done) == 2:
+            raise KeyboardInterrupt
 
-    for _ in range(5):
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            bench.run()
-        except (Interrupted, KeyboardInterrupt):
-            return bench
-        finally:
-            over.set()
-            watcher.join()
-        over.clear()
-        shutil.rmtree(bench.cache)
-    raise Broken(f"{bench.folder.name}: the run was always done before it was interrupted")
+    module.mark_finished = mark
+    try:
+        bench.run()
+    except (Interrupted, KeyboardInterrupt):
+        return bench
+    finally:
+        module.mark_finished = real
+    raise Broken(f"{bench.folder.name}: the run was done before it was interrupted")
 
 
 def _expected(bench: Bench) -> Ran:
