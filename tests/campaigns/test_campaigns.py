@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES = ("flips",)
+CASES = ("flips", "malformed")
 
 
 def campaign(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -38,7 +38,7 @@ def test_every_case_is_tried_here() -> None:
 def test_an_unknown_case_is_told() -> None:
     done = campaign("flops", "--quick")
     assert done.returncode == 2
-    assert "there is no case 'flops'; there are: flips" in done.stderr
+    assert "there is no case 'flops'; there are: flips, malformed" in done.stderr
 
 
 @pytest.fixture
