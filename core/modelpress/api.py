@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from modelpress.artifact import Artifact, Meta
     from modelpress.checkpoint import Checkpoint, TensorInfo
     from modelpress.checkpoint_writer import CheckpointWriter, parse_size
-    from modelpress.cli.execute import execute, execute_workflow
+    from modelpress.cli.execute import execute_workflow
     from modelpress.cli.option_facts import OptionFacts, option_facts, takes
     from modelpress.cli.planning import offline_option
     from modelpress.cli.text import (
@@ -173,7 +173,6 @@ __all__ = [
     "did_you_mean",
     "duration",
     "examples",
-    "execute",
     "execute_workflow",
     "find_artifact",
     "finished",
@@ -209,7 +208,6 @@ __all__ = [
 ]
 
 _LAZY = {
-    "execute": "modelpress.cli.execute",
     "execute_workflow": "modelpress.cli.execute",
     "OptionFacts": "modelpress.cli.option_facts",
     "option_facts": "modelpress.cli.option_facts",

@@ -1,12 +1,10 @@
-"""Running a workflow file with its progress shown: what `run` and commands of plugins share."""
+"""Running a workflow with its progress shown: what `run` and commands of plugins share."""
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
@@ -16,13 +14,14 @@ import click
 from modelpress.cli.progress import PlainProgress, Progress, StreamLines
 from modelpress.cli.text import number, print_json, shorten_path
 from modelpress.cli.verbosity import Verbosity
+from modelpress.config.given import Given
 from modelpress.engine.runner import RunResult, run
 from modelpress.errors import WorkflowError
 from modelpress.json_types import JSONValue
 
 
 def execute(
-    file: Path,
+    workflow: Given,
     *,
     output_dir: Path | None,
     cache_dir: Path | None,
@@ -35,7 +34,7 @@ def execute(
     progress = open_progress(sys.stderr if as_json else sys.stdout, verbosity)
     try:
         result = run(
-            file,
+            workflow,
             output_dir=output_dir,
             cache_dir=cache_dir,
             offline=offline,
@@ -72,22 +71,19 @@ def execute_workflow(
     verbosity: Verbosity,
     as_json: bool,
 ) -> RunResult:
-    """Run a workflow that the command made itself; its problems are told without lines of a file."""
-    with tempfile.TemporaryDirectory(prefix="modelpress-") as folder:
-        file = Path(folder) / "workflow.json"
-        file.write_text(json.dumps(workflow, indent=2), encoding="utf-8")
-        try:
-            return execute(
-                file,
-                output_dir=output_dir,
-                cache_dir=cache_dir,
-                offline=offline,
-                in_process=False,
-                verbosity=verbosity,
-                as_json=as_json,
-            )
-        except WorkflowError as error:
-            raise WorkflowError([problem._replace(where=None) for problem in error.problems]) from None
+    """Run a workflow that the command made itself; its problems are told without places."""
+    try:
+        return execute(
+            Given(values=workflow),
+            output_dir=output_dir,
+            cache_dir=cache_dir,
+            offline=offline,
+            in_process=False,
+            verbosity=verbosity,
+            as_json=as_json,
+        )
+    except WorkflowError as error:
+        raise WorkflowError([problem._replace(where=None) for problem in error.problems]) from None
 
 
 def _print_metrics(result: RunResult) -> None:

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from modelpress.cli.planning import file_argument, offline_option, plan_file, problems_as_json, tell_notes
+from modelpress.cli.planning import (
+    file_argument,
+    offline_option,
+    plan_file,
+    problems_as_json,
+    set_option,
+    tell_notes,
+)
 from modelpress.cli.text import (
     examples,
     fold,
@@ -18,6 +25,7 @@ from modelpress.cli.text import (
     shorten_path,
     size,
 )
+from modelpress.config.given import Given, Setting
 from modelpress.config.workflow import LOCAL_SYSTEM
 from modelpress.engine.plan import PlanDraft, Step
 from modelpress.registry import Registry
@@ -27,13 +35,20 @@ from modelpress.registry import Registry
 @file_argument
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="Instead of the workflow's own.")
 @click.option("--output-dir", type=click.Path(path_type=Path), help="Instead of the workflow's own.")
+@set_option
 @offline_option
 @json_option
 def command(
-    file: Path, cache_dir: Path | None, output_dir: Path | None, offline: bool, as_json: bool
+    file: Path,
+    settings: tuple[Setting, ...],
+    cache_dir: Path | None,
+    output_dir: Path | None,
+    offline: bool,
+    as_json: bool,
 ) -> None:
     """Show what a run would do: steps, what is in the cache, disk and memory. Nothing is done."""
-    plan = plan_file(file, Registry.load(), offline=offline, cache_dir=cache_dir, output_dir=output_dir)
+    given = Given(file, settings=settings)
+    plan = plan_file(given, Registry.load(), offline=offline, cache_dir=cache_dir, output_dir=output_dir)
     if as_json:
         print_json(_as_json(plan))
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from modelpress.cli.text import plural, say
+from modelpress.config.given import Given, Setting
 from modelpress.engine.plan import PlanDraft
 from modelpress.engine.prepare import prepare
 from modelpress.errors import Problem
@@ -18,16 +19,30 @@ file_argument = click.argument("file", type=click.Path(path_type=Path))
 offline_option = click.option("--offline", is_flag=True, help="No network at all.")
 
 
+def _settings(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) -> tuple[Setting, ...]:
+    return tuple(map(Setting.parse, texts))
+
+
+set_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="PATH=VALUE",
+    callback=_settings,
+    help="A value that counts more than the file's, as it would stand there: passes.lora.r=8. Repeatable.",
+)
+
+
 def plan_file(
-    file: Path,
+    given: Given,
     registry: Registry,
     *,
     offline: bool = False,
     cache_dir: Path | None = None,
     output_dir: Path | None = None,
 ) -> PlanDraft:
-    """Plan the workflow in a file. Its problems are in the plan; nothing is written or run."""
-    with prepare(file, registry, output_dir=output_dir, cache_dir=cache_dir, offline=offline) as prepared:
+    """Plan a workflow. Its problems are in the plan; nothing is written or run."""
+    with prepare(given, registry, output_dir=output_dir, cache_dir=cache_dir, offline=offline) as prepared:
         return prepared.plan
 
 

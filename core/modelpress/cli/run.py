@@ -7,18 +7,25 @@ from pathlib import Path
 import click
 
 from modelpress.cli.execute import execute
-from modelpress.cli.planning import offline_option
+from modelpress.cli.planning import offline_option, set_option
 from modelpress.cli.text import examples, json_option
 from modelpress.cli.verbosity import Verbosity, verbosity_options
+from modelpress.config.given import Given, Setting
 
 
 @click.command(
-    "run", epilog=examples("modelpress run workflow.yaml", "modelpress run --config olive-config.json -v")
+    "run",
+    epilog=examples(
+        "modelpress run workflow.yaml",
+        "modelpress run workflow.yaml --set passes.lora.r=8",
+        "modelpress run --config olive-config.json -v",
+    ),
 )
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--config", type=click.Path(path_type=Path), help="The same as FILE.")
 @click.option("--output-dir", type=click.Path(path_type=Path), help="Where the model goes.")
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
+@set_option
 @offline_option
 @click.option("--in-process", is_flag=True, help="Run passes in this process, for debuggers.")
 @verbosity_options
@@ -26,6 +33,7 @@ from modelpress.cli.verbosity import Verbosity, verbosity_options
 def command(
     file: Path | None,
     config: Path | None,
+    settings: tuple[Setting, ...],
     output_dir: Path | None,
     cache_dir: Path | None,
     offline: bool,
@@ -37,7 +45,7 @@ def command(
     if (file is None) == (config is None):
         raise click.UsageError("Name the workflow once: `modelpress run FILE`, or `--config FILE`.")
     execute(
-        file or config or Path(),
+        Given(file or config, settings=settings),
         output_dir=output_dir,
         cache_dir=cache_dir,
         offline=offline,

@@ -63,7 +63,8 @@ def show(run: str | None, cache_dir: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(to_json(record) | {"status": status_of(record)})
         return
-    click.echo(f"{record.id}  {shorten_path(record.workflow)} ({record.workflow_id})")
+    workflow = f"{shorten_path(record.workflow)} ({record.workflow_id})".lstrip()
+    click.echo(f"{record.id}  {' --set '.join([workflow, *record.settings])}")
     click.echo(f"{status_of(record)} after {duration(record.seconds)}, started {record.started}")
     if record.error:
         click.echo(f"error: {record.error.message}")

@@ -6,23 +6,34 @@ from pathlib import Path
 
 import click
 
-from modelpress.cli.planning import file_argument, offline_option, plan_file, problems_as_json, tell_notes
+from modelpress.cli.planning import (
+    file_argument,
+    offline_option,
+    plan_file,
+    problems_as_json,
+    set_option,
+    tell_notes,
+)
 from modelpress.cli.text import examples, json_option, plural, print_json, say, shorten_path
+from modelpress.config.given import Given, Setting
 from modelpress.errors import WorkflowError
 from modelpress.registry import Registry
 
 
 @click.command("validate", epilog=examples("modelpress validate workflow.yaml"))
 @file_argument
+@set_option
 @offline_option
 @json_option
 @click.pass_context
-def command(ctx: click.Context, file: Path, offline: bool, as_json: bool) -> None:
+def command(
+    ctx: click.Context, file: Path, settings: tuple[Setting, ...], offline: bool, as_json: bool
+) -> None:
     """Tell every problem of a workflow, with file and line. Nothing is run.
 
     Libraries that are not installed here are noted only: the file is no worse for it.
     """
-    plan = plan_file(file, Registry.load(), offline=offline)
+    plan = plan_file(Given(file, settings=settings), Registry.load(), offline=offline)
     faults = [problem for problem in plan.problems if problem.kind != "dependency"]
     lacks = [problem for problem in plan.problems if problem.kind == "dependency"]
     if as_json:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
 
 import click
 
@@ -31,7 +30,7 @@ def verbosity_options(function: Callable[..., None]) -> Callable[..., None]:
     """The options -q, -v and --log-level, as the one argument `verbosity`, a Verbosity."""
 
     @wraps(function)
-    def gathered(*args: Any, quiet: bool, verbose: int, log_level: str | None, **kwargs: Any) -> None:
+    def gathered(*args: object, quiet: bool, verbose: int, log_level: str | None, **kwargs: object) -> None:
         if quiet and verbose:
             raise click.UsageError("--quiet and --verbose exclude each other.")
         asked = "warning" if quiet else (None, "info", "debug")[min(verbose, 2)]

@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from modelpress.config.beyond import Beyond, tell_beyond
 from modelpress.config.choices import Choices
 from modelpress.config.dialect import Dialect, sections
+from modelpress.config.given import Given
 from modelpress.config.olive import translate
 from modelpress.config.renames import apply_renames
 from modelpress.config.schema import WorkflowFile
-from modelpress.config.source import read_source
 from modelpress.config.translations import Translations
 from modelpress.config.tree import Node
 from modelpress.config.validation import faults
@@ -42,28 +42,29 @@ class NativeWorkflow:
     problems: Problems
 
 
-def load_workflow(path: Path, registry: Registry) -> WorkflowDraft:
+def load_workflow(source: Path | Given, registry: Registry) -> WorkflowDraft:
     """Load a workflow. What is wrong with it is in its `problems`; nothing of that is raised.
 
     Raises UserError when there is no such file, WorkflowError when it is not YAML or JSON.
     """
-    native = read_native(path, registry)
+    given = source if isinstance(source, Given) else Given(source)
+    native = read_native(given, registry)
     root, problems = native.root, native.problems
     plain = root.plain()
     _name_items(root, "data_configs", problems)
     _name_items(root, "evaluators", problems)
     beyond = tell_beyond(root, registry, problems)
-    positions = Positions(str(path), {name: node.place for name, node in root.walk()})
+    positions = Positions(str(given.file or "the workflow"), {name: node.place for name, node in root.walk()})
     _check_shape(root.plain(), positions, problems, beyond)
     choices = Choices(root, registry, positions, problems, beyond)
-    folder = path.absolute().parent
+    folder = given.folder
     evaluators = choices.evaluators()
     metrics = evaluators.get(root.text("evaluator"), ())
     host = root.text("host") or LOCAL_SYSTEM
     draft = WorkflowDraft(
-        path=path.absolute(),
+        path=given.path,
         folder=folder,
-        workflow_id=root.text("workflow_id") or path.stem,
+        workflow_id=root.text("workflow_id") or given.name,
         input_model=choices.input_model(),
         passes=choices.passes(evaluators, host, metrics),
         data=choices.data(),
@@ -80,6 +81,7 @@ def load_workflow(path: Path, registry: Registry) -> WorkflowDraft:
         native=plain,
         positions=positions,
         translations=native.translations.all(),
+        settings=tuple(setting.told for setting in given.settings),
         problems=problems,
     )
     _check_names(root, choices, draft)
@@ -88,11 +90,12 @@ def load_workflow(path: Path, registry: Registry) -> WorkflowDraft:
     return draft
 
 
-def read_native(path: Path, registry: Registry) -> NativeWorkflow:
-    """Read a file in any form and put it into today's, options of plugins included."""
+def read_native(given: Given, registry: Registry) -> NativeWorkflow:
+    """Read a workflow in any form and put it into today's, options of plugins included."""
     problems, translations = Problems(), Translations()
-    root = read_source(path, problems)
-    _load_plugins(root, path.absolute().parent, registry, problems)
+    root = given.read(problems)
+    later = given.settle(root, problems)
+    _load_plugins(root, given.folder, registry, problems)
     for kind, node in _typed(root):
         _spell(node, kind, registry)
     translate(root, problems, translations)
@@ -100,6 +103,8 @@ def read_native(path: Path, registry: Registry) -> NativeWorkflow:
     for kind, node in _typed(root):
         _spell(node, kind, registry)  # what was moved to its place just now
         _rename_options(dialect, node, kind, registry)
+    for setting in later:
+        setting.put(root, problems)
     return NativeWorkflow(root, translations, problems)
 
 

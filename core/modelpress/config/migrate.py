@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from modelpress.config.given import Given
 from modelpress.config.load import read_native
 from modelpress.config.source import resolvers
 from modelpress.errors import UserError
@@ -30,7 +31,7 @@ def migrate(old: Path, new: Path, registry: Registry, *, overwrite: bool = False
         raise UserError(f"{new} exists already.", "Choose another name, or say that it may be overwritten.")
     if new.exists() and old.exists() and os.path.samefile(old, new):
         raise UserError(f"{new} is the file that is read.", "Give the new one another name.")
-    native = read_native(old, registry)
+    native = read_native(Given(old), registry)
     native.problems.raise_if_any()
     text = dump_json(native.root.plain()) if new.suffix.lower() == ".json" else dump_yaml(native.root.plain())
     notes = _notes(old, new)

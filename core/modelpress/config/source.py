@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from modelpress.config.tree import Node, Scalar
+from modelpress.config.tree import Node, Scalar, make_node
 from modelpress.errors import Location, Problem, UserError, WorkflowError
 from modelpress.problems import Problems
 
@@ -57,6 +57,31 @@ def read_source(path: Path, problems: Problems) -> Node:
         if "\0" in name or (isinstance(node.value, str) and "\0" in node.value):
             raise _broken(f"{name!r} holds a NUL character, which no text or path has.", node.place)
     return root
+
+
+def read_value(text: str, where: Location) -> Node:
+    """One value as it would stand in a YAML file, all of it at that place; nothing is a comment in it.
+
+    Raises WorkflowError when it is not YAML.
+    """
+    if not text.strip():
+        return Node(None, where)
+    try:
+        composed = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        hint = "Put quotes around it if it is text."
+        raise _broken(f"The value {text!r} is not YAML: {_sentence(error)}.", where, hint) from None
+    except yaml.reader.ReaderError as error:
+        raise _broken(
+            f"The value has a character that no text has (U+{error.character:04X}).", where
+        ) from None
+    plain = isinstance(composed, yaml.ScalarNode) and composed.style is None
+    if composed is None or (plain and composed.end_mark.index < len(text.rstrip())):
+        return Node(text, where)
+    problems = Problems()
+    node = _YamlWalk(where.file, problems).value(composed, where)
+    problems.raise_if_any()
+    return make_node(node.plain(), where)
 
 
 def describe(value: object, *, secret: bool = False) -> str:

@@ -203,7 +203,8 @@ class Positions:
 class WorkflowParts:
     """What a draft and a whole workflow have alike.
 
-    path, folder: the file, absolute, and its folder, which relative paths are resolved against
+    path, folder: the file, absolute, and its folder, which relative paths are resolved against; of a workflow
+             that was given as values None, and the current folder
     workflow_id: the file's name without its suffix unless given
     data, systems, evaluators: those that are right, by name
     target:  None when the workflow names none
@@ -213,9 +214,11 @@ class WorkflowParts:
     require_goals: whether a goal that is missed is an error
     cache_dir, output_dir: absolute; None when not given
     log_severity_level: 0 verbose … 4 fatal; None when not given
+    settings: single values that were given beside it, `passes.lora.r=8`; those that may be secret without
+              the value
     """
 
-    path: Path
+    path: Path | None
     folder: Path
     workflow_id: str
     data: Mapping[str, DataChoice]
@@ -232,6 +235,7 @@ class WorkflowParts:
     native: Mapping[str, object]
     positions: Positions
     translations: tuple[Translation, ...]
+    settings: tuple[str, ...]
 
     def locate(self, path: str) -> Location:
         """The place in the file of a dotted path of the native form, e.g. `passes.lora.r`."""

@@ -1,4 +1,4 @@
-"""From a workflow file to its plan: the first half of a run, and all of `modelpress plan`."""
+"""From a workflow to its plan: the first half of a run, and all of `modelpress plan`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from modelpress.config.given import Given
 from modelpress.config.load import load_workflow
 from modelpress.config.workflow import Unfit, WorkflowDraft
 from modelpress.engine.cache import Cache, default_cache_folder
@@ -37,7 +38,7 @@ class Prepared:
 
 @contextmanager
 def prepare(
-    file: Path,
+    source: Path | Given,
     registry: Registry,
     *,
     output_dir: Path | None = None,
@@ -45,12 +46,14 @@ def prepare(
     offline: bool = False,
     in_process: bool = False,
 ) -> Iterator[Prepared]:
-    """Read and plan the workflow in a file; its problems are in the plan, and nothing is written.
+    """Read and plan a workflow; its problems are in the plan, and nothing is written.
 
     output_dir, cache_dir: instead of the workflow's own. The systems are closed at the end of the block.
     """
-    require_utf8(file)
-    workflow = load_workflow(file, registry)
+    given = source if isinstance(source, Given) else Given(source)
+    if given.file is not None:
+        require_utf8(given.file)
+    workflow = load_workflow(given, registry)
     cache = Cache(cache_dir.absolute() if cache_dir else workflow.cache_dir or default_cache_folder())
     target = output_dir.absolute() if output_dir else workflow.output_dir
     for path in (workflow.path, cache.folder, target):
@@ -132,7 +135,8 @@ def _exports(plan: PlanDraft, output_dir: Path, cache: Cache) -> list[Export]:
 
 def _inputs(plan: PlanDraft) -> Iterator[Path]:
     """Every file and folder that the run reads."""
-    yield plan.workflow.path
+    if plan.workflow.path is not None:
+        yield plan.workflow.path
     model = plan.model
     while model is not None:
         if model.path is not None:

@@ -72,6 +72,7 @@ class RunRecord:
     """What `run.json` says.
 
     id:      of this run, in the cache's `runs/`
+    workflow: the file; empty for one that was given as values. settings: what counted more (--set)
     status:  `running` until the run ends; error: why it did not end well
     host, process: where it runs, the process by its number
     log:     the file with all that it told
@@ -95,6 +96,7 @@ class RunRecord:
     seed: int
     input_model: Mapping[str, str]
     translations: Sequence[str]
+    settings: Sequence[str] = ()
     steps: Sequence[StepRecord] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     goals: Sequence[Judgement] = ()

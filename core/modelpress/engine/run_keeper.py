@@ -45,7 +45,8 @@ class RunKeeper:
         self.record = RunRecord(
             id=name,
             workflow_id=workflow.workflow_id,
-            workflow=str(workflow.path),
+            workflow=str(workflow.path or ""),
+            settings=workflow.settings,
             status="running",
             started=now.isoformat(timespec="seconds"),
             seconds=0.0,

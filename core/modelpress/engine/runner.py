@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelpress.artifact import Artifact
+from modelpress.config.given import Given
 from modelpress.engine.card import Made, made_by, write_card
 from modelpress.engine.export import export_model
 from modelpress.engine.goals import Judge, Judgement
@@ -47,15 +48,15 @@ class RunResult:
 
 
 def run(
-    workflow: str | Path,
+    workflow: Given,
     *,
-    output_dir: str | Path | None = None,
-    cache_dir: str | Path | None = None,
+    output_dir: Path | None = None,
+    cache_dir: Path | None = None,
     offline: bool = False,
     in_process: bool = False,
     on_event: OnEvent | None = None,
 ) -> RunResult:
-    """Run the workflow in a YAML or JSON file.
+    """Run a workflow.
 
     output_dir, cache_dir: instead of the workflow's own
     offline:    no network at all
@@ -72,10 +73,10 @@ def run(
                 on_event(shown)
 
     with prepare(
-        Path(workflow),
+        workflow,
         registry,
-        output_dir=Path(output_dir) if output_dir else None,
-        cache_dir=Path(cache_dir) if cache_dir else None,
+        output_dir=output_dir,
+        cache_dir=cache_dir,
         offline=offline,
         in_process=in_process,
     ) as prepared:

@@ -84,6 +84,36 @@ def test_a_plan_shows_each_step_and_what_is_to_do(invoke, write, tmp_path: Path)
     assert not plan["problems"]
 
 
+def test_a_value_may_be_set_on_the_command_line(invoke, write) -> None:
+    plain, other = (
+        json.loads(invoke("plan", str(write()), "--json", *more).output)["steps"]
+        for more in ((), ("--set", "passes.lora.r=8"))
+    )
+    assert [step["key"] for step in plain] != [step["key"] for step in other]
+    assert "valid: 2 passes" in invoke("validate", "w.json", "--set", "passes.lora.r=8").output
+
+
+@pytest.mark.parametrize("verb", ["validate", "plan", "run"])
+def test_a_wrong_path_is_told_with_the_flag_as_its_place(command, write, verb: str) -> None:
+    done = command(verb, str(write()), "--set", "passes.lora.rr=8")
+    assert done.returncode == 2
+    assert (
+        "error: --set passes.lora.rr: lora: LoRA has no option 'rr'.\nhint: Did you mean 'r'?" in done.stderr
+    )
+
+
+def test_a_quiet_run_prints_its_result_alone(command, write, tmp_path: Path) -> None:
+    write(
+        passes={},
+        evaluators={"e": {"metrics": [{"name": "size", "type": "size_on_disk"}]}},
+        evaluator="e",
+        output_dir="out",
+    )
+    done = command("run", "w.json", "--quiet")
+    assert re.fullmatch(r"Done in .*: out\n  size_on_disk +\d+\n", done.stdout), done.stdout + done.stderr
+    assert done.stderr == ""
+
+
 def test_a_step_on_a_system_of_no_known_type_is_not_said_to_be_ready(write) -> None:
     file = write(systems={"far": {"type": "Moonbase"}}, host="far")
     result = CliRunner().invoke(root, ["plan", str(file)])

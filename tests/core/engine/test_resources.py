@@ -23,8 +23,8 @@ from modelpress.engine.open_data import open_data
 from modelpress.engine.past_runs import find_runs
 from modelpress.engine.plan import PlanDraft
 from modelpress.engine.prepare import prepare
-from modelpress.engine.runner import run
 from modelpress.errors import HostError, WorkflowError
+from modelpress.from_python import run
 from modelpress.registry import Registry
 
 HERE = Path(__file__).parent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ import pytest
 from pydantic import Field
 
 from modelpress.api import DataRole, Options, Problem, UserError, WorkflowError, option_facts, takes
+from modelpress.config.given import Given
 from modelpress.errors import Location
 from modelpress_plugins.quantize import command as quantize
 
@@ -83,10 +83,10 @@ def run(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Do not run: keep the workflow that would be."""
     seen: dict[str, Any] = {}
 
-    def keep(file: Path, **options: Any) -> None:
-        seen.update(options, workflow=json.loads(file.read_text(encoding="utf-8")))
+    def keep(given: Given, **options: Any) -> None:
+        seen.update(options, workflow=given.values)
         if "fail" in seen:
-            raise WorkflowError([Problem("it is wrong", where=Location(str(file), 3))])
+            raise WorkflowError([Problem("it is wrong", where=Location("passes.hqq.bits"))])
 
     monkeypatch.setattr("modelpress.cli.execute.execute", keep)
     return seen
@@ -150,7 +150,7 @@ def test_an_algorithm_that_calibrates_may_do_so_on_the_text_of_the_package(invok
     assert run["workflow"]["passes"] == {"gptq": {"type": "Gptq"}}
 
 
-def test_lines_of_a_file_that_nobody_wrote_are_not_told(invoke, run) -> None:
+def test_paths_of_a_workflow_that_nobody_wrote_are_not_told(invoke, run) -> None:
     run["fail"] = True
     with pytest.raises(WorkflowError) as caught:
         invoke("quantize", "m", "-a", "hqq", "-o", "out")
