@@ -17,6 +17,20 @@ _OLD = {
     "int4_op_types_to_quantize": "op_types_to_quantize",
     "int4_nodes_to_exclude": "nodes_to_exclude",
 }
+_OWN = ("exclude_embeds", "exclude_lm_head", "enable_cuda_graph", *_OLD.values())
+"""Options of the pass that may stand among the builder's, too."""
+_FLAGS = ("exclude_embeds", "exclude_lm_head", "enable_cuda_graph", "is_symmetric")
+_Scalar = str | int | float | bool | None
+_TRUTH: dict[_Scalar, _Scalar] = {
+    text: answer
+    for answer in (True, False)
+    for text in (int(answer), str(int(answer)), str(answer), str(answer).lower())
+}
+
+
+def _lifted(old: str, new: str) -> Rename:
+    why = "It is an option of this pass."
+    return Rename(f"extra_options.{old}", new, why, _TRUTH if new in _FLAGS else dict[_Scalar, _Scalar]())
 
 
 @hookimpl
@@ -34,9 +48,12 @@ def modelpress_passes() -> list[PassSpec]:
             extra="cpu",
             devices=("cpu",),
             targets=tuple(PROVIDERS),
-            renames=tuple(
-                Rename(old, new, "The builder of onnxruntime-genai uses it for int8 too.")
-                for old, new in _OLD.items()
+            renames=(
+                *(
+                    Rename(old, new, "The builder of onnxruntime-genai uses it for int8 too.")
+                    for old, new in _OLD.items()
+                ),
+                *(_lifted(old, new) for old, new in [*_OLD.items(), *((name, name) for name in _OWN)]),
             ),
         )
     ]

@@ -13,7 +13,7 @@ AlgoConfig = Literal[
     "default", "rtn", "k_quant", "rtn_last", "k_quant_last", "k_quant_mixed", "k_quant_linear"
 ]
 Verify = Literal["auto", "required", "never"]
-OpType = Literal["MatMul", "Gather"]
+OpType = Literal["MatMul", "Gather", "Gemm"]
 
 
 class ModelBuilderOptions(Options):
@@ -76,3 +76,8 @@ class ModelBuilderOptions(Options):
     extra_options: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="More options of the builder, by the builder's names."
     )
+
+    @property
+    def op_types(self) -> tuple[OpType, ...]:
+        """Those of op_types_to_quantize that the builder writes."""
+        return tuple(kind for kind in self.op_types_to_quantize or () if kind != "Gemm")

@@ -71,7 +71,7 @@ def streaming_obstacle(model: ModelConfig, config: ModelBuilderOptions) -> str |
         return f"the builder does not read quantized checkpoints of {model.architecture} by name"
     if config.algo_config:
         return f"algo_config {config.algo_config} is a method of the builder's own"
-    if config.op_types_to_quantize and set(config.op_types_to_quantize) != {"MatMul"}:
+    if set(config.op_types) - {"MatMul"}:
         return "op_types_to_quantize is an option of the builder's own quantizer"
     if config.nodes_to_exclude:
         return "nodes_to_exclude is an option of the builder's own quantizer"
@@ -133,6 +133,9 @@ def _check_absent(config: ModelBuilderOptions, name: str, ctx: PlanContext) -> N
         ctx.note(f"There is no {name} here: the model is compared on the CPU, as far as that can compute it.")
 
 
+_ALWAYS_CAPTURES = "NvTensorRtRtx"
+
+
 def _check_options(config: ModelBuilderOptions, provider: str, ctx: PlanContext) -> None:
     if config.metadata_only:
         ctx.problem(
@@ -145,11 +148,11 @@ def _check_options(config: ModelBuilderOptions, provider: str, ctx: PlanContext)
             f"block_size is {config.block_size}; the runtime takes {_told(BLOCK_SIZES)}.",
             option="block_size",
         )
-    if config.enable_cuda_graph is not None and provider not in ("cuda", ""):
-        ctx.problem(
-            f"enable_cuda_graph is for CUDA; this step builds for {ctx.accelerator.execution_provider}.",
-            option="enable_cuda_graph",
-        )
+    name = ctx.accelerator.execution_provider
+    if provider == _ALWAYS_CAPTURES and config.enable_cuda_graph is False:
+        ctx.note(f"enable_cuda_graph has no effect on a build for {name}: there the builder always does it.")
+    elif provider not in ("cuda", _ALWAYS_CAPTURES, "") and config.enable_cuda_graph:
+        ctx.note(f"enable_cuda_graph has no effect on a build for {name}: it is for CUDA.")
     for name in sorted(set(config.search) - SEARCH_DEFAULTS):
         ctx.problem(
             f"search has no default {name!r}.", _nearest(name, SEARCH_DEFAULTS), option=f"search.{name}"

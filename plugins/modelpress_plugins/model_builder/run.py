@@ -162,11 +162,11 @@ def _builder_options(
         "is_symmetric": config.is_symmetric if config.is_symmetric is not None else source.symmetric,
         "accuracy_level": config.accuracy_level,
         "algo_config": config.algo_config,
-        "op_types_to_quantize": "/".join(config.op_types_to_quantize or ()) or None,
+        "op_types_to_quantize": "/".join(config.op_types) or None,
         "nodes_to_exclude": ",".join(config.nodes_to_exclude) or None,
         "exclude_embeds": config.exclude_embeds or None,
         "exclude_lm_head": config.exclude_lm_head or None,
-        "enable_cuda_graph": config.enable_cuda_graph,
+        "enable_cuda_graph": config.enable_cuda_graph if provider == "cuda" else None,
         "hf_token": False,
         "hf_remote": trust_remote_code,
     }

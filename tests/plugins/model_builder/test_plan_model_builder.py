@@ -90,7 +90,6 @@ def test_the_builders_own_path_is_known_to_take_more_memory() -> None:
         ({}, {"metadata_only": True}, "metadata_only", "metadata_only"),
         ({}, {"search": {"max_lenght": 9}}, "max_lenght", "search.max_lenght"),
         ({}, {"search": {"max_length": 9000}}, "8192", "search.max_length"),
-        ({}, {"enable_cuda_graph": True}, "CUDA", "enable_cuda_graph"),
         ({}, {"extra_options": {"int4_block_size": 32}}, "of this pass", "extra_options.int4_block_size"),
         ({}, {"streaming": True, "algo_config": "k_quant"}, "k_quant", "streaming"),
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, {}, "bitsandbytes", ""),
