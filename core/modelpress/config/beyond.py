@@ -3,39 +3,51 @@ looked at, so that nothing is told which only follows from that."""
 
 from __future__ import annotations
 
+import re
+
 from modelpress.config.dialect import sections
+from modelpress.config.olive_beyond import Beyond, tell_foreign_model, tell_foreign_parts
 from modelpress.config.olive_search import search_points
 from modelpress.config.tree import Node
 from modelpress.problems import Problems
 from modelpress.registry import Registry
 from modelpress.specs import MetricSpec, ModelSpec, PassSpec, Spec
 
-
-class Beyond:
-    """Dotted paths of parts that have been told of as a whole."""
-
-    def __init__(self) -> None:
-        self._paths: set[str] = set()
-
-    def add(self, path: str) -> None:
-        self._paths.add(path)
-
-    def __contains__(self, path: str) -> bool:
-        """Whether the path, or something around it, is among them."""
-        names = path.split(".")
-        return any(".".join(names[:end]) in self._paths for end in range(1, len(names) + 1))
+_PLACEHOLDER = re.compile(r"<[\w ]*place_?holder>", re.IGNORECASE)
 
 
 def tell_beyond(root: Node, registry: Registry, problems: Problems) -> Beyond:
     """Find what is not here. Types that no plugin brings are told where they are looked up."""
     beyond = Beyond()
+    _placeholders(root, problems, beyond)
     _search(root, problems, beyond)
     _evaluators(root, problems, beyond)
-    if _no_such_model(root, registry):
+    if (
+        "input_model" in beyond
+        or tell_foreign_model(root, problems, beyond)
+        or _no_such_model(root, registry)
+    ):
         beyond.add("data_configs")  # what is measured, and on what, is about another kind of model
         beyond.add("evaluators")
     _data_of_absent_parts(root, registry, beyond)
+    tell_foreign_parts(root, problems, beyond)
     return beyond
+
+
+def _placeholders(root: Node, problems: Problems, beyond: Beyond) -> None:
+    """`<place_holder>`: a template that a script of the user's is to fill in."""
+    found = [(path, node) for path, node in root.walk() if _PLACEHOLDER.fullmatch(str(node.value))]
+    if not found:
+        return
+    first = found[0][1]
+    more = f"; {len(found)} places hold one" if len(found) > 1 else ""
+    hint = "Write what is meant there, or run the script that fills the template in."
+    problems.add(f"{first.value!r} is a placeholder, no value{more}.", hint, where=first.place)
+    for path, _ in found:
+        beyond.add("input_model" if path.startswith("input_model.") else path)
+        if path.startswith("pass_flows"):  # which passes there are, and in which order, is open
+            beyond.add("pass_flows")
+            beyond.add("passes")
 
 
 def _search(root: Node, problems: Problems, beyond: Beyond) -> None:

@@ -9,8 +9,8 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from modelpress.config.beyond import Beyond
 from modelpress.config.olive import device_of
+from modelpress.config.olive_beyond import Beyond
 from modelpress.config.schema import (
     AcceleratorSection,
     DataSection,
@@ -22,7 +22,7 @@ from modelpress.config.schema import (
 )
 from modelpress.config.sub_metrics import read_sub_metrics
 from modelpress.config.tree import Node
-from modelpress.config.validation import tell_faults
+from modelpress.config.validation import faults
 from modelpress.config.workflow import (
     DataChoice,
     MetricChoice,
@@ -230,16 +230,11 @@ class Choices:
         try:
             return found.parse(values)
         except ValidationError as error:
-            tell_faults(
-                error,
-                found.options_class,
-                values,
-                found.spec.name,
-                problems=self._problems,
-                locate=lambda option: self._positions.locate(f"{path}.{option}" if option else path),
-                step=step,
-                other_names=other_names,
-            )
+            for fault in faults(error, found.options_class, values, found.spec.name, other_names):
+                option = f"{path}.{fault.path}" if fault.path else path
+                if option not in self._beyond:
+                    where = self._positions.locate(option)
+                    self._problems.add(fault.message, fault.hint, where=where, step=step)
             return None
 
     def _require_data(self, name: str, path: str, step: str) -> None:

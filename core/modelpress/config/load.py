@@ -13,11 +13,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from modelpress.config.beyond import Beyond, tell_beyond
+from modelpress.config.beyond import tell_beyond
 from modelpress.config.choices import Choices
 from modelpress.config.dialect import Dialect, sections
 from modelpress.config.given import Given
 from modelpress.config.olive import translate
+from modelpress.config.olive_beyond import Beyond
 from modelpress.config.renames import apply_renames
 from modelpress.config.schema import WorkflowFile
 from modelpress.config.translations import Translations

@@ -40,6 +40,8 @@ _OF_A_PASS = {
     "clean_run_cache": _CACHED_BY_CONTENT,
     "disable_search": "Nothing is searched without search_strategy.",
 }
+_PROGRAMS = {"LMEvaluator": "lm-evaluation-harness", "MTEBEvaluator": "MTEB"}
+"""Olive's evaluators that are no list of metrics."""
 _DEVICES = {
     "CPUExecutionProvider": "cpu",
     "OpenVINOExecutionProvider": "cpu",
@@ -127,6 +129,7 @@ def _translate_evaluators(dialect: Dialect) -> None:
     _insert_metrics(dialect)
     for evaluator in sections(dialect.root.mapping.get("evaluators")):
         _lift_config(dialect, evaluator)
+        _leave_out_program(dialect, evaluator)
         for metric in sections(evaluator.mapping.get("metrics")):
             new = "options of the metric"
             dialect.lift(metric, "metric_config", "metric_config", new)
@@ -137,6 +140,16 @@ def _translate_evaluators(dialect: Dialect) -> None:
                 dialect.tell("sub_types.metric_config", new, config)
                 metric.mapping["metric_config"] = config
                 Dialect(metric, dialect.problems, Translations()).lift(metric, "metric_config", "", "")
+
+
+def _leave_out_program(dialect: Dialect, evaluator: Node) -> None:
+    """An evaluator that is a program of its own. Where there are passes, their model is what is wanted; where
+    there are none, nothing is left to do, which is told as a problem."""
+    kind, passes = evaluator.text("type"), dialect.root.mapping.get("passes")
+    if kind in _PROGRAMS and passes is not None and passes.value:
+        why = f"There is no evaluator of that type: the model is built, and {_PROGRAMS[kind]} is not run."
+        dialect.tell(f"an evaluator {kind}", "", evaluator.mapping["type"], why)
+        evaluator.value = {"metrics": Node([], evaluator.place)}
 
 
 def _insert_metrics(dialect: Dialect) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import get_args
@@ -12,10 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from modelpress.config.source import describe
-from modelpress.errors import Location
 from modelpress.markers import Secret, marks
 from modelpress.nearest import did_you_mean, nearest
-from modelpress.problems import Problems
 from modelpress.secrets import looks_secret
 
 _SECRET = re.compile(
@@ -53,7 +51,6 @@ _LIMITS = {
 }
 
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
-Locate = Callable[[str], Location]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +60,6 @@ class Fault:
     path: str
     message: str
     hint: str = ""
-
-
-def tell_faults(
-    error: ValidationError,
-    model: type[BaseModel],
-    values: Mapping[str, object],
-    owner: str,
-    *,
-    problems: Problems,
-    locate: Locate,
-    step: str = "",
-    other_names: Mapping[str, str] = _NO_NAMES,
-) -> None:
-    """Add a problem for each fault.
-
-    owner: what has the options, at the start of a sentence (`LoRA`); locate: dotted path -> place;
-    other_names: keys that are right here although the model does not have them -> what they are called.
-    """
-    for fault in faults(error, model, values, owner, other_names):
-        problems.add(fault.message, fault.hint, where=locate(fault.path), step=step)
 
 
 def faults(

@@ -24,6 +24,7 @@ _MODEL_RENAMES = (
         )
         for name in ("io_config", "dummy_inputs_func", "model_script", "script_dir", "model_attributes")
     ),
+    Rename("model_class", None, why="the class of a model is read from its config"),
     Rename("generative", None, why="models for text generation are all that there is"),
 )
 _DATA_RENAMES = (
@@ -33,6 +34,7 @@ _DATA_RENAMES = (
     Rename(f"{_PRE}.model_name", None, why=_OWN_TOKENIZER),
     Rename(f"{_PRE}.trust_remote_code", None, why=_OWN_TOKENIZER),
     Rename("load_dataset_config.name", "load_dataset_config.subset"),
+    Rename("load_dataset_config.token", None, why="the hub's token is that of this machine"),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelpress.api import MetricSpec, hookimpl
+from modelpress.api import MetricSpec, Rename, hookimpl
 from modelpress_plugins.ranges import NUMPY
 
 MODELPRESS_API = 1
@@ -16,6 +16,14 @@ _THROUGHPUT = {
     **{f"throughput_{name}": ("tokens/s", True) for name in _STATISTICS},
     **{f"throughput_prompt_{name}": ("tokens/s", True) for name in _STATISTICS},
 }
+_TIMED = tuple(
+    Rename(name, None, why="Answers are timed, to the prompts of data_config or to made-up ones.")
+    for name in ("user_config", "inference_settings", "io_bind")
+)
+_COMPARED = tuple(
+    Rename(name, None, why="Answers are generated and compared here.")
+    for name in ("backend", "user_config", "inference_settings")
+)
 
 
 @hookimpl
@@ -29,6 +37,7 @@ def modelpress_metrics() -> list[MetricSpec]:
             config=f"{config}:AccuracyOptions",
             gives={"accuracy": ("", True)},
             sub_types={"accuracy_score": "accuracy", "exact_match": "accuracy"},
+            renames=_COMPARED,
         ),
         MetricSpec(
             name="perplexity",
@@ -54,6 +63,7 @@ def modelpress_metrics() -> list[MetricSpec]:
             config=f"{config}:SpeedOptions",
             gives=_LATENCY,
             requires=(NUMPY,),
+            renames=_TIMED,
         ),
         MetricSpec(
             name="throughput",
@@ -62,5 +72,6 @@ def modelpress_metrics() -> list[MetricSpec]:
             config=f"{config}:SpeedOptions",
             gives=_THROUGHPUT,
             requires=(NUMPY,),
+            renames=_TIMED,
         ),
     ]

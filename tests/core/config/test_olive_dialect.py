@@ -366,14 +366,101 @@ def test_nothing_is_told_that_only_follows_from_what_is_not_here(load: Load) -> 
             "c": {"type": "OnnxConversion", "data_config": "d", "other_data": "e"},
             "l": {"type": "LoRA", "train_data_config": "t"},
         },
-        "evaluators": {"lm": {"type": "LMEvaluator", "tasks": ["mmlu"]}},
-        "evaluator": "lm",
     }
     workflow = load_json(load, document)
-    assert {problem.message for problem in workflow.problems} == {
-        "There is no evaluator of type 'LMEvaluator'.",
-        "There is no pass of type 'OnnxConversion'.",
+    assert [problem.message for problem in workflow.problems] == [
+        "There is no pass of type 'OnnxConversion'."
+    ]
+
+
+def test_a_program_that_evaluates_is_left_out_beside_passes_and_a_problem_alone(load: Load) -> None:
+    evaluators = {"lm": {"type": "LMEvaluator", "tasks": ["mmlu"], "batch_size": 4}}
+    document = {"input_model": MODEL, "evaluators": evaluators, "evaluator": "lm"}
+    alone = load_json(load, document)
+    assert [p.message for p in alone.problems] == ["There is no evaluator of type 'LMEvaluator'."]
+    beside = load_json(load, document | {"passes": {"m": {"type": "MergeAdapterWeights"}}})
+    assert not list(beside.problems)
+    assert told(beside) == [("an evaluator LMEvaluator", "")]
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"pre_process_data_config": {"input_cols": ["a"], "label_cols": ["b"]}}, "another task"),
+        ({"load_dataset_config": {"type": "load_mine"}, "user_script": "x.py"}, "function of a script"),
+        ({"task": "text-classification"}, "another task"),
+    ],
+)
+def test_data_of_another_kind_is_one_problem(load: Load, parts: dict[str, Any], message: str) -> None:
+    passes = {"l": {"type": "LoRA", "train_data_config": "d"}}
+    workflow = load_json(load, {"input_model": MODEL, "data_configs": [DATA | parts], "passes": passes})
+    (problem,) = workflow.problems
+    assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        {"sub_types": [{"name": "f1_score"}, {"name": "auroc"}]},
+        {"backend": "torch_metrics", "task": "multiclass", "num_classes": 3},
+        {"user_config": {"user_script": "x.py", "dataloader_func": "f", "post_processing_func": "g"}},
+    ],
+)
+def test_accuracy_of_another_task_is_one_problem(load: Load, metric: dict[str, Any]) -> None:
+    evaluators = {"e": {"metrics": [{"name": "a", "type": "accuracy"} | metric]}}
+    workflow = load_json(load, {"input_model": MODEL, "evaluators": evaluators, "evaluator": "e"})
+    (problem,) = workflow.problems
+    assert "accuracy measures generated text" in problem.message
+
+
+@pytest.mark.parametrize("key", ["model_loader", "components"])
+def test_a_model_that_a_function_makes_is_one_problem(load: Load, key: str) -> None:
+    model = {"type": "PyTorchModel", key: "load", "model_script": "x.py", "io_config": {}}
+    workflow = load_json(load, {"input_model": model, "data_configs": [{"name": "d", "user_script": "x.py"}]})
+    (problem,) = workflow.problems
+    assert f"({key}) is not supported" in problem.message
+
+
+def test_the_places_of_a_template_are_one_problem(load: Load) -> None:
+    document = {
+        "input_model": MODEL,
+        "systems": {"s": {"type": "LocalSystem", "accelerators": [{"device": "<place_holder>"}]}},
+        "passes": {
+            "b": {"type": "ModelBuilder", "precision": "<place_holder>"},
+            "l": {"type": "MergeAdapterWeights"},
+        },
+        "pass_flows": [["<place_holder>"]],
     }
+    (problem,) = load_json(load, document).problems
+    assert problem.message == "'<place_holder>' is a placeholder, no value; 3 places hold one."
+
+
+def test_an_environment_that_olive_makes_is_one_problem(load: Load) -> None:
+    system = {"type": "PythonEnvironment", "olive_managed_env": True, "requirements_file": "r.txt"}
+    (problem,) = load_json(load, {"input_model": MODEL, "systems": {"s": system}}).problems
+    assert "(olive_managed_env) is not supported" in problem.message
+
+
+def test_evaluation_only_leaves_the_passes_out(load: Load) -> None:
+    evaluators = {"e": {"metrics": [{"type": "perplexity", "data_config": "d"}]}}
+    document = {"input_model": MODEL, "data_configs": [DATA], "evaluators": evaluators, "evaluator": "e"}
+    passes = {"m": {"type": "MergeAdapterWeights"}}
+    workflow = load_json(load, document | {"passes": passes, "evaluation_only": True})
+    assert not list(workflow.problems)
+    assert workflow.passes == ()
+
+
+def test_the_folder_of_a_cache_config_is_the_cache(load: Load, tmp_path: Path) -> None:
+    config = {"cache_dir": "c", "clean_cache": True, "enable_shared_cache": False}
+    document = {
+        "input_model": MODEL,
+        "passes": {"m": {"type": "MergeAdapterWeights"}},
+        "cache_config": config,
+    }
+    workflow = load_json(load, document)
+    assert not list(workflow.problems)
+    assert workflow.cache_dir == tmp_path / "c"
+    assert ("cache_config.clean_cache", "") in told(workflow)
 
 
 def test_metrics_and_data_are_not_looked_at_for_a_model_that_is_not_here(load: Load) -> None:
