@@ -26,7 +26,7 @@ from modelpress.specs import (
 if TYPE_CHECKING:
     from modelpress.artifact import Artifact, Meta
     from modelpress.checkpoint import Checkpoint, TensorInfo
-    from modelpress.checkpoint_writer import CheckpointWriter, parse_size
+    from modelpress.checkpoint_writer import CheckpointWriter
     from modelpress.cli.execute import execute_workflow
     from modelpress.cli.option_facts import OptionFacts, option_facts, takes
     from modelpress.cli.planning import offline_option
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
         WorkflowError,
     )
     from modelpress.events import Event, Log, Progress, Report
-    from modelpress.files import finished, mark_finished, write_whole
+    from modelpress.files import finished, mark_finished, move, write_whole
     from modelpress.identity import content_identity, looks_like_path
     from modelpress.json_types import JSONValue
     from modelpress.markers import (
@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from modelpress.provider import installed_versions
     from modelpress.registry import Registered, Registry
     from modelpress.secrets import read_secret
+    from modelpress.sizes import parse_size
     from modelpress.usage import Usage
 
 __all__ = [
@@ -186,6 +187,7 @@ __all__ = [
     "load_workflow",
     "looks_like_path",
     "mark_finished",
+    "move",
     "nearest",
     "number",
     "offline_option",
@@ -242,7 +244,7 @@ _LAZY = {
     "Meta": "modelpress.artifact",
     "Checkpoint": "modelpress.checkpoint",
     "CheckpointWriter": "modelpress.checkpoint_writer",
-    "parse_size": "modelpress.checkpoint_writer",
+    "parse_size": "modelpress.sizes",
     "TensorInfo": "modelpress.checkpoint",
     "Accelerator": "modelpress.context",
     "NO_LOSS": "modelpress.context",
@@ -282,6 +284,7 @@ _LAZY = {
     "looks_like_path": "modelpress.identity",
     "finished": "modelpress.files",
     "mark_finished": "modelpress.files",
+    "move": "modelpress.files",
     "write_whole": "modelpress.files",
     "nearest": "modelpress.nearest",
     "installed_versions": "modelpress.provider",

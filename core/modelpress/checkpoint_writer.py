@@ -7,7 +7,6 @@ names when all of them are whole.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,16 +26,15 @@ from modelpress.checkpoint import (
     tensor_bytes,
     tensor_info,
 )
-from modelpress.errors import PassError, UserError
-from modelpress.files import replace
+from modelpress.errors import PassError
+from modelpress.files import move
+from modelpress.sizes import parse_size
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 DEFAULT_SHARD_SIZE = "5GB"
 DEFAULT_METADATA: Mapping[str, str] = MappingProxyType({"format": "pt"})
-
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 class CheckpointWriter:
@@ -133,7 +131,7 @@ class CheckpointWriter:
                 self._write_index()
             for name in sorted(self._started):
                 self._named.add(name)
-                replace(self._folder / _part(name), self._folder / name)
+                move(self._folder / _part(name), self._folder / name)
         except OSError as error:
             raise self._failed(error) from error
         self._closed = True
@@ -210,18 +208,6 @@ class CheckpointWriter:
         if error.errno in DISK_FULL:
             return self._disk_full()
         return PassError(f"Writing {self._folder} failed: {error.strerror or error}.")
-
-
-def parse_size(size: int | str) -> int:
-    """Bytes from 5000000000, "5GB" (10^9), "5GiB" (2^30), "500MB". Raises UserError otherwise."""
-    if isinstance(size, int):
-        value, unit = float(size), ""
-    else:
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?i?B?)\s*", size, re.IGNORECASE)
-        value, unit = (float(match[1]), match[2].upper()) if match else (0.0, "")
-    if value <= 0 or unit not in _UNITS:
-        raise UserError(f"{size!r} is no size.", 'Write bytes as a number, or text like "500MB" or "5GB".')
-    return int(value * _UNITS[unit])
 
 
 @dataclass(frozen=True, slots=True)

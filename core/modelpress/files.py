@@ -25,7 +25,7 @@ _IS_WINDOWS = os.name == "nt"
 _PATIENCE = 3.0
 
 
-def replace(source: Path, target: Path) -> None:
+def move(source: Path, target: Path) -> None:
     """os.replace, tried again for a while where Windows refuses: a virus scanner or an indexer that looks
     into a new file holds it for a moment."""
     end = time.monotonic() + (_PATIENCE if _IS_WINDOWS else 0)
@@ -64,7 +64,7 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
         fresh.write_bytes(content)
         if durable:
             flush_to_disk(fresh)
-        replace(fresh, path)
+        move(fresh, path)
     except OSError:
         fresh.unlink(missing_ok=True)
         raise

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from modelpress.checkpoint import Checkpoint, read_header
-from modelpress.checkpoint_writer import CheckpointWriter, parse_size
+from modelpress.checkpoint_writer import CheckpointWriter
 from modelpress.errors import PassError, UserError
 
 TENSORS = {
@@ -291,16 +291,3 @@ def test_more_bytes_than_declared_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has 48 bytes, given 49"):
         writer.write("b.weight", bytes(49))
     writer.abort()
-
-
-@pytest.mark.parametrize(
-    ("text", "size"), [("5GB", 5 * 10**9), ("2 GiB", 2**31), ("1.5MB", 1_500_000), (77, 77), ("77", 77)]
-)
-def test_sizes_are_read(text: int | str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "big", "-5GB", "5 parsecs", 0, "0"])
-def test_what_is_no_size_is_an_error(text: int | str) -> None:
-    with pytest.raises(UserError, match="is no size"):
-        parse_size(text)

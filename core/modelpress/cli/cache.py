@@ -15,8 +15,8 @@ from modelpress.cli.text import examples, json_option, plural, print_json, print
 from modelpress.engine.cache import Cache, CacheEntry, default_cache_folder
 from modelpress.engine.past_runs import forget_runs
 from modelpress.errors import PassError, UserError
+from modelpress.sizes import parse_size
 
-_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _DAYS = {"h": 1 / 24, "d": 1, "w": 7}
 
 folder_option = click.option(
@@ -105,17 +105,6 @@ def clear(cache_dir: Path | None, yes: bool) -> None:
         if not click.confirm(f"Remove {size(total)} from {cache.folder}?"):
             return
     click.echo(f"{size(cache.clear())} freed.")
-
-
-def parse_size(text: str) -> int:
-    """`20GB`, `500 MB`, `1.5g` or a number of bytes -> bytes."""
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)b?\s*", text.lower())
-    try:
-        if match:
-            return int(float(match[1]) * _UNITS[match[2]])
-    except ValueError:  # two decimal points
-        pass
-    _refuse(text, "500MB or 20GB")
 
 
 def parse_age(text: str) -> float:

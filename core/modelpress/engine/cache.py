@@ -36,7 +36,7 @@ from modelpress.artifact import (
 )
 from modelpress.engine.job import Result
 from modelpress.errors import UserError
-from modelpress.files import flush_to_disk, replace
+from modelpress.files import flush_to_disk, move
 from modelpress.identity import DigestMemo
 from modelpress.json_types import JSONValue
 from modelpress.records import from_json, read_record, write_record
@@ -181,7 +181,7 @@ class Cache:
         flush_to_disk(out)
         if target.exists():
             self._remove(target)
-        replace(out, target)
+        move(out, target)
         flush_to_disk(target.parent)
         return Artifact(target, artifact.format, artifact.key, artifact.base, artifact.meta)
 
@@ -324,7 +324,7 @@ class Cache:
         # Renamed first: a folder that is half deleted must never be taken for an artifact.
         trash = self.folder / "trash" / uuid4().hex
         trash.parent.mkdir(parents=True, exist_ok=True)
-        replace(folder, trash)
+        move(folder, trash)
         if trash.is_dir():
             shutil.rmtree(trash, ignore_errors=True)
         else:

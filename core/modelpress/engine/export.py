@@ -27,7 +27,7 @@ from modelpress.artifact import (
 from modelpress.disk import disk_full, is_disk_full, megabytes
 from modelpress.engine.ownership import Digest, Export, obstacle
 from modelpress.errors import DiskFull, UserError
-from modelpress.files import replace
+from modelpress.files import move
 
 _UNFINISHED = ".modelpress-unfinished"
 """A file that is locked while an export is at work in its folder: what a killed one leaves is known by it."""
@@ -54,9 +54,9 @@ def export_model(artifact: Artifact, target: Path, digest: Digest = digest_file)
             _copy_folder(artifact.path, folder / "new")
             _settle_manifest(artifact, folder / "new")
             if target.exists():
-                replace(target, folder / "old")
+                move(target, folder / "old")
             try:
-                replace(folder / "new", target)
+                move(folder / "new", target)
             except OSError:
                 _restore(folder, target)
                 raise
@@ -98,7 +98,7 @@ def _clear_leftovers(target: Path) -> None:
 
 def _restore(folder: Path, target: Path) -> None:
     if (folder / "old").exists() and not os.path.lexists(target):
-        replace(folder / "old", target)
+        move(folder / "old", target)
 
 
 def _too_large(artifact: Artifact, target: Path) -> DiskFull:

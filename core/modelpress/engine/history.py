@@ -16,7 +16,7 @@ from pathlib import Path
 
 from modelpress.engine.job import Result
 from modelpress.events import Event, Log, Progress, Report, decode_event
-from modelpress.files import finished, mark_finished, replace
+from modelpress.files import finished, mark_finished, move
 from modelpress.secrets import redact
 
 EVENTS = "events.jsonl"
@@ -47,7 +47,7 @@ def close_history(folder: Path, result: Result, target: Path) -> None:
     with history.open("a", encoding="utf-8") as file:
         file.write(json.dumps(last) + "\n")
     target.parent.mkdir(parents=True, exist_ok=True)
-    replace(history, target)
+    move(history, target)
     mark_finished(target)
 
 

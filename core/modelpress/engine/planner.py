@@ -5,44 +5,37 @@ Nothing heavy is imported and nothing is written. `modelpress plan` stops here; 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from modelpress.artifact import refuse_links
 from modelpress.config.workflow import (
     DataChoice,
     MetricChoice,
     ModelChoice,
     PassChoice,
     Unfit,
-    Workflow,
     WorkflowDraft,
 )
 from modelpress.context import DataFacts, ModelFacts
 from modelpress.disk import check_disk
 from modelpress.engine.cache import Cache
 from modelpress.engine.goals import compares_with_input
+from modelpress.engine.input_model import format_told, input_key, open_model
 from modelpress.engine.inputs import resolve_options
 from modelpress.engine.keys import step_key, threads_here
 from modelpress.engine.libraries import Libraries
-from modelpress.engine.places import Places, host_device, target_of, target_system
+from modelpress.engine.places import Places, host_device, target_system
 from modelpress.engine.plan import DataPlan, Measurement, PlanDraft, Step
 from modelpress.engine.plan_context import Findings, StepContext
-from modelpress.engine.resources import fetched_identity
 from modelpress.engine.systems import OpenSystems
-from modelpress.errors import UserError
-from modelpress.identity import DigestMemo, content_identity
 from modelpress.json_types import JSONValue
 from modelpress.markers import NotFetched, resource_refs
 from modelpress.memory import available_memory
 from modelpress.options import Options
-from modelpress.problems import Problems
-from modelpress.records import to_json
 from modelpress.registry import Registered, Registry
-from modelpress.specs import ANY_FORMAT, ANY_TARGET, PassSpec
+from modelpress.specs import ANY_TARGET, PassSpec
 
 
 def make_plan(
@@ -56,20 +49,6 @@ def make_plan(
 ) -> PlanDraft:
     """Plan a workflow as far as it can be. What is wrong is added to the draft's problems, not raised."""
     return _Planner(draft, registry, cache, systems, offline).plan(output_dir)
-
-
-def open_input(workflow: Workflow, digests: DigestMemo, *, offline: bool) -> ModelFacts:
-    """The input model anew, after it was fetched. Raises WorkflowError when it is not as it should be."""
-    findings = Findings(workflow, Problems())
-    context = StepContext(
-        "input_model", "input_model", offline, workflow.folder, findings, host_device(workflow),
-        target_of(workflow),
-    )  # fmt: skip
-    facts = _open_model(workflow.input_model, context, digests)
-    findings.problems.raise_if_any()
-    if facts is None:
-        raise UserError("The input model cannot be opened.")
-    return facts
 
 
 class _Planner:
@@ -121,7 +100,7 @@ class _Planner:
         context.device, context.target = host_device(self._draft), self._places.target
         if self._is_elsewhere:
             context.note("It is fetched before the first step; what its files decide is checked then.")
-        return _open_model(choice, context, self._cache.digests, self._not_input)
+        return open_model(choice, context, self._cache.digests, self._not_input)
 
     def _check_systems(self) -> None:
         """Files that the options of systems name have to be there, like those of passes."""
@@ -150,8 +129,8 @@ class _Planner:
     def _steps(self, model: ModelFacts | None) -> list[Step]:
         steps: list[Step] = []
         facts, before = model, "the input model"
-        known_format = model.format if model else _format_told(self._draft.input_model)
-        key = _input_key(model) if model else ""
+        known_format = model.format if model else format_told(self._draft.input_model)
+        key = input_key(model) if model else ""
         for index, choice in enumerate(self._draft.passes, start=1):
             fits = not known_format or not choice.accepts or known_format in choice.accepts
             if not fits:
@@ -176,7 +155,7 @@ class _Planner:
             step=choice.name,
         )
 
-    def _step(self, index: int, choice: PassChoice, facts: ModelFacts | None, input_key: str) -> Step | None:
+    def _step(self, index: int, choice: PassChoice, facts: ModelFacts | None, model_key: str) -> Step | None:
         """facts: None when the model that reaches the step is not known; the rest of it is checked then."""
         registered, spec, system = choice.registered, choice.registered.spec, choice.host
         data = self._data_of(choice.data)
@@ -197,7 +176,7 @@ class _Planner:
             return None
         facts_out = _facts_out(registered, facts, resolved.here, context, ask=not self._is_elsewhere)
         key = step_key(
-            registered, resolved.key, input_key, _fingerprints(data), context.device, context.target,
+            registered, resolved.key, model_key, _fingerprints(data), context.device, context.target,
             self._draft.seed, libraries, threads_here() if spec.by_threads else "",
         )  # fmt: skip
         return Step(
@@ -222,7 +201,7 @@ class _Planner:
     def _measurements(self, model: ModelFacts | None, steps: Sequence[Step]) -> list[Measurement]:
         if not self._draft.passes and model:
             return self._measured(
-                (metric, 0, _input_key(model), model.format) for metric in self._draft.metrics
+                (metric, 0, input_key(model), model.format) for metric in self._draft.metrics
             )
         wanted = [
             (metric, step)
@@ -232,7 +211,7 @@ class _Planner:
         ]
         compared = {m.path: m for m, _ in wanted if compares_with_input(m)} if model else {}
         of_input = self._measured(
-            (metric, 0, _input_key(model), model.format) for metric in compared.values() if model
+            (metric, 0, input_key(model), model.format) for metric in compared.values() if model
         )
         baselines = [replace(m, name=f"{m.name} of the input model", is_baseline=True) for m in of_input]
         return baselines + self._measured((m, s.index, s.key, s.format_out) for m, s in wanted)
@@ -296,38 +275,6 @@ class _Planner:
         return sum(needs.values())
 
 
-def _open_model(
-    choice: ModelChoice, context: StepContext, digests: DigestMemo, without: tuple[Path, ...] = ()
-) -> ModelFacts | None:
-    """What is known of the input model; None after a problem."""
-    before = len(context.findings.problems)
-    try:
-        facts = choice.registered.call(choice.registered.spec.open, choice.options, context)
-    except NotFetched:  # a plugin that reads its files at once, as most do
-        identities = [ref.identity for ref in resource_refs(choice.options)]
-        facts = ModelFacts(choice.produces, identity=" ".join(identities))
-    if facts is None and len(context.findings.problems) == before:
-        context.problem(f"{choice.registered.spec.name} does not say what model this is.")
-    model = facts
-    while model is not None:
-        try:
-            # What has an identity of its own (`hub:org/name@commit`) was put there by what fetches it.
-            if model.path is not None and model.path.is_dir() and not model.identity:
-                refuse_links(model.path)
-        except UserError as error:
-            context.problem(error.message, error.hint)
-        model = model.base
-    return _identified(facts, digests, without) if facts else None
-
-
-def _identified(facts: ModelFacts, digests: DigestMemo, without: tuple[Path, ...]) -> ModelFacts:
-    base = _identified(facts.base, digests, without) if facts.base else None
-    identity = facts.identity
-    if not identity and facts.path is not None and facts.path.exists():
-        identity = fetched_identity(facts.path) or content_identity(facts.path, digests, without)
-    return replace(facts, identity=identity, base=base)
-
-
 def _facts_out(
     registered: Registered[PassSpec], facts: ModelFacts, options: Options, context: StepContext, *, ask: bool
 ) -> ModelFacts:
@@ -358,15 +305,3 @@ def _check_target(spec: PassSpec, context: StepContext) -> None:
         f"{spec.name} cannot build for {context.target.execution_provider}.",
         f"It builds for {', '.join(spec.targets)}: set the accelerator of the target.",
     )
-
-
-def _format_told(choice: ModelChoice | Unfit) -> str:
-    """The format of the input model as its type tells it; empty when only its files do."""
-    return "" if choice.produces == ANY_FORMAT else choice.produces
-
-
-def _input_key(model: ModelFacts) -> str:
-    """Identity, and what else is told of the model (`load_kwargs`), wherever its files lie."""
-    meta = json.dumps(to_json(replace(model.meta, tokenizer_path="")), sort_keys=True)
-    base = f" on {_input_key(model.base)}" if model.base else ""
-    return f"{model.identity} {meta}{base}"

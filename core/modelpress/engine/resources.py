@@ -21,7 +21,7 @@ from modelpress.engine.cache import Cache
 from modelpress.errors import HostError, PluginError, UserError
 from modelpress.events import Event, Log
 from modelpress.fence import fault
-from modelpress.files import digest_file, flush_to_disk, replace, sealed, unsealed, write_whole
+from modelpress.files import digest_file, flush_to_disk, move, sealed, unsealed, write_whole
 from modelpress.markers import IDENTITY, Secret, marks
 from modelpress.options import Options
 from modelpress.paths import put_at, with_local_paths
@@ -91,7 +91,7 @@ class RemoteResource:
                 self._fetch(part)
                 flush_to_disk(part)
                 shutil.rmtree(self.folder, ignore_errors=True)  # one without a record
-                replace(part, self.folder)
+                move(part, self.folder)
             except BaseException:
                 shutil.rmtree(part, ignore_errors=True)
                 raise

@@ -10,10 +10,10 @@ from modelpress.artifact import Artifact
 from modelpress.context import ModelFacts
 from modelpress.disk import megabytes
 from modelpress.engine.history import close_history, keep_events, told_before
+from modelpress.engine.input_model import open_input
 from modelpress.engine.job import Result, read_answer, ship_code, write_job
 from modelpress.engine.make_job import JobMaker
 from modelpress.engine.plan import Measurement, Plan, Step
-from modelpress.engine.planner import open_input
 from modelpress.engine.prepare import Prepared
 from modelpress.errors import DiskFull, HostError, WorkerDied
 from modelpress.events import Event, Log, Progress

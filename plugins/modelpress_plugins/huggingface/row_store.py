@@ -1,7 +1,7 @@
 """Rows converted once: an Arrow file, mapped into memory, whose digest is checked when it is opened.
 
 FOLDER/rows.arrow    a column `record` with one JSON object a row, or a typed file's own columns
-FOLDER/rows.json     the digest of rows.arrow; written last
+FOLDER/complete.json the digest of rows.arrow; written last
 """
 
 from __future__ import annotations
@@ -68,6 +68,6 @@ def _open_or_make(
             for batch in batches():
                 writer.write_batch(batch)
 
-    open_or_make(folder, "rows.json", write)
+    open_or_make(folder, write)
     with pa.memory_map(str(folder / "rows.arrow")) as source:
         return RowStore(folder.name, pa.ipc.open_file(source).read_all())

@@ -3,7 +3,7 @@
 FOLDER/ids.bin      int32, the tokens of all samples end to end
 FOLDER/learned.bin  uint8, 1 where the loss is taken on the token
 FOLDER/ends.bin     int64, where each sample ends
-FOLDER/samples.json the digests of the three; written last
+FOLDER/complete.json the digests of the three; written last
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class TokenStore:
 
 def store_tokens(folder: Path, made: Iterable[Tokens]) -> TokenStore:
     """The store in the folder; made where it is not there or damaged."""
-    return TokenStore(open_or_make(folder, "samples.json", lambda fresh: _write(fresh, made)))
+    return TokenStore(open_or_make(folder, lambda fresh: _write(fresh, made)))
 
 
 def _write(folder: Path, made: Iterable[Tokens]) -> None:

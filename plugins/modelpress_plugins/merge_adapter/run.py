@@ -5,7 +5,6 @@ No model is built, but for the check at the end; nothing larger than a block of 
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from modelpress.api import (
     PassContext,
     PassError,
     UserError,
+    move,
 )
 from modelpress_plugins.hf.adapter import STEM, read_adapter
 from modelpress_plugins.hf.adapter_targets import Loaded, Targets, match
@@ -86,7 +86,7 @@ def _choose_by_logits(job: _Job, seen: Seen) -> Artifact:
     if best == "dequantized":
         verify.check(measured[best], verify.coarser(dtype, job.trained_in))
     for path in sorted((ctx.scratch / best).iterdir()):
-        os.replace(path, ctx.out / path.name)
+        move(path, ctx.out / path.name)
     shutil.rmtree(ctx.scratch / other)
     ctx.report("merge_base", best)
     ctx.report("logits_difference", measured[best])

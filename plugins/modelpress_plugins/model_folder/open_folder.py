@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from modelpress.api import Artifact, ModelFacts, PlanContext, Registry, UserError, find_artifact
+from modelpress_plugins.hf.config import CONFIG, read_json
 from modelpress_plugins.model_folder.config import ModelFolderOptions
 
 
@@ -36,7 +36,6 @@ def _facts(artifact: Artifact) -> ModelFacts:
 def _model_config(folder: Path) -> Mapping[str, object]:
     """config.json, where the format has one. That it is whole is for the format's check to say."""
     try:
-        document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(folder / CONFIG)
+    except UserError:
         return {}
-    return document if isinstance(document, dict) else {}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from modelpress.api import Artifact, UserError
 from modelpress_plugins.grids.given import Given
+from modelpress_plugins.hf.config import read_config
 
 FORMAT = "hf-marked"
 FILE = "marks.json"
@@ -54,5 +55,5 @@ def marked(model: Artifact) -> tuple[Artifact, Marks]:
         if model.base is None:
             raise UserError(f"The marks {model.path} do not say which model they belong to.")
         return model.base, read_marks(model.path)
-    config = json.loads((model.path / "config.json").read_text(encoding="utf-8"))
-    return model, Marks(overrides=(config.get("quantization_config") or {}).get("marks") or {})
+    kept = read_config(model.path).quantization.get("marks")
+    return model, Marks(overrides=kept if isinstance(kept, Mapping) else {})

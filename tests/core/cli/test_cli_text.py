@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from modelpress.cli import text
-from modelpress.cli.cache import parse_age, parse_size
+from modelpress.cli.cache import parse_age
 from modelpress.errors import UserError
 
 
@@ -36,19 +36,6 @@ def test_duration(seconds: float, shown: str) -> None:
 )
 def test_plural(count: int, noun: str, shown: str) -> None:
     assert text.plural(count, noun) == shown
-
-
-@pytest.mark.parametrize(
-    ("given", "count"), [("20GB", 20 * 10**9), ("1.5 g", 1.5e9), ("500", 500), ("3kb", 3000)]
-)
-def test_sizes_are_read_as_people_write_them(given: str, count: float) -> None:
-    assert parse_size(given) == count
-
-
-@pytest.mark.parametrize("given", ["much", "1.2.3GB", "-5GB", ""])
-def test_a_size_that_is_none_is_refused(given: str) -> None:
-    with pytest.raises(UserError, match="500MB or 20GB"):
-        parse_size(given)
 
 
 def test_ages_are_read_in_hours_days_and_weeks() -> None:

@@ -107,7 +107,7 @@ def test_several_files_and_splits_keep_their_order(tmp_path: Path) -> None:
         open_huggingface(missing, tmp_path / "store")
 
 
-@pytest.mark.parametrize("flip", ["rows.arrow", "rows.json"])
+@pytest.mark.parametrize("flip", ["rows.arrow", "complete.json"])
 def test_damaged_rows_are_converted_again(flip: str, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("phrase,tone\n" + "".join(f"p,{i}\n" for i in range(50)))

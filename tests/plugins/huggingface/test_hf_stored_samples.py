@@ -82,7 +82,7 @@ def test_a_limit_draws_from_all_rows_by_its_seed(opened: Any, tokenizer: Any) ->
 
 def test_a_damaged_store_is_made_again(opened: Any, tokenizer: Any, made: list[int], tmp_path: Path) -> None:
     before = list(iter(opened().samples(tokenizer)))
-    for name in ("ids.bin", "learned.bin", "ends.bin", "samples.json"):
+    for name in ("ids.bin", "learned.bin", "ends.bin", "complete.json"):
         len(opened().samples(tokenizer))
         (file,) = (tmp_path / "data" / "samples").rglob(name)
         content = bytearray(file.read_bytes())
