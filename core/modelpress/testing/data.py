@@ -37,6 +37,7 @@ class Characters:
     """A tokenizer that knows the ASCII characters and needs no library; enough for most containers."""
 
     bos_token_id, eos_token_id, pad_token_id = 1, 2, 2
+    all_special_ids = (1, 2)
     chat_template = None
     is_fast = True
 

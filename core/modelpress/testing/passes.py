@@ -58,7 +58,7 @@ class PassContract(Contract[PassSpec]):
     size_within: ClassVar[float] = 1.5
     """How many times larger or smaller the result may be than the plan said (0 says: not known)."""
     config_beyond_plan: ClassVar[frozenset[str]] = frozenset()
-    """Keys of config.json that the plan need not know."""
+    """Keys of config.json that the plan need not know; of a mapping in it, with dots (`rope.factor`)."""
     plan_seconds: ClassVar[float] = 1.0
     """What a plan may take of a processor's time, its imports included."""
     environment: ClassVar[frozenset[str]] = frozenset()
@@ -265,15 +265,16 @@ def _untrue(said: Meta, came: Meta) -> list[str]:
     return wrong + [name for name, value in said.extra.items() if came.extra.get(name) != value]
 
 
-def _differing(said: Mapping[str, JsonValue], came: Mapping[str, JsonValue]) -> set[str]:
-    """Keys with another value, or on one side only. Of a mapping the plan may say less, and nothing else."""
-    return {key for key in {*said, *came} if not _kept(said.get(key), came.get(key))}
-
-
-def _kept(said: JsonValue, came: JsonValue) -> bool:
-    if isinstance(said, dict) and isinstance(came, dict) and said:
-        return all(_kept(value, came.get(key)) for key, value in said.items())
-    return said == came
+def _differing(said: Mapping[str, JsonValue], came: Mapping[str, JsonValue], above: str = "") -> set[str]:
+    """Keys with another value, or on one side only, of mappings too: with dots."""
+    found: set[str] = set()
+    for key in {*said, *came}:
+        one, other = said.get(key), came.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            found |= _differing(one, other, f"{above}{key}.")
+        elif one != other or (key in said) != (key in came):
+            found.add(f"{above}{key}")
+    return found
 
 
 def _explain(first: Trial, second: Trial, source: Artifact) -> str:

@@ -57,7 +57,7 @@ def describe_huggingface(config: HuggingfaceOptions, ctx: PlanContext) -> DataFa
 def describe_dummy(config: DummyOptions, ctx: PlanContext) -> DataFacts:
     """Nothing can be wrong but what the options say."""
     _tell_idle(config.dataloader_config, ctx)
-    return DataFacts(("input_ids",), config.load_dataset_config.max_samples)
+    return DataFacts(("number",), config.load_dataset_config.max_samples)
 
 
 def _facts(load: LoadDataset, ctx: PlanContext) -> FileFacts:

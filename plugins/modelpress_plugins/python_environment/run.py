@@ -51,8 +51,8 @@ def open_environment(options: PythonEnvironmentOptions, name: str) -> PythonEnvi
     """The environment, nothing started yet. Raises HostError when there is no Python in it."""
     python = find_python(Path(options.python_environment_path))
     environment = local_environment(options.environment_variables, hf_token=options.hf_token)
-    for name in ("PYTHONHOME", "PYTHONPATH"):  # of this Python, not of that one
-        environment.pop(name, None)
+    for variable in ("PYTHONHOME", "PYTHONPATH"):  # of this Python, not of that one
+        environment.pop(variable, None)
     path = [*options.prepend_to_path, str(python.parent), environment.get("PATH", "")]
     environment["PATH"] = os.pathsep.join(path)
     environment["VIRTUAL_ENV"] = str(python.parent.parent)

@@ -72,12 +72,20 @@ def test_another_method_is_a_change(
         compare_with_golden(golden, {"out": folder}, ("pytest",))
 
 
-def test_with_other_libraries_a_difference_may_be_theirs(
+def test_a_difference_that_may_come_from_other_libraries_is_an_error_that_says_so(
     golden: Path, tmp_path: Path, codes: list[int], weights: list[float]
 ) -> None:
     folder = write(tmp_path / "again", codes[::-1], [weight * 2 for weight in weights])
-    with pytest.raises(pytest.skip.Exception, match="other libraries"):
+    with pytest.raises(
+        pytest.fail.Exception, match=r"other versions of pydantic, .* delete TestIt\.v1\.json, run"
+    ):
         compare_with_golden(golden, {"out": folder}, ("pytest", "pydantic"))
+
+
+def test_other_libraries_that_give_the_same_are_no_change(
+    golden: Path, tmp_path: Path, codes: list[int], weights: list[float]
+) -> None:
+    compare_with_golden(golden, {"out": write(tmp_path / "again", codes, weights)}, ("pytest", "pydantic"))
 
 
 def test_in_ci_a_golden_result_that_is_not_committed_is_an_error(

@@ -48,3 +48,10 @@ class TestHuggingfaceContainer(DataContract):
             "load_dataset_config": {"data_name": "json", "data_files": str(folder / "rows.json")},
             "pre_process_data_config": {"text_template": "{phrase} is {tone}", "max_seq_len": 64},
         }
+
+
+class TestDummyDataContainer(DataContract):
+    data_name = "DummyDataContainer"
+
+    def make_options(self, folder: Path) -> Mapping[str, Any]:
+        return {"load_dataset_config": {"max_samples": 4, "seq_length": 8}}

@@ -25,6 +25,7 @@ class Counting:
 
 
 class AdapterContract(PassContract):
+    golden = Path(__file__).parent / "golden"
     data: ClassVar[dict[str, Any]] = {"train": Counting()}
     # Set for the time of the run, so that a GPU is exact.
     environment: ClassVar[frozenset[str]] = frozenset({"CUBLAS_WORKSPACE_CONFIG"})
@@ -52,11 +53,13 @@ class TestLoHa(AdapterContract):
 
 class TestLoKr(AdapterContract):
     pass_name = "LoKr"
-    size_within = 2.5  # 7 kB of weights, as planned to the byte, beside 8 kB of headers and configuration
+    # Factors so large that weights, which are planned to the byte, outweigh headers and configuration.
+    options: ClassVar[dict[str, Any]] = {**AdapterContract.options, "r": 16, "decompose_factor": 2}
 
 
 class TestQLoRA(AdapterContract):
     pass_name = "QLoRA"
+    golden = None  # products with 4-bit weights round as the processor has it: a step of Adam turns with them
 
     @pytest.fixture(autouse=True)
     def _needs_bitsandbytes(self) -> None:

@@ -32,6 +32,7 @@ def make_adapter(folder: Path, **config: Any) -> Artifact:
 
 class TestMergeAdapterWeights(PassContract):
     pass_name = "MergeAdapterWeights"
+    golden = Path(__file__).parent / "golden"
     options = {"max_shard_size": "100KB", "verify": "required"}  # noqa: RUF012
     bad_options = {"merge_base": "other"}  # noqa: RUF012
 

@@ -22,8 +22,16 @@ class Counting:
             yield Sample(ids, ids)
 
 
+# What only the tensors tell: which modules are fused or tied, and which of them keep bits of their own.
+# (transformers_weights is a word to transformers alone.)
+_BY_TENSORS = ("algorithm", "fused", "lm_head", "modules_to_not_convert", "overrides", "tied")
+
+
 class QuantizerContract(PassContract):
     golden = Path(__file__).parent / "golden"
+    config_beyond_plan = frozenset(
+        {"transformers_weights", *(f"quantization_config.{key}" for key in _BY_TENSORS)}
+    )
 
     def make_input(self, folder: Path) -> Artifact:
         return input_artifact(make_tiny_model(folder), "hf-model")
