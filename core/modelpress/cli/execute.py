@@ -90,9 +90,15 @@ def _print_metrics(result: RunResult) -> None:
     width = max((len(name) for name in result.metrics), default=0)
     values = {name: number(value) for name, value in result.metrics.items()}
     wide = max((len(value) for value in values.values()), default=0)
+    before = {
+        name: f"before: {number(result.input_metrics[name])}" if name in result.input_metrics else ""
+        for name in values
+    }
+    room = max((len(text) for text in before.values()), default=0)
     for name, value in values.items():
         judged = next((str(goal) for goal in reversed(result.goals) if goal.number == name), "")
-        click.echo(f"  {name:<{width}}  {value:<{wide}}  {judged}".rstrip())
+        told = f"{before[name]:<{room}}  {judged}" if room else judged
+        click.echo(f"  {name:<{width}}  {value:<{wide}}  {told}".rstrip())
 
 
 def _print_next(result: RunResult) -> None:

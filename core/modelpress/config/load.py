@@ -77,6 +77,7 @@ def load_workflow(source: Path | Given, registry: Registry) -> WorkflowDraft:
         cache_dir=_folder(root, "cache_dir", folder, positions, problems),
         output_dir=_folder(root, "output_dir", folder, positions, problems),
         seed=_number(root, "seed") or 0,
+        evaluate_input_model=_flag(root, "evaluate_input_model"),
         require_goals=_flag(root, "require_goals"),
         log_severity_level=_number(root, "log_severity_level"),
         native=plain,

@@ -25,7 +25,6 @@ _NO_MEANING = {
     "clean_cache": _CACHED_BY_CONTENT,
     "clean_evaluation_cache": _CACHED_BY_CONTENT,
     "no_artifacts": "A run writes no more than its model and `run.json`.",
-    "evaluate_input_model": "What passes give is measured; a workflow without passes measures its input.",
     "log_to_file": "Every run has a log file: `modelpress runs show` names it.",
     "ort_log_severity_level": "The log of onnxruntime is no part of a run's.",
     "ort_py_log_severity_level": "The log of onnxruntime is no part of a run's.",

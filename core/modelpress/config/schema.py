@@ -144,6 +144,9 @@ class WorkflowFile(Section):
         default=None, description="The system that the model is for, and is measured on. Unset: the host."
     )
     evaluator: Name | None = Field(default=None, description="Measures the model that comes out at the end.")
+    evaluate_input_model: bool = Field(
+        default=False, description="Whether the input model is measured too, to compare with."
+    )
     cache_dir: Name | None = Field(
         default=None,
         description="Where results of steps are kept, from this file's folder. Unset: the user's own.",

@@ -211,6 +211,7 @@ class WorkflowParts:
     metrics: what is measured of the model that comes out at the end
     native:  the whole in the native form, as plain JSON values in the order written, paths as written
     seed:    0 unless given
+    evaluate_input_model: whether what passes give is measured of the input model, too
     require_goals: whether a goal that is missed is an error
     cache_dir, output_dir: absolute; None when not given
     log_severity_level: 0 verbose … 4 fatal; None when not given
@@ -230,6 +231,7 @@ class WorkflowParts:
     cache_dir: Path | None
     output_dir: Path | None
     seed: int
+    evaluate_input_model: bool
     require_goals: bool
     log_severity_level: int | None
     native: Mapping[str, object]

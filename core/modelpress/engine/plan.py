@@ -86,7 +86,7 @@ class Step(Task[PassSpec]):
 class Measurement(Task[MetricSpec]):
     """One metric of an evaluator, for the model that a step gives (after=0: the input model).
 
-    is_baseline: whether it only serves goals of later measurements to compare with
+    is_baseline: whether it only serves to compare later measurements with
     """
 
     after: int

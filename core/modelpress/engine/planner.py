@@ -209,12 +209,19 @@ class _Planner:
             if isinstance(choice := self._draft.passes[step.index - 1], PassChoice)
             for metric in choice.metrics
         ]
-        compared = {m.path: m for m, _ in wanted if compares_with_input(m)} if model else {}
+        compared = {m.path: m for m, _ in wanted if self._is_measured_before(m, model)}
         of_input = self._measured(
             (metric, 0, input_key(model), model.format) for metric in compared.values() if model
         )
         baselines = [replace(m, name=f"{m.name} of the input model", is_baseline=True) for m in of_input]
         return baselines + self._measured((m, s.index, s.key, s.format_out) for m, s in wanted)
+
+    def _is_measured_before(self, metric: MetricChoice, model: ModelFacts | None) -> bool:
+        """Whether it is measured of the input model, too: a goal or the workflow wants to compare."""
+        if model is None or compares_with_input(metric):
+            return model is not None
+        formats = metric.registered.spec.formats
+        return self._draft.evaluate_input_model and (not formats or model.format in formats)
 
     def _measured(self, wanted: Iterable[tuple[MetricChoice, int, str, str]]) -> list[Measurement]:
         found = (self._measurement(*each) for each in wanted)

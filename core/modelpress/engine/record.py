@@ -76,7 +76,8 @@ class RunRecord:
     status:  `running` until the run ends; error: why it did not end well
     host, process: where it runs, the process by its number
     log:     the file with all that it told
-    metrics: of the last model; goals: all that were judged
+    metrics: of the last model; input_metrics: of the input model, where that is compared with
+    goals:   all that were judged
     artifact: the model that came out; None until then
     """
 
@@ -99,6 +100,7 @@ class RunRecord:
     settings: Sequence[str] = ()
     steps: Sequence[StepRecord] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    input_metrics: Mapping[str, float] = field(default_factory=dict)
     goals: Sequence[Judgement] = ()
     artifact: Artifact | None = None
     error: ErrorRecord | None = None

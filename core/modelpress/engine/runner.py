@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelpress.artifact import Artifact
@@ -35,6 +35,7 @@ class RunResult:
     artifact:   the last step's model; in output_dir when the workflow has one, else in the cache. The input
                 model where it lies, when there are no passes
     metrics:    full metric name (`accuracy`, `latency_p50_ms`) -> value, of the final model
+    input_metrics: the same of the input model, where it was measured to compare with
     goals:      what became of each goal, in the order in which they were measured
     run_record: the record as JSON values; also in `run.json` in output_dir
     usage:      how the model that was made is used, where the plugin of its format says so
@@ -45,6 +46,7 @@ class RunResult:
     goals: Sequence[Judgement]
     run_record: Mapping[str, JSONValue]
     usage: Usage | None = None
+    input_metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def run(
@@ -143,7 +145,9 @@ class _Run:
         record = keeper.record
         self._tell(RunFinished(str(output_dir or artifact.path), str(path or ""), record.seconds))
         usage = self._usage(artifact) if self._plan.steps else None
-        return RunResult(artifact, record.metrics, self._judge.judgements, keeper.as_json(), usage)
+        return RunResult(
+            artifact, record.metrics, self._judge.judgements, keeper.as_json(), usage, record.input_metrics
+        )
 
     def _export(self, artifact: Artifact, target: Path, passes: int) -> Artifact:
         """Copy the model after so many passes to where the user wants it."""

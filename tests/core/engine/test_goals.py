@@ -122,3 +122,13 @@ def test_large_numbers_are_told_in_full() -> None:
     assert str(judged) == "goal missed by 4063274: at most 10"
     relative = Judgement("a", "accuracy", "max-degradation", 0.02, 0.9, 0.95, 0.93, True, -0.03, False)
     assert str(relative) == "goal missed by 0.03: at least 0.93 (max-degradation 0.02, from 0.95)"
+
+
+def test_the_input_model_is_measured_too_where_the_workflow_says_so(demo) -> None:
+    result = measured(demo, evaluate_input_model=True)
+    assert (result.input_metrics, result.metrics) == ({"words": 2}, {"words": 3})
+    record = json.loads((demo.folder / "output" / "run.json").read_text())
+    assert (record["input_metrics"], record["metrics"]) == ({"words": 2}, {"words": 3})
+    done = demo.run()
+    assert "words  3  before: 2" in done.stdout
+    assert demo.done.count("words") == 2
