@@ -12,11 +12,11 @@ from pathlib import Path
 
 import page
 import results
-from cases import build, gptq, lora, merge, press, quality, quantizers, startup
+from cases import build, gptq, lora, merge, press, quality, quantizers, rows, startup
 from harness import REPOSITORY, RESULTS, WORK, Settings
 
 CASES: dict[str, page.Case] = {
-    case.NAME: case for case in (startup, lora, merge, build, press, quality, quantizers, gptq)
+    case.NAME: case for case in (startup, rows, lora, merge, build, press, quality, quantizers, gptq)
 }
 
 
