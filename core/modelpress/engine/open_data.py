@@ -28,6 +28,9 @@ def open_data(
             f"{file} has no data config named {name!r}.",
             did_you_mean(name, plan.workflow.data, what="It has"),
         )
+    # What is wrong with it is what `validate` says; what is wrong with a pass does not matter here.
+    if wrong := [problem for problem in plan.problems if problem.step == name]:
+        raise WorkflowError(wrong)
     found: list[Problem] = []
 
     def tell(message: str, hint: str, option: str) -> None:

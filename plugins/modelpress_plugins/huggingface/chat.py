@@ -1,24 +1,17 @@
-"""Chats: rows that are lists of messages. The assistant's turns are the answers.
-
-OpenAI's `{role, content}` and ShareGPT's `{from, value}` are taken alike.
-"""
+"""Chats: rows that are lists of messages. The assistant's turns are the answers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from modelpress.api import UserError
 from modelpress_plugins.hf.chat import Message, render_chat, takes_tools
 from modelpress_plugins.hf.ids import HfTokenizer
-from modelpress_plugins.huggingface.text import Row, Turn, missing_column
+from modelpress_plugins.huggingface.chat_messages import read_messages
+from modelpress_plugins.huggingface.text import Row, Turn
 
-_SHAREGPT_ROLES = {
-    **{"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant"},
-    **{"bard": "assistant", "assistant": "assistant", "system": "system", "tool": "tool"},
-    **{"observation": "tool", "function_response": "tool", "function_call": "assistant"},
-}
 _MARK = "\u2060modelpress\u2060here\u2060"
 """Stands for a message's content while its place is looked for: no template and no data have it."""
 
@@ -55,8 +48,8 @@ class ChatLayout:
         return json.dumps(self._messages(row, place), sort_keys=True)
 
     def _messages(self, row: Row, place: str) -> list[Message]:
-        messages = _messages(row, self.column, place)
-        return messages + _messages(row, self.answer, place) if self.answer else messages
+        messages = read_messages(row, self.column, place)
+        return messages + read_messages(row, self.answer, place) if self.answer else messages
 
     def _tools(self, row: Row, place: str, tokenizer: HfTokenizer | None) -> Sequence[object]:
         tools = row.get(self.tools)
@@ -149,38 +142,3 @@ def _turn(prompt: str, answered: str, message: Message) -> Turn:
         if answered.startswith(said):
             return Turn(prompt, said, answered[len(said) :])
     return Turn(prompt, answered)
-
-
-def _messages(row: Row, column: str, place: str) -> list[Message]:
-    value = row.get(column)
-    if isinstance(value, str):
-        value = _parsed(value)
-    if value is None:
-        raise missing_column(row, column, place)
-    if not isinstance(value, list) or not value:
-        raise UserError(f"{place}: {column!r} should be a list of {{role, content}}.")
-    return [_message(item, f"{place}: message {i} of {column!r}") for i, item in enumerate(value, start=1)]
-
-
-def _parsed(text: str) -> object:
-    """Messages that a csv or parquet file holds as JSON text; the text itself where it is none."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _message(item: object, place: str) -> Message:
-    if isinstance(item, Mapping):
-        # Rows of a typed file share one schema, so a key that only some messages have is None in the others.
-        given = {key: part for key, part in item.items() if part is not None}
-        if isinstance(given.get("role"), str) and given["role"]:
-            return given
-        if isinstance(given.get("from"), str) and "value" in given:
-            role = _SHAREGPT_ROLES.get(given["from"].lower())
-            if role is None:
-                known = ", ".join(sorted(_SHAREGPT_ROLES))
-                raise UserError(f"{place} is from {given['from']!r}.", f"Known are: {known}.")
-            rest = {key: part for key, part in given.items() if key not in ("from", "value")}
-            return {"role": role, "content": given["value"], **rest}
-    raise UserError(f"{place} should be {{role, content}} (or {{from, value}}).")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from modelpress.api import DataFacts, PlanContext, UserError, looks_like_path, nearest
 from modelpress_plugins.hf.chat_names import NAMED_TEMPLATES
+from modelpress_plugins.huggingface.chat_messages import read_messages
 from modelpress_plugins.huggingface.combinations import faults
 from modelpress_plugins.huggingface.data_config import (
     Dataloader,
@@ -47,7 +48,7 @@ def describe_huggingface(config: HuggingfaceOptions, ctx: PlanContext) -> DataFa
     _check_components(config, ctx)
     for fault in faults(config):
         ctx.problem(fault.message, fault.hint, option=fault.option)
-    facts = _facts(config.load_dataset_config, ctx)
+    facts = _facts(config.load_dataset_config, RowCheck(config.pre_process_data_config), ctx)
     if facts.columns is not None:
         _check_columns(config, facts.columns, ctx)
     whole = "[" not in config.load_dataset_config.split and config.holdout is None
@@ -60,7 +61,23 @@ def describe_dummy(config: DummyOptions, ctx: PlanContext) -> DataFacts:
     return DataFacts(("number",), config.load_dataset_config.max_samples)
 
 
-def _facts(load: LoadDataset, ctx: PlanContext) -> FileFacts:
+class RowCheck:
+    """Looks at rows as they are read: one that is no chat where the others are is told before any work."""
+
+    def __init__(self, pre: PreProcess) -> None:
+        self._options = pre
+        self._pre: PreProcess | None = None
+
+    def __call__(self, row: Mapping[str, object], place: str) -> None:
+        if self._pre is None:
+            self._pre = recognize(self._options, row).pre
+            if self._pre.message_col not in row:
+                self._pre = self._options.model_copy(update={"chat_template": None})  # told by the columns
+        if self._pre.chat_template:
+            read_messages(row, self._pre.message_col, place)
+
+
+def _facts(load: LoadDataset, check: RowCheck, ctx: PlanContext) -> FileFacts:
     unknown = FileFacts(None, None)
     if load.trust_remote_code:
         ctx.problem(
@@ -87,7 +104,7 @@ def _facts(load: LoadDataset, ctx: PlanContext) -> FileFacts:
     if kind not in FILE_KINDS:
         _check_hub(kind, load, ctx)
         return unknown
-    return _look_into_files(kind, load, ctx)
+    return _look_into_files(kind, load, check, ctx)
 
 
 def _check_hub(name: str, load: LoadDataset, ctx: PlanContext) -> None:
@@ -108,7 +125,7 @@ def _check_hub(name: str, load: LoadDataset, ctx: PlanContext) -> None:
         )
 
 
-def _look_into_files(kind: str, load: LoadDataset, ctx: PlanContext) -> FileFacts:
+def _look_into_files(kind: str, load: LoadDataset, check: RowCheck, ctx: PlanContext) -> FileFacts:
     option = f"{_LOAD}.data_files"
     unknown = FileFacts(None, None)
     if load.data_files is None:
@@ -126,13 +143,15 @@ def _look_into_files(kind: str, load: LoadDataset, ctx: PlanContext) -> FileFact
             option=f"{_LOAD}.split",
         )
         return unknown
-    found = [_look_into_file(file, kind, load, ctx) for file in files]
+    found = [_look_into_file(file, kind, load, check, ctx) for file in files]
     if any(facts is None for facts in found):
         return unknown
     return _together([facts for facts in found if facts])
 
 
-def _look_into_file(name: str, kind: str, load: LoadDataset, ctx: PlanContext) -> FileFacts | None:
+def _look_into_file(
+    name: str, kind: str, load: LoadDataset, check: RowCheck, ctx: PlanContext
+) -> FileFacts | None:
     option = f"{_LOAD}.data_files"
     if "://" in name:
         if hub_is_offline(ctx.offline):
@@ -143,7 +162,7 @@ def _look_into_file(name: str, kind: str, load: LoadDataset, ctx: PlanContext) -
     file = Path(name).expanduser()
     try:
         if file.is_file():
-            return look_into(file, kind, load)
+            return look_into(file, kind, load, check)
     except (UserError, UnicodeDecodeError) as error:
         message = error.message if isinstance(error, UserError) else f"{file} is not UTF-8 text."
         ctx.problem(message, error.hint if isinstance(error, UserError) else "", option=option)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -77,9 +77,14 @@ def split_name(load: LoadDataset) -> str:
     return load.split.partition("[")[0]
 
 
-def look_into(path: Path, kind: str, load: LoadDataset) -> FileFacts:
+def look_into(
+    path: Path, kind: str, load: LoadDataset, see: Callable[[Mapping[str, object], str], None]
+) -> FileFacts:
     """Columns and rows of a file; of a large one the columns of its first rows. Raises UserError when it is
-    empty or not what its kind says."""
+    empty or not what its kind says.
+
+    see: called with each row that is looked at, and what it is called in errors
+    """
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty.")
     if kind in ("parquet", "arrow"):
@@ -91,8 +96,10 @@ def look_into(path: Path, kind: str, load: LoadDataset) -> FileFacts:
     columns: dict[str, None] = {}
     count = 0
     for record in found if small else islice(found, _HEAD):
-        columns.update(dict.fromkeys(json.loads(record)))
+        row = json.loads(record)
+        columns.update(dict.fromkeys(row))
         count += 1
+        see(row, f"Row {count} of {path.name}")
     if not count:
         raise UserError(f"{path} has no rows.")
     return FileFacts(tuple(columns), count if small else None)

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from modelpress.cli.root import root
-from modelpress.errors import UserError
+from modelpress.errors import UserError, WorkflowError
 
 ROWS = [{"phrase": f"I lost my {thing}", "tone": "sad"} for thing in ("keys", "dog", "way", "coat")]
 TEMPLATE = "Text: {phrase}\nTone: {tone}"
@@ -165,6 +165,20 @@ def test_preview_of_unknown_data_suggests_the_nearest_name(invoke, write) -> Non
     with pytest.raises(UserError) as caught:
         invoke("data", "preview", str(write()), "trian")
     assert "'train'" in caught.value.hint
+
+
+def test_preview_tells_what_validate_tells(invoke, write) -> None:
+    file = str(write())
+    document = json.loads(Path(file).read_text(encoding="utf-8"))
+    document["data_configs"][0]["pre_process_data_config"]["text_template"] = "{phrse} {tone}"
+    Path(file).write_text(json.dumps(document), encoding="utf-8")
+    told = []
+    for command in (("validate", file), ("data", "preview", file, "train")):
+        with pytest.raises(WorkflowError) as caught:
+            invoke(*command)
+        told.append([str(p) for p in caught.value.problems if p.step == "train"])
+    assert told[0] == told[1]
+    assert "phrse" in told[0][0]
 
 
 @pytest.mark.parametrize("arguments", [("run", "w.json"), ("run", "--config", "w.json")])

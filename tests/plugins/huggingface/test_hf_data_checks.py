@@ -159,3 +159,32 @@ def test_a_resource_is_left_to_its_plugin(told: Any, options: Any) -> None:
     facts = describe(options(None, load={"data_name": "json", "data_files": store}), told)
     assert facts.columns is None
     assert told.problems == []
+
+
+ASKED = {"role": "user", "content": "Hi"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"messages": "Hi"}, "should be a list"),
+        ({"messages": [{"speaker": "me", "text": "Hi"}]}, "should be {role, content}"),
+        ({"messages": [{"from": "robot", "value": "Hi"}]}, "is from 'robot'"),
+        ({"text": "Hi"}, "'messages'"),
+    ],
+)
+def test_a_row_that_is_no_chat_among_chats_is_told_with_its_number(
+    told: Any, options: Any, rows: Any, wrong: dict[str, Any], expected: str
+) -> None:
+    file = rows("chats.jsonl", [{"messages": [ASKED]}, {"messages": [ASKED, ASKED]}, wrong])
+    describe(options(file, chat_template=True), told)
+    ((message, _, option),) = told.problems
+    assert "Row 3 of chats.jsonl" in message
+    assert expected in message
+    assert option == "load_dataset_config.data_files"
+
+
+def test_chats_of_both_forms_may_stand_beside_each_other(told: Any, options: Any, rows: Any) -> None:
+    file = rows("chats.jsonl", [{"messages": [ASKED]}, {"messages": [{"from": "human", "value": "Hi"}]}])
+    describe(options(file, chat_template=True), told)
+    assert told.problems == []
