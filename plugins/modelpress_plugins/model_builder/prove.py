@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +22,7 @@ from modelpress_plugins.model_builder.graph import shares_embedding
 from modelpress_plugins.model_builder.plan import OWN_QUANTIZER_OPTIONS
 from modelpress_plugins.model_builder.reference import NoReferenceError, reference_logits
 from modelpress_plugins.model_builder.rounding import GraphWeights, UnknownGraphError, modules
-from modelpress_plugins.model_builder.switches import lengths, require_windows
+from modelpress_plugins.model_builder.switches import require_windows, texts
 from modelpress_plugins.model_builder.verify import (
     TOLERANCE,
     Logits,
@@ -114,15 +115,21 @@ def _compare_all(built: Built, config: ModelBuilderOptions, ctx: PassContext, de
     """The largest relative error; None where nothing was compared."""
     described = open_config(built.source, trust_remote_code=built.trust_remote_code)
     require_windows(built.graph, described)
-    reached, missed = lengths(described, _numbers(built.source))
+    planned, missed = texts(described)
+    first, *longer = planned
     if config.verify == "never":
-        try_out(built.artifact, ctx, device=device, length=reached[0])
+        try_out(built.artifact, ctx, device=device, length=first.length)
         ctx.note("The logits were not compared with the source: verify is never.")
         return None
-    errors = []
-    for length in reached:
-        trial = try_out(built.artifact, ctx, device=device, length=length)
-        errors.append(_compare(built, trial, config, ctx))
+    weights, started = _numbers(built.source), time.monotonic()
+    errors = [_compare(built, try_out(built.artifact, ctx, device=device, length=first.length), config, ctx)]
+    pace = (time.monotonic() - started) / first.length
+    for text in longer:
+        if text.affordable(weights, pace):
+            trial = try_out(built.artifact, ctx, device=device, length=text.length)
+            errors.append(_compare(built, trial, config, ctx))
+        else:
+            missed.extend(text.past)
     for switch in missed:
         ctx.note(
             f"Positions past {switch.position:,}, where {switch.what} begins to count, were not compared: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from modelpress_plugins.model_builder.verify import NEW_TOKENS, POSITIONS
 
 _BEYOND = 2 * NEW_TOKENS
 """Tokens past a switch: some of the prompt, then the answer."""
-_OPERATIONS = 2e13
-"""What a comparison may cost beyond the usual positions: a minute or two of a desktop processor."""
-_LOGITS = 2**29
-"""Bytes of logits that may be in memory at once."""
+_AFFORDED = 2e12
+"""Operations that are always spent on a text: some seconds of a desktop processor."""
+_SECONDS = 300.0
+"""What a longer one may take, by the time that the first text took on this machine."""
+_LOGITS, _ATTENTION = 2**29, 2**30
+"""Bytes of logits, and of one layer's attention in transformers, that may be in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +45,36 @@ def switches(config: PretrainedConfig) -> Iterator[Switch]:
     yield from (s for s in sorted(found, key=lambda s: s.position) if 0 < s.position < context - NEW_TOKENS)
 
 
-def lengths(config: PretrainedConfig, weights: int) -> tuple[list[int], list[Switch]]:
-    """How long the texts are that are compared, and past which switches none of them reaches.
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text to be compared. length: of prompt and answer, in tokens; past: the switches that it passes."""
 
-    A text that ends before the first switch is among them. weights: how many numbers the model has.
+    length: int
+    past: Sequence[Switch] = ()
+
+    def affordable(self, weights: int, seconds_per_token: float) -> bool:
+        """weights: how many numbers the model has; seconds_per_token: what an earlier text took."""
+        return 2 * weights * self.length <= _AFFORDED or seconds_per_token * self.length <= _SECONDS
+
+
+def texts(config: PretrainedConfig) -> tuple[list[Text], list[Switch]]:
+    """What is to be compared, the shortest first, and the switches that no memory suffices to reach past.
+
+    A text that ends before the first switch comes first.
     """
+    text = config.get_text_config()
+    vocabulary, heads = (int(getattr(text, key, 0) or 0) for key in ("vocab_size", "num_attention_heads"))
     found = list(switches(config))
     first = min([POSITIONS, *(s.position for s in found)])
-    vocabulary = int(getattr(config.get_text_config(), "vocab_size", 0) or 0)
-    reached, missed = [max(first, NEW_TOKENS + 1)], []
+    past: dict[int, list[Switch]] = {max(first, NEW_TOKENS + 1): []}
+    missed = []
     for switch in found:
         length = max(switch.position + _BEYOND, POSITIONS)
-        if 2 * weights * length > _OPERATIONS or 4 * vocabulary * length > _LOGITS:
+        if 4 * vocabulary * length > _LOGITS or 4 * heads * length**2 > _ATTENTION:
             missed.append(switch)
-        elif length not in reached:
-            reached.append(length)
-    return reached, missed
+        else:
+            past.setdefault(length, []).append(switch)
+    return [Text(length, tuple(switches)) for length, switches in past.items()], missed
 
 
 def require_windows(graph: Path, config: PretrainedConfig) -> None:

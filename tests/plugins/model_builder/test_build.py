@@ -34,7 +34,7 @@ from modelpress_plugins.model_builder.norms import exact_norms
 from modelpress_plugins.model_builder.reference import reference_logits
 from modelpress_plugins.model_builder.rounding import GraphWeights, modules
 from modelpress_plugins.model_builder.run import build
-from modelpress_plugins.model_builder.switches import lengths
+from modelpress_plugins.model_builder.switches import texts
 from modelpress_plugins.model_builder.verify import POSITIONS, relative_error, try_out
 from modelpress_plugins.quantize.algorithms.hqq import half_quadratic
 
@@ -306,5 +306,19 @@ def test_longrope_of_transformers_5_is_built_and_compared_on_both_sides_of_its_s
     built(source, precision="fp32")
     assert context.reports["logits_error"] < 1e-4
     config = open_config(source, trust_remote_code=False)
-    assert lengths(config, 1000) == ([64, POSITIONS], [])
-    assert [switch.position for switch in lengths(config, 10**12)[1]] == [64]
+    planned, missed = texts(config)
+    assert ([text.length for text in planned], missed) == ([64, POSITIONS], [])
+    assert planned[1].affordable(1000, seconds_per_token=99.0)
+    assert planned[1].affordable(10**10, seconds_per_token=0.1)
+    assert not planned[1].affordable(10**10, seconds_per_token=3.0)
+
+
+def test_a_window_that_no_memory_suffices_to_reach_past_is_told(
+    phi3: Callable[..., Path], built: Build, context: Any
+) -> None:
+    source = phi3(
+        sliding_window=20_000, max_position_embeddings=30_000, original_max_position_embeddings=30_000
+    )
+    artifact = built(source, precision="fp32")
+    assert attention_windows(artifact.path / "model.onnx") == [20_000, 20_000]
+    assert "Positions past 20,000" in context.notes[-1]
