@@ -16,15 +16,15 @@ from modelpress_plugins.grids.grid import Codes, Grid
 from modelpress_plugins.grids.nearest import round_to_nearest
 from modelpress_plugins.grids.row_blocks import read_weight_rows, row_blocks
 from modelpress_plugins.grids.targets import Choice, Part, Target, Targets, find_targets
-from modelpress_plugins.hf.config import ModelConfig, read_config
+from modelpress_plugins.hf.config import LOADER, ModelConfig, changed_document, read_config
 from modelpress_plugins.hf.files import copy_companions
 from modelpress_plugins.hf.quantized import (
-    LOADER,
     QuantizationConfig,
     declared_tensors,
     is_quantized,
     tensors_of,
 )
+from modelpress_plugins.hf.tied import contradicts
 from modelpress_plugins.tensors.bytes import FLOATS, TORCH_DTYPES, as_bytes, check_finite, read_tensor
 from modelpress_plugins.tensors.ordered_threads import StripThreads
 
@@ -150,6 +150,8 @@ def write_model(
                 _write_target(writer, by_name[name], pieces)
         stored = targets.config(algorithm)
         quantized = {part.module for target in targets.all for part in target.parts}
+        if contradicts(checkpoint, ModelConfig(config)):
+            config = changed_document(ModelConfig(config), untied=True)
         left = {module: given for module, given in marks.items() if module not in quantized}
         _write_beside(model, out, config, replace(stored, marks=left))
     progress(len(checkpoint), len(checkpoint), "tensors")

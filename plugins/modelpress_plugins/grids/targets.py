@@ -10,7 +10,10 @@ from modelpress.api import Checkpoint, UserError
 from modelpress_plugins.grids.given import Given
 from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.hf.config import ModelConfig
+from modelpress_plugins.hf.families import FUSED, projection_of
+from modelpress_plugins.hf.patterns import contains, names
 from modelpress_plugins.hf.quantized import QuantizationConfig, is_quantized
+from modelpress_plugins.hf.tied import embedding_of, head_of, is_tied
 from modelpress_plugins.tensors.bytes import FLOATS
 
 SMALLEST_GROUP = 16
@@ -22,15 +25,17 @@ LARGEST_GROUP = 256
 WHOLE_ROW = -1
 """group_size: all weights of a row share a scale."""
 
-_LINEAR = re.compile(r"^(.*\.)?layers\.(\d+)\.(self_attn|mlp)\.(qkv|q|k|v|o|gate_up|gate|up|down)_proj$")
-_EMBEDDINGS = ("model.embed_tokens.weight", "model.language_model.embed_tokens.weight")
+HEAD = "lm_head"
+"""What an output layer that is tied to the embedding is called once it has codes of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows [start, stop) of a source tensor that become the module `module`."""
+    """Rows [start, stop) of a source tensor that become the module `module`. role: as in hf/families; empty
+    for the output layer."""
 
     module: str
+    role: str
     start: int
     stop: int
     grid: Grid
@@ -88,7 +93,7 @@ class Choice:
 
     def given_for(self, module: str) -> Given:
         """What the first override that names a module says."""
-        return next((v for k, v in self.overrides.items() if _names(k, module)), {})
+        return next((v for k, v in self.overrides.items() if names(k, module)), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,8 @@ class Targets:
     choice: Choice
     fused: Mapping[str, Sequence[str]]
     embedding: str
+    head_tensor: str
+    """The tensor of the output layer, quantized or not."""
     biases: Mapping[str, tuple[Part, ...]]
     """Bias tensors of fused modules -> the parts they are cut into."""
     before: QuantizationConfig | None = None
@@ -116,11 +123,6 @@ class Targets:
     @property
     def lm_head(self) -> Target | None:
         return next((t for t in self.all if t.layer is None), None)
-
-    @property
-    def head_tensor(self) -> str:
-        """The tensor of the output layer, quantized or not."""
-        return self.embedding if self.tied else "lm_head.weight"
 
     @property
     def shares_embedding(self) -> bool:
@@ -145,6 +147,7 @@ class Targets:
             embedding=self.embedding.removesuffix(".weight")
             if self.shares_embedding
             else (before.embedding if before else ""),
+            excluded=self.choice.excluded or (before.excluded if before else ()),
         )
 
 
@@ -155,108 +158,117 @@ def _stored_grid(grid: Grid) -> Grid:
 def find_targets(checkpoint: Checkpoint, config: Mapping[str, object], choice: Choice) -> Targets:
     """Look through a checkpoint; what is quantized already stays. Raises UserError when nothing can be
     quantized."""
-    facts = ModelConfig(config)
-    layers = facts.layers
-    before = QuantizationConfig.from_json(config) if is_quantized(config) else None
-    tied = before.tied if before else _is_tied(checkpoint, facts)
-    found: list[Target] = []
-    fused: dict[str, Sequence[str]] = dict(before.fused) if before else {}
-    biases: dict[str, tuple[Part, ...]] = {}
-    dropped: list[str] = []
-    for name in checkpoint.names():
-        if _is_extra(name, layers, tied):
-            dropped.append(name)
-            continue
-        target = _target(checkpoint, name, facts, choice, tied)
-        if target is None:
-            continue
-        found.append(target)
-        if len(target.parts) > 1:
-            fused[target.module] = tuple(part.module for part in target.parts)
-            if f"{target.module}.bias" in checkpoint:
-                biases[f"{target.module}.bias"] = target.parts
-    if before and not found:
+    found = _Finder(checkpoint, config, choice).find()
+    if found.before and not found.all:
         raise UserError(
             "Everything that is chosen is quantized already.",
             "Choose what is left: `lm_head: true`, and `embeds: true` where the model ties the two.",
         )
-    if not before and not any(t.layer is not None for t in found):
+    if not found.before and not any(t.layer is not None for t in found.all):
         raise UserError(
-            "The checkpoint has no decoder layers that can be quantized "
-            "(`…layers.N.self_attn.*_proj`, `…layers.N.mlp.*_proj`).",
+            "The checkpoint has no layers that can be quantized: none of its tensors is a projection that is "
+            f"known of models of type {ModelConfig(config).model_type or 'unknown'}.",
             "Models of this architecture are not supported; leave it in float16.",
         )
-    embedding = next((n for n in _EMBEDDINGS if n in checkpoint), "")
-    return Targets(tuple(found), tied, tuple(dropped), choice, fused, embedding, biases, before)
+    return found
 
 
-def _target(
-    checkpoint: Checkpoint, name: str, facts: ModelConfig, choice: Choice, tied: bool
-) -> Target | None:
-    info = checkpoint.info(name)
-    module = name.removesuffix(".weight")
-    if tied and name in _EMBEDDINGS:
-        module = "lm_head"
-    if module == name or len(info.shape) != 2 or info.dtype not in FLOATS:
-        return None
-    if any(_contains(pattern, module) for pattern in choice.excluded):
-        return None
-    rows, columns = info.shape
-    if module == "lm_head":
-        if not choice.lm_head or "lm_head.qweight" in checkpoint:
+class _Finder:
+    """The row of the architecture tells what a module is; what lies beside the language model is none."""
+
+    def __init__(self, checkpoint: Checkpoint, config: Mapping[str, object], choice: Choice) -> None:
+        self._checkpoint = checkpoint
+        self._config = ModelConfig(config)
+        self._choice = choice
+        self._family = self._config.family
+        self._before = QuantizationConfig.from_json(config) if is_quantized(config) else None
+        self._tied = self._before.tied if self._before else is_tied(checkpoint, self._config)
+        self._embedding = embedding_of(checkpoint, self._config)
+        self._own_head = head_of(checkpoint, self._config)
+        self._head = self._embedding if self._tied else self._own_head or f"{HEAD}.weight"
+        self._start = self._embedding.removesuffix(f"{self._family.parts.embedding}.weight")
+        self._strict = self._family.builds_quantized or not self._family.known
+
+    def find(self) -> Targets:
+        found: list[Target] = []
+        fused: dict[str, Sequence[str]] = dict(self._before.fused) if self._before else {}
+        biases: dict[str, tuple[Part, ...]] = {}
+        dropped: list[str] = []
+        for name in self._checkpoint.names():
+            if self._is_extra(name):
+                dropped.append(name)
+                continue
+            target = self._target(name)
+            if target is None:
+                continue
+            found.append(target)
+            if len(target.parts) > 1:
+                fused[target.module] = tuple(part.module for part in target.parts)
+                if f"{target.module}.bias" in self._checkpoint:
+                    biases[f"{target.module}.bias"] = target.parts
+        return Targets(
+            tuple(found),
+            self._tied,
+            tuple(dropped),
+            self._choice,
+            fused,
+            self._embedding,
+            self._head,
+            biases,
+            self._before,
+        )
+
+    def _target(self, name: str) -> Target | None:
+        info = self._checkpoint.info(name)
+        module = name.removesuffix(".weight")
+        is_head = name == self._head
+        if is_head and self._tied:
+            module = HEAD
+        if module == name or len(info.shape) != 2 or info.dtype not in FLOATS:
             return None
-        part = Part(module, 0, rows, choice.grid_of(module, columns))
-        return Target(name, module, columns, (part,), None)
-    if not (match := _LINEAR.match(module)):
-        return None
-    parts, start = [], 0
-    for part_name, count in _cut(module, match[4], rows, facts):
-        parts.append(Part(part_name, start, start + count, choice.grid_of(part_name, columns)))
-        start += count
-    return Target(name, module, columns, tuple(parts), int(match[2]))
+        if any(contains(pattern, module) for pattern in self._choice.excluded):
+            return None
+        rows, columns = info.shape
+        if is_head:
+            if not self._choice.lm_head or f"{HEAD}.qweight" in self._checkpoint:
+                return None
+            part = Part(module, "", 0, rows, self._choice.grid_of(module, columns))
+            return Target(name, module, columns, (part,), None)
+        place = projection_of(module, self._family)
+        if place is None or not module.startswith(self._start) or not self._family.quantizable:
+            return None
+        parts, start = [], 0
+        for part_name, role, count in _cut(module, place.role, rows, self._config):
+            grid = self._choice.grid_of(part_name, columns)
+            parts.append(Part(part_name, role, start, start + count, grid))
+            start += count
+        return Target(name, module, columns, tuple(parts), place.layer)
+
+    def _is_extra(self, name: str) -> bool:
+        """Whether it is none of the model's own: transformers ignores it, the builder stumbles on it."""
+        if self._tied and name == self._own_head:
+            return True
+        others = self._strict and "text_config" not in self._config.document
+        if others and not name.startswith((self._start or "model.", f"{HEAD}.")):
+            return True
+        match = re.search(rf"\.{self._family.parts.layers}\.(\d+)\.", name)
+        beyond = match is not None and name.startswith(self._start) and int(match[1]) >= self._config.layers
+        return beyond or name.endswith(".rotary_emb.inv_freq")
 
 
-def _cut(module: str, kind: str, rows: int, facts: ModelConfig) -> list[tuple[str, int]]:
-    """(name, rows) of the parts of a module; itself when it is not fused."""
-    if kind == "gate_up":
-        parts = [("gate", rows // 2), ("up", rows // 2)]
-    elif kind == "qkv":
-        size = facts.head_size
-        parts = [("q", facts.heads * size), ("k", facts.kv_heads * size), ("v", facts.kv_heads * size)]
+def _cut(module: str, role: str, rows: int, config: ModelConfig) -> list[tuple[str, str, int]]:
+    """(name, role, rows) of the parts of a module; itself when it is not fused, or not row after row."""
+    if role not in FUSED or not module.endswith(f"{role}_proj"):
+        return [(module, role, rows)]
+    if role == "gate_up":
+        counts = [rows // 2, rows // 2]
     else:
-        return [(module, rows)]
-    if sum(count for _, count in parts) != rows:
+        values = config.kv_heads * config.head_size
+        counts = [config.heads * config.head_size, values, values]
+    if sum(counts) != rows:
         raise UserError(
-            f"{module} has {rows} rows, but by config.json its parts have {[c for _, c in parts]}.",
+            f"{module} has {rows} rows, but by config.json its parts have {counts}.",
             "Does config.json belong to these weights?",
         )
-    stem = module.removesuffix(f"{kind}_proj")
-    return [(f"{stem}{part}_proj", count) for part, count in parts]
-
-
-def _is_tied(checkpoint: Checkpoint, facts: ModelConfig) -> bool:
-    """Whether the output layer is the embedding. `tie_word_embeddings` alone does not tell: transformers
-    writes only what differs from an architecture's default."""
-    return (facts.tied is not False and "lm_head.weight" not in checkpoint) or facts.tied is True
-
-
-def _is_extra(name: str, layers: int, tied: bool) -> bool:
-    """Whether a tensor is none of the model's own: transformers ignores it, the builder stumbles on it."""
-    if name == "lm_head.weight" and tied:
-        return True
-    if not name.startswith(("model.", "lm_head.")) or name.endswith(".rotary_emb.inv_freq"):
-        return True
-    match = re.search(r"\.layers\.(\d+)\.", name)
-    return bool(match and int(match[1]) >= layers)
-
-
-def _names(pattern: str, module: str) -> bool:
-    return _matches(pattern, module) if pattern.startswith("re:") else pattern == module
-
-
-def _contains(pattern: str, module: str) -> bool:
-    return _matches(pattern, module) if pattern.startswith("re:") else pattern in module
-
-
-def _matches(pattern: str, module: str) -> bool:
-    return re.fullmatch(pattern.removeprefix("re:"), module) is not None
+    stem = module.removesuffix(f"{role}_proj")
+    return [(f"{stem}{part}_proj", part, count) for part, count in zip(FUSED[role], counts, strict=True)]

@@ -18,6 +18,14 @@ from modelpress_plugins.hf.families import Family, family_of
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
+METHOD = "olive"
+"""`quant_method` of the quantized checkpoints that are made here; see hf/quantized.py."""
+
+LOADER = {
+    "transformers_weights": "Quantized by modelpress - import modelpress_plugins.hf.transformers to read it"
+}
+"""Keys of config.json that keep transformers from making random weights of this layout, which it does not
+know: it looks for a file of that name, finds none, and says so. The loader takes the key away."""
 
 _ITEM_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1}
 

@@ -43,7 +43,8 @@ class Parts:
     """Names of the modules in a checkpoint.
 
     roles: q, k, v, o, gate, up, down (or those of FUSED) -> path inside a layer
-    layers, embedding, head, positions: the last part of their paths; positions are learned ones, if any
+    layers, embedding, head, positions, norm: the last part of their paths; positions are learned ones, if
+    any; norm: the one after the last layer
     """
 
     roles: Mapping[str, str]
@@ -51,6 +52,7 @@ class Parts:
     embedding: str = "embed_tokens"
     head: str = "lm_head"
     positions: str = ""
+    norm: str = "norm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,17 @@ class Family:
     known: bool = True
 
     @property
+    def quantizable(self) -> bool:
+        """Whether its projections have names, and are stored (out, in)."""
+        return bool(self.parts.roles) and not self.in_by_out
+
+    @property
+    def layered(self) -> bool:
+        """Whether a model of it can be run layer by layer, as calibration needs it."""
+        own = self.parts
+        return (own.layers, own.norm, own.embedding) == (LLAMA.layers, LLAMA.norm, LLAMA.embedding)
+
+    @property
     def gated(self) -> bool:
         """Whether `up` is multiplied by a gate, so that scaling its rows scales the inputs of `down`; without
         one an activation stands between them."""
@@ -101,31 +114,52 @@ _LLAMA_FUSED = Parts(_roles(qkv="qkv_proj", o="o_proj", gate_up="gate_up_proj", 
 _GLM = Parts(_roles(**_ATTENTION, gate_up="gate_up_proj", down="down_proj"))
 _UNGATED = Parts(_roles(**_ATTENTION, up="up_proj", down="down_proj"))
 _ATTENTION_ONLY = Parts(_roles(**_ATTENTION))
-_PHI = Parts(_roles(q="q_proj", k="k_proj", v="v_proj", o="dense", up="fc1", down="fc2"))
+_PHI = Parts(
+    _roles(q="q_proj", k="k_proj", v="v_proj", o="dense", up="fc1", down="fc2"), norm="final_layernorm"
+)
 _STARCODER = Parts(_roles(**_ATTENTION, up="c_fc", down="c_proj"))
 _BLOOM = Parts(
-    _roles("self_attention", qkv="query_key_value", o="dense", **_NEOX_MLP), "h", "word_embeddings"
+    _roles("self_attention", qkv="query_key_value", o="dense", **_NEOX_MLP),
+    "h",
+    "word_embeddings",
+    norm="ln_f",
 )
 _NEOX = Parts(
-    _roles("attention", qkv="query_key_value", o="dense", **_NEOX_MLP), "layers", "embed_in", "embed_out"
+    _roles("attention", qkv="query_key_value", o="dense", **_NEOX_MLP),
+    "layers",
+    "embed_in",
+    "embed_out",
+    norm="final_layer_norm",
 )
-_GPT2 = Parts(_roles("attn", qkv="c_attn", o="c_proj", up="c_fc", down="c_proj"), "h", "wte", positions="wpe")
+_GPT2 = Parts(
+    _roles("attn", qkv="c_attn", o="c_proj", up="c_fc", down="c_proj"),
+    "h",
+    "wte",
+    positions="wpe",
+    norm="ln_f",
+)
 _GPT_NEO = Parts(
     _roles("attn.attention", q="q_proj", k="k_proj", v="v_proj", o="out_proj", up="c_fc", down="c_proj"),
     *("h", "wte"),
     positions="wpe",
+    norm="ln_f",
 )
 _GPT_J = Parts(
-    _roles("attn", q="q_proj", k="k_proj", v="v_proj", o="out_proj", up="fc_in", down="fc_out"), "h", "wte"
+    _roles("attn", q="q_proj", k="k_proj", v="v_proj", o="out_proj", up="fc_in", down="fc_out"),
+    "h",
+    "wte",
+    norm="ln_f",
 )
 _OPT = Parts(
     _roles(mlp="", q="q_proj", k="k_proj", v="v_proj", o="out_proj", up="fc1", down="fc2"),
     positions="embed_positions",
+    norm="final_layer_norm",
 )
 _LFM = Parts(
     _roles(
         mlp="feed_forward", q="q_proj", k="k_proj", v="v_proj", o="out_proj", gate="w1", up="w3", down="w2"
-    )
+    ),
+    norm="embedding_norm",
 )
 _INTERN = Parts(
     _roles("attention", "feed_forward", qkv="wqkv", o="wo", gate="w1", up="w3", down="w2"),
@@ -136,6 +170,7 @@ _CHATGLM = Parts(
     _roles("self_attention", qkv="query_key_value", o="dense", gate_up="dense_h_to_4h", down="dense_4h_to_h"),
     embedding="word_embeddings",
     head="output_layer",
+    norm="final_layernorm",
 )
 _MIXTRAL = Experts(
     "block_sparse_moe.experts", "block_sparse_moe.gate", {"gate": "w1", "up": "w3", "down": "w2"}
@@ -154,7 +189,14 @@ FAMILIES: tuple[Family, ...] = (
     Family("deepseek_v3", parts=LLAMA, experts=Experts(shared="mlp.shared_experts")),
     Family("ernie4_5", parts=LLAMA, builds=("Ernie4_5ForCausalLM",), builds_quantized=True),
     Family("falcon", parts=_BLOOM),
-    Family("gemma", parts=LLAMA, norm_offset=1, builds=("GemmaForCausalLM",), builds_quantized=True),
+    Family(
+        "gemma",
+        parts=LLAMA,
+        norm_offset=1,
+        rotatable=True,
+        builds=("GemmaForCausalLM",),
+        builds_quantized=True,
+    ),
     Family("gemma2", parts=LLAMA, norm_offset=1, builds=("Gemma2ForCausalLM",), builds_quantized=True),
     Family(
         "gemma3_text",
@@ -274,9 +316,6 @@ FAMILIES: tuple[Family, ...] = (
     Family("whisper", builds=("WhisperForConditionalGeneration",)),
 )
 
-ROTATABLE = tuple(family.model_type for family in FAMILIES if family.rotatable)
-"""Model types that QuaRot can rotate."""
-
 BUILDABLE: Mapping[str, Family] = {name: family for family in FAMILIES for name in family.builds}
 """`architectures[0]` of config.json -> its row, for what the builder of onnxruntime-genai builds."""
 
@@ -324,6 +363,18 @@ def layer_of(module: str) -> int | None:
     """The number of the layer that a module is in, of whatever architecture."""
     found = re.search(r"\.(\d+)\.", module)
     return int(found[1]) if found else None
+
+
+def projection_of(module: str, family: Family) -> Place | None:
+    """As place_of, but for what is no expert, nor shared by all tokens beside experts."""
+    place = place_of(module, family)
+    path = family.parts.roles.get(place.role) if place else None
+    return place if path and module.endswith(f".{path}") else None
+
+
+def rotatable() -> list[str]:
+    """Model types that QuaRot can rotate."""
+    return [family.model_type for family in FAMILIES if family.rotatable]
 
 
 @cache

@@ -22,18 +22,11 @@ from torch import Tensor
 
 from modelpress.api import Checkpoint, UserError
 from modelpress_plugins.grids.grid import Codes, Grid
-from modelpress_plugins.hf.config import ModelConfig, read_config
+from modelpress_plugins.hf.config import LOADER, METHOD, ModelConfig, read_config
 from modelpress_plugins.tensors.bytes import read_tensor
 
-METHOD = "olive"
 KINDS = ("qweight", "scales", "qzeros")
 """What a quantized module is made of."""
-
-LOADER = {
-    "transformers_weights": "Quantized by modelpress - import modelpress_plugins.hf.transformers to read it"
-}
-"""Keys of config.json that keep transformers from making random weights of this layout, which it does not
-know: it looks for a file of that name, finds none, and says so. The loader takes the key away."""
 
 
 def pack(values: Tensor, bits: int) -> Tensor:
@@ -103,6 +96,7 @@ class _Block(BaseModel):
     algorithm: str = ""
     tied: bool = False
     embedding: str = ""
+    modules_to_not_convert: list[str] | None = None
     marks: dict[str, dict[str, int | bool]] | None = None
 
 
@@ -116,6 +110,7 @@ class QuantizationConfig:
                `model.layers.0.self_attn.qkv_proj` -> (`…q_proj`, `…k_proj`, `…v_proj`)
     embedding: the input embedding's module, when ids are looked up in the codes of the output layer, which
                it was tied to; there is no float table then. Empty when the embedding stays as it was.
+    excluded:  what was left as it was by the user's choice: parts of names, or `re:` and an expression
     marks:     module -> what was marked for it, of those that are still float (see `quantize/marks.py`)
     """
 
@@ -127,6 +122,7 @@ class QuantizationConfig:
     tied: bool = False
     """The float model's lm_head was its embedding."""
     embedding: str = ""
+    excluded: Sequence[str] = ()
     marks: Mapping[str, Mapping[str, int | bool]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
@@ -137,7 +133,7 @@ class QuantizationConfig:
             "symmetric": self.grid.symmetric,
             "lm_head": self.lm_head,
             "embeds": bool(self.embedding),
-            "modules_to_not_convert": None,
+            "modules_to_not_convert": list(self.excluded) or None,
             "overrides": {
                 module: {"bits": g.bits, "group_size": g.group_size, "symmetric": g.symmetric}
                 for module, g in sorted(self.overrides.items())
@@ -181,6 +177,7 @@ class QuantizationConfig:
             algorithm=block.algorithm,
             tied=block.tied,
             embedding=block.embedding,
+            excluded=block.modules_to_not_convert or (),
             marks=block.marks or {},
         )
 

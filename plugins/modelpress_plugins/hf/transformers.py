@@ -22,7 +22,8 @@ from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from modelpress_plugins.grids.grid import Codes, Grid
-from modelpress_plugins.hf.quantized import KINDS, METHOD, QuantizationConfig, forget_loader, unpack
+from modelpress_plugins.hf.config import METHOD
+from modelpress_plugins.hf.quantized import KINDS, QuantizationConfig, forget_loader, unpack
 
 _Tensors = Mapping[str, list[Tensor] | Tensor]
 

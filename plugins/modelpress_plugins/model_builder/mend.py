@@ -6,9 +6,11 @@ from pathlib import Path
 
 from transformers import PretrainedConfig
 
+from modelpress.api import Checkpoint
 from modelpress_plugins.hf.bare_model import open_config
-from modelpress_plugins.hf.config import CONFIG, ModelConfig, read_config, write_json
+from modelpress_plugins.hf.config import CONFIG, ModelConfig, changed_document, read_config, write_json
 from modelpress_plugins.hf.files import link
+from modelpress_plugins.hf.tied import contradicts
 
 WINDOWED = "sliding_attention"
 
@@ -49,6 +51,9 @@ def mended(folder: Path, scratch: Path, *, trust_remote_code: bool) -> Path:
     """
     written = read_config(folder)
     document = dict(written.document)
+    with Checkpoint(folder) as checkpoint:
+        if contradicts(checkpoint, written):  # the builder would share what transformers keeps apart
+            document = changed_document(written, untied=True)
     if _needs_rope_type(written):
         document["rope_parameters"] = {**written.rope, "type": "longrope"}
     config = open_config(folder, trust_remote_code=trust_remote_code)

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from modelpress.api import ModelFacts, PlanContext, nearest
-from modelpress_plugins.hf.config import ModelConfig
+from modelpress_plugins.hf.config import METHOD, ModelConfig
 from modelpress_plugins.hf.families import BUILDABLE
 from modelpress_plugins.hf.files import meta_beside_tokenizer, require_tokenizer
+from modelpress_plugins.hf.patterns import contains
 from modelpress_plugins.model_builder.architectures import (
     QUANT_METHODS,
     SEARCH_DEFAULTS,
@@ -19,7 +20,6 @@ from modelpress_plugins.model_builder.targets import LISTED, PRECISIONS, PROVIDE
 
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 _BITS = {"int8": 8, "int4": 4}
-METHOD = "olive"
 _QUANTIZED_PRECISIONS = tuple(_BITS)
 _LIBRARIES = 1_200 * 2**20
 """Bytes of a process that has imported torch, transformers and onnxruntime, with room for one tensor."""
@@ -240,6 +240,11 @@ def _check_quantization(model: ModelConfig, config: ModelBuilderOptions, ctx: Pl
             f"The builder does not read quantized checkpoints of {model.architecture}.",
             "Take the quantizer out: the builder itself rounds to nearest, or by algo_config.",
         )
+    if method == METHOD and (left := _left_in_float(model)):
+        ctx.problem(
+            f"The quantizer left {left} in float; the builder reads layers that are quantized as a whole.",
+            "Take modules_to_not_convert out; `overrides: {NAME: {bits: 8}}` gives modules more bits.",
+        )
     if config.precision not in _QUANTIZED_PRECISIONS:
         ctx.problem(
             f"The model is quantized already ({method}); {config.precision} would need float weights.",
@@ -279,6 +284,19 @@ def _check_quantization(model: ModelConfig, config: ModelBuilderOptions, ctx: Pl
                 "Take it out, or start from the float model.",
                 option=option,
             )
+
+
+def _left_in_float(model: ModelConfig) -> str:
+    """A projection that modules_to_not_convert names; empty when it names none of them."""
+    patterns = model.quantization.get("modules_to_not_convert")
+    layers = f"model.{model.family.parts.layers}"
+    modules = [
+        f"{layers}.{at}.{path}" for at in range(model.layers) for path in model.family.parts.roles.values()
+    ]
+    return next(
+        (m for m in modules for p in (patterns if isinstance(patterns, list) else ()) if contains(str(p), m)),
+        "",
+    )
 
 
 def _check_shapes(facts: ModelConfig, ctx: PlanContext) -> None:

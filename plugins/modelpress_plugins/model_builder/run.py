@@ -16,9 +16,8 @@ from modelpress.api import (
     UserError,
 )
 from modelpress_plugins.grids.stream import quantize_checkpoint
-from modelpress_plugins.hf.config import ModelConfig, read_config
+from modelpress_plugins.hf.config import METHOD, ModelConfig, read_config
 from modelpress_plugins.hf.files import copy_companions, copy_licence, whole_folder
-from modelpress_plugins.hf.quantized import METHOD
 from modelpress_plugins.hf.whole import require_finite, require_whole
 from modelpress_plugins.model_builder.check import CONFIG
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
@@ -173,7 +172,7 @@ def _builder_options(
     if section is not None and (source.symmetric is not False or section.get("overrides")):
         # The builder joins q, k and v by their zero points, also where there are none or widths differ.
         options["fuse_qkv"] = False
-    if section is not None and section.get("quant_method") == "olive" and not source.streamed:
+    if section is not None and section.get("quant_method") == METHOD and not source.streamed:
         # The builder would share wherever config.json ties the two, and make a float embedding 4 bits.
         options["shared_embeddings"] = bool(section.get("embeds"))
     if provider == "NvTensorRtRtx" and config.precision in _BITS:

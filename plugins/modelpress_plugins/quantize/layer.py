@@ -32,6 +32,8 @@ class LinearPart:
 
     name: str
     """Of the module in the quantized checkpoint."""
+    role: str
+    """As in hf/families: `q`, `gate_up`, …"""
     linear_name: str
     """Of the module in the layer, e.g. `self_attn.qkv_proj`."""
     weight: Tensor
@@ -60,7 +62,7 @@ class LayerView:
             linear_name = target.module.removeprefix(prefix)
             linear = module.get_submodule(linear_name)
             for part in target.parts:
-                self._parts[kind_of(part.module)] = _linear_part(linear, linear_name, part)
+                self._parts[part.role] = _linear_part(linear, linear_name, part)
 
     @property
     def head_size(self) -> int:
@@ -78,7 +80,7 @@ class LayerView:
         return self._parts.get(kind)
 
     def inputs_of(self, part: LinearPart) -> InputStatistics:
-        return self._inputs[_group_of(kind_of(part.name))]
+        return self._inputs[_group_of(part.role)]
 
     def forget_inputs(self, kinds: Iterable[str]) -> None:
         """Free what was gathered of the inputs of those projections."""
@@ -154,7 +156,7 @@ class LayerView:
             return hook
 
         for part in parts:
-            group = _group_of(kind_of(part.name))
+            group = _group_of(part.role)
             if group not in inputs:
                 linear = self.module.get_submodule(part.linear_name)
                 inputs[group] = InputStatistics(part.weight.shape[1], tokens, str(part.weight.device))
@@ -173,11 +175,6 @@ class LayerView:
         self._inputs.update(inputs)
 
 
-def kind_of(module: str) -> str:
-    """`model.layers.0.mlp.gate_up_proj` -> `gate_up`."""
-    return module.rpartition(".")[2].removesuffix("_proj")
-
-
 def _group_of(kind: str) -> str:
     return next(group[0] for group in GROUPS if kind in group)
 
@@ -188,6 +185,7 @@ def _linear_part(linear: nn.Module, linear_name: str, part: Part) -> LinearPart:
     bias = getattr(linear, "bias", None)
     return LinearPart(
         part.module,
+        part.role,
         linear_name,
         weight.data[rows],
         None if bias is None else bias.data[rows],

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from modelpress.api import ModelFacts, PlanContext
-from modelpress_plugins.hf.config import ModelConfig
-from modelpress_plugins.hf.families import ROTATABLE
+from modelpress_plugins.hf.config import LOADER, METHOD, ModelConfig, changed_document
+from modelpress_plugins.hf.families import rotatable
 from modelpress_plugins.hf.files import meta_beside_tokenizer, require_tokenizer
 from modelpress_plugins.quantize.config import (
     CalibratedConfig,
@@ -19,7 +18,6 @@ from modelpress_plugins.quantize.config import (
 from modelpress_plugins.quantize.marks import FORMAT as MARKED
 
 SMALLEST_GROUP, LARGEST_GROUP, WHOLE_ROW = 16, 256, -1
-METHOD = "olive"
 LIBRARIES = 450 * 2**20
 """Memory that importing torch takes."""
 
@@ -27,9 +25,10 @@ LIBRARIES = 450 * 2**20
 def plan(model: ModelFacts, config: QuantizerConfig, ctx: PlanContext) -> ModelFacts:
     """For every pass that quantizes."""
     source = model.base or model
-    before = quantization_of(source)
-    if before.get("quant_method") != METHOD or config.row.calibrated:
-        _check_model(source, ctx)
+    facts = ModelConfig(source.config)
+    before = facts.quantization
+    if facts.quant_method != METHOD or config.row.calibrated:
+        _check_model(source, ctx, layered=config.row.calibrated)
         before = {}
     elif not (config.lm_head or config.embeds):
         ctx.problem(
@@ -42,39 +41,40 @@ def plan(model: ModelFacts, config: QuantizerConfig, ctx: PlanContext) -> ModelF
     if isinstance(config, CalibratedConfig):
         tell_data(config, ctx)
         require_tokenizer(source, ctx)
-    text = source.config.get("text_config") or source.config
-    _check_widths(text, ctx)
+    _check_widths(facts, ctx)
     if source.size:
-        layer = source.size / max(1, text.get("num_hidden_layers") or 1)
+        layer = source.size / max(1, facts.layers)
         ctx.needs(memory=LIBRARIES + int(6 * layer if isinstance(config, CalibratedConfig) else 64 * 2**20))
-    shares = config.embeds and config.lm_head and bool(source.config.get("tie_word_embeddings"))
+    shares = config.embeds and config.lm_head and bool(facts.tied)
     block: dict[str, object] = {"quant_method": METHOD, "bits": config.bits, "symmetric": config.sym}
     block |= {
         "group_size": _stored(config.group_size),
         **before,
         "embeds": shares or bool(before.get("embeds")),
+        "modules_to_not_convert": list(config.modules_to_not_convert or ())
+        or before.get("modules_to_not_convert"),
     }
     return replace(
         source,
         path=None,
         identity="",
         meta=meta_beside_tokenizer(source.meta),
-        config={**source.config, "quantization_config": block},
-        size=source.size if before else _size(source, config),
+        config={**source.config, **LOADER, "quantization_config": block},
+        size=source.size if before else _size(source, facts, config),
     )
 
 
 def plan_marks(model: ModelFacts, config: SelectiveMixedPrecisionConfig, ctx: PlanContext) -> ModelFacts:
     """For SelectiveMixedPrecision: the model itself stays where it is."""
-    _check_model(model, ctx)
+    facts = ModelConfig(model.config)
+    _check_model(model, ctx, layered=config.algorithm in MEASURED_ON_DATA)
     _check_budget(config, ctx)
-    text = model.config.get("text_config") or model.config
-    _check_widths(text, ctx)
+    _check_widths(facts, ctx)
     if config.algorithm in MEASURED_ON_DATA:
         tell_data(config, ctx)
         require_tokenizer(model, ctx)
     if model.size:
-        ctx.needs(memory=LIBRARIES + int(6 * model.size / max(1, text.get("num_hidden_layers") or 1)))
+        ctx.needs(memory=LIBRARIES + int(6 * model.size / max(1, facts.layers)))
     return ModelFacts(format=MARKED, config=model.config, size=4096, meta=model.meta, base=replace(model))
 
 
@@ -90,56 +90,60 @@ def tell_data(config: DataOptions, ctx: PlanContext) -> None:
         )
 
 
-def quantization_of(model: ModelFacts) -> Mapping[str, object]:
-    """The block of `config.json`; empty for a float model."""
-    return ModelConfig(model.config).quantization
-
-
 def _stored(group_size: int) -> int:
     return LARGEST_GROUP if group_size == WHOLE_ROW else group_size
 
 
 def plan_rotation(model: ModelFacts, config: QuaRotConfig, ctx: PlanContext) -> ModelFacts:
     """For QuaRot: the model stays a float model of the same size."""
-    _check_model(model, ctx)
-    kind = model.config.get("model_type")  # of the whole: one with images has other parts on the stream
-    if kind not in (None, *ROTATABLE):
+    _check_model(model, ctx, layered=False)
+    facts = ModelConfig(model.config)
+    several = "text_config" in model.config  # one with images has other parts on the stream
+    if several or (facts.model_type and not facts.family.rotatable):
         ctx.problem(
-            f"Models of type {kind} cannot be rotated: what stands between their layers is "
+            f"Models of type {facts.model_type} cannot be rotated: what stands between their layers is "
             "not known to be a plain RMS norm.",
-            f"Known: {', '.join(ROTATABLE)}.",
+            f"Known: {', '.join(rotatable())}.",
         )
-    document = {**model.config, "tie_word_embeddings": False}
+    document = changed_document(facts, untied=True)
     return replace(model, path=None, identity="", config=document, meta=meta_beside_tokenizer(model.meta))
 
 
-def _size(model: ModelFacts, config: QuantizerConfig) -> int:
+def _size(model: ModelFacts, facts: ModelConfig, config: QuantizerConfig) -> int:
     """Bytes of the quantized checkpoint. The embedding stays as it is, and a head that is tied to it gets a
     quantized copy; with `embeds` that copy is all there is."""
-    facts = ModelConfig(model.config)
-    each = 4 if facts.dtype == "float32" else 2
-    table = facts.vocabulary * facts.hidden_size
-    tied = bool(model.config.get("tie_word_embeddings"))
+    each, table, tied = facts.item_bytes, facts.vocabulary * facts.hidden_size, bool(facts.tied)
     kept = (0 if tied and config.embeds else table) if config.lm_head else table if tied else 2 * table
     quantized = model.size / each - kept + (table if tied and config.lm_head and kept else 0)
     bits = config.bits + (32 + (0 if config.sym else config.bits)) / _stored(config.group_size)
     return int(kept * each + max(0.0, quantized) * bits / 8)
 
 
-def _check_model(model: ModelFacts, ctx: PlanContext) -> None:
-    if kind := ModelConfig(model.config).other_kind:
-        ctx.problem(f"The model is {kind}; the quantizers take causal language models.")
-    method = quantization_of(model).get("quant_method")
-    if method:
+def _check_model(model: ModelFacts, ctx: PlanContext, *, layered: bool) -> None:
+    """layered: it has to be run layer by layer."""
+    facts = ModelConfig(model.config)
+    if facts.other_kind:
+        ctx.problem(f"The model is {facts.other_kind}; the quantizers take causal language models.")
+    elif not facts.family.quantizable:
+        ctx.problem(
+            f"The projections of models of type {facts.model_type} are not known, or stored as (in, out): "
+            "the quantizers cannot take them.",
+            "Leave the model in float16.",
+        )
+    elif layered and not facts.family.layered:
+        ctx.problem(
+            f"Models of type {facts.model_type} cannot be run layer by layer here.",
+            "Use a quantizer that needs no data: Rtn, KQuant or Hqq.",
+        )
+    if method := facts.quant_method:
         ctx.problem(
             f"The model is already quantized (by {method}).", "Give the float model to this step, or drop it."
         )
 
 
-def _check_widths(text: Mapping[str, object], ctx: PlanContext) -> None:
+def _check_widths(facts: ModelConfig, ctx: PlanContext) -> None:
     for key in ("hidden_size", "intermediate_size"):
-        width = text.get(key)
-        if isinstance(width, int) and width % SMALLEST_GROUP:
+        if (width := facts.number(key)) % SMALLEST_GROUP:
             ctx.problem(
                 f"{key} is {width}, which no block of {SMALLEST_GROUP} or more divides.",
                 "Such a model cannot be quantized in blocks.",

@@ -9,30 +9,27 @@ undone in o. The result is a float model of the same architecture, which any qua
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError, UserError
 from modelpress_plugins.grids.row_blocks import row_blocks
-from modelpress_plugins.grids.stream import read_float_config
-from modelpress_plugins.hf.config import ModelConfig
-from modelpress_plugins.hf.families import ROTATABLE
+from modelpress_plugins.hf.config import CONFIG, ModelConfig, changed_document, read_float_config, write_json
+from modelpress_plugins.hf.families import projection_of, rotatable
 from modelpress_plugins.hf.files import copy_companions
+from modelpress_plugins.hf.tied import embedding_of, is_tied
 from modelpress_plugins.quantize.decoder import LayeredDecoder
 from modelpress_plugins.quantize.layer import SAME
 from modelpress_plugins.quantize.rotation import Rotation
 from modelpress_plugins.tensors.bytes import TORCH_DTYPES, as_bytes, check_finite, read_tensor
 
-_PROJECTION = re.compile(
-    r"^(.*layers\.\d+\.)(self_attn|mlp)\.(qkv|q|k|v|o|gate_up|gate|up|down)_proj\.(weight|bias)$"
-)
-_FOLDED = re.compile(r"(\.input_layernorm|\.post_attention_layernorm|^model\.norm)\.weight$")
+_BEFORE_ATTENTION, _BEFORE_MLP = "input_layernorm", "post_attention_layernorm"
+"""The norms of a layer, in every architecture that can be rotated."""
+
+HEAD = "lm_head.weight"
 
 
 def rotate_model(
@@ -44,18 +41,18 @@ def rotate_model(
     """
     source = model.path if isinstance(model, Artifact) else model
     config = read_float_config(source)
-    if config.get("model_type") not in ROTATABLE:
+    if not config.family.rotatable or "text_config" in config.document:
         raise UserError(
-            f"Models of type {config.get('model_type')} cannot be rotated.", f"Known: {', '.join(ROTATABLE)}."
+            f"Models of type {config.model_type} cannot be rotated.", f"Known: {', '.join(rotatable())}."
         )
     with Checkpoint(source) as checkpoint:
         rotator = _Rotator(checkpoint, config, mode, seed)
         trusted = isinstance(model, Artifact) and model.meta.trust_remote_code
-        check_layers(LayeredDecoder(checkpoint, trusted), rotator, ModelConfig(config).vocabulary)
+        check_layers(LayeredDecoder(checkpoint, trusted), rotator, config.vocabulary)
         declared = [(n, checkpoint.info(n).dtype, checkpoint.info(n).shape) for n in checkpoint.names()]
         if rotator.tied:
             declared = [d for d in declared if d[0] != HEAD]
-            head = checkpoint.info(EMBEDDING)
+            head = checkpoint.info(rotator.embedding)
             declared.append((HEAD, head.dtype, head.shape))
         with CheckpointWriter(out, declared) as writer:
             for done, (name, _, _) in enumerate(declared):
@@ -63,8 +60,7 @@ def rotate_model(
                 rotator.write(writer, name)
             try:
                 copy_companions(model, out)
-                document = {**config, "tie_word_embeddings": False}
-                (out / "config.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+                write_json(out / CONFIG, changed_document(config, untied=True))
             except OSError as error:
                 raise PassError(f"Writing {out} failed: {error.strerror or error}.") from error
         progress(len(declared), len(declared), "tensors")
@@ -97,29 +93,29 @@ def check_layers(decoder: LayeredDecoder, rotator: _Rotator, vocabulary: int) ->
 
 PROBE_TOKENS = 32
 
-EMBEDDING, HEAD, LAST_NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
-
 
 class _Rotator:
     """What becomes of each tensor."""
 
-    def __init__(self, checkpoint: Checkpoint, config: Mapping[str, Any], mode: str, seed: int) -> None:
+    def __init__(self, checkpoint: Checkpoint, config: ModelConfig, mode: str, seed: int) -> None:
         self._checkpoint = checkpoint
-        self.tied = HEAD not in checkpoint or config.get("tie_word_embeddings") is True
-        heads = config["num_attention_heads"]
-        self._head_size = config.get("head_dim") or config["hidden_size"] // heads
-        self._values = (config.get("num_key_value_heads") or heads) * self._head_size
+        self._family = config.family
+        self.tied = is_tied(checkpoint, config)
+        self.embedding = embedding_of(checkpoint, config)
+        start = self.embedding.removesuffix(f"{self._family.parts.embedding}.weight")
+        self._last_norm = f"{start}{self._family.parts.norm}.weight"
+        self._values = config.kv_heads * config.head_size
         generator = torch.Generator().manual_seed(seed)
         dense = mode == "random"
-        self._stream = Rotation(config["hidden_size"], generator, dense)
-        self._head = Rotation(self._head_size, generator, dense)
+        self._stream = Rotation(config.hidden_size, generator, dense)
+        self._head = Rotation(config.head_size, generator, dense)
 
     def write(self, writer: CheckpointWriter, name: str) -> None:
-        source = EMBEDDING if name == HEAD and self.tied else name
+        source = self.embedding if name == HEAD and self.tied else name
         dtype = TORCH_DTYPES[self._checkpoint.info(source).dtype]
-        if name in (EMBEDDING, HEAD):
+        if name in (self.embedding, HEAD):
             self._write_rows(writer, name, source)
-        elif _FOLDED.search(name) or _PROJECTION.match(name):
+        elif self._is_folded(name) or projection_of(name.rpartition(".")[0], self._family):
             writer.write(name, as_bytes(self.turned(name).to(dtype)))
         else:
             writer.copy(self._checkpoint, name)
@@ -128,12 +124,25 @@ class _Rotator:
         """A tensor of a layer as it will be, float32."""
         tensor = read_tensor(self._checkpoint, name).float()
         check_finite(tensor, name)
-        if _FOLDED.search(name):
-            return torch.ones_like(tensor)
-        if match := _PROJECTION.match(name):
-            turn = self._weight if match[4] == "weight" else self._bias
-            return turn(tensor, match[1], match[3])
+        if self._is_folded(name):
+            return torch.full_like(tensor, 1 - self._family.norm_offset)
+        module, _, kind = name.rpartition(".")
+        if place := projection_of(module, self._family):
+            layer = module.removesuffix(self._family.parts.roles[place.role])
+            return (
+                self._weight(tensor, layer, place.role)
+                if kind == "weight"
+                else self._bias(tensor, place.role)
+            )
         return tensor
+
+    def _is_folded(self, name: str) -> bool:
+        folded = (f".{_BEFORE_ATTENTION}.weight", f".{_BEFORE_MLP}.weight")
+        return name == self._last_norm or name.endswith(folded)
+
+    def _norm(self, name: str) -> Tensor:
+        """What a norm multiplies by."""
+        return read_tensor(self._checkpoint, name).float() + self._family.norm_offset
 
     def hidden(self, states: Tensor) -> Tensor:
         """Hidden states (rows, length, width) as the rotated model has them."""
@@ -142,7 +151,7 @@ class _Rotator:
     def _write_rows(self, writer: CheckpointWriter, name: str, source: str) -> None:
         """Embedding and output layer, in blocks of rows: they are the largest."""
         info = self._checkpoint.info(source)
-        norm = read_tensor(self._checkpoint, LAST_NORM).float() if name == HEAD else None
+        norm = self._norm(self._last_norm) if name == HEAD else None
         for start, stop in row_blocks(0, *info.shape):
             rows = read_tensor(self._checkpoint, source, slice(start, stop)).float()
             check_finite(rows, source)
@@ -154,14 +163,14 @@ class _Rotator:
             return self._stream.columns(self._head.heads(weight))
         if kind == "down":
             return self._stream.columns(weight)
-        norm = "input_layernorm" if kind in ("q", "k", "v", "qkv") else "post_attention_layernorm"
-        turned = self._stream.rows(weight * read_tensor(self._checkpoint, f"{layer}{norm}.weight").float())
+        norm = _BEFORE_ATTENTION if kind in ("q", "k", "v", "qkv") else _BEFORE_MLP
+        turned = self._stream.rows(weight * self._norm(f"{layer}{norm}.weight"))
         if kind in ("v", "qkv"):
             values = turned[-self._values :]
             turned[-self._values :] = self._head.heads(values.T.contiguous()).T
         return turned
 
-    def _bias(self, bias: Tensor, layer: str, kind: str) -> Tensor:
+    def _bias(self, bias: Tensor, kind: str) -> Tensor:
         if kind in ("o", "down"):
             return self._stream.rows(bias.unsqueeze(0))[0]
         if kind in ("v", "qkv"):

@@ -12,7 +12,6 @@ from modelpress_plugins.grids.targets import Targets, find_targets
 from modelpress_plugins.quantize.calibration import calibration_of
 from modelpress_plugins.quantize.config import SelectiveMixedPrecisionConfig
 from modelpress_plugins.quantize.decoder import LayeredDecoder
-from modelpress_plugins.quantize.layer import kind_of
 from modelpress_plugins.quantize.layerwise import Calibration
 from modelpress_plugins.quantize.marks import FORMAT, Marks, write_marks
 from modelpress_plugins.quantize.mixed import Budget, choose_grids
@@ -53,7 +52,7 @@ def listed_modules(targets: Targets, algorithm: str) -> list[str]:
         for target in targets.all
         if target.layer is not None and is_listed(target.layer, count)
         for part in target.parts
-        if kind_of(part.module) in kinds
+        if part.role in kinds
     ]
 
 

@@ -223,7 +223,8 @@ def view_of(layer: torch.nn.Module, names: Mapping[str, Grid]) -> LayerView:
     targets = []
     for name, grid in names.items():
         rows, columns = layer.get_submodule(name).weight.shape  # type: ignore[misc, union-attr]
-        part = Part(f"l.{name}", 0, rows, grid)
+        role = name.rpartition(".")[2].removesuffix("_proj")
+        part = Part(f"l.{name}", role, 0, rows, grid)
         targets.append(Target(f"l.{name}.weight", f"l.{name}", columns, (part,), 0))
     return LayerView(layer, "l.", targets)
 
