@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from modelpress.api import TextModel
+from modelpress.api import Sampling, TextModel
 from modelpress_plugins.hf.ids import HfTokenizer
 
 _INCOMPLETE = "�"
 _LONGEST_WAIT = 16  # ids; a replacement character that outlasts them is in the text itself
 
 
-def stream_text(model: TextModel, ids: Sequence[int], max_new_tokens: int = 256) -> Iterator[str]:
-    """The model's greedy answer to a prompt, piece by piece; the pieces joined are the whole answer.
+def stream_text(
+    model: TextModel, ids: Sequence[int], max_new_tokens: int = 256, sampling: Sampling | None = None
+) -> Iterator[str]:
+    """The model's answer to a prompt, piece by piece; the pieces joined are the whole answer.
 
-    The id that ends the answer gives no text.
+    The id that ends the answer gives no text. sampling: None for greedy.
     """
-    answer = (id for id in model.generate(ids, max_new_tokens) if id not in model.eos_ids)
+    made = model.generate(ids, max_new_tokens, sampling) if sampling else model.generate(ids, max_new_tokens)
+    answer = (id for id in made if id not in model.eos_ids)
     return decode_stream(model.tokenizer, answer)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from modelpress.api import UserError
+from modelpress.api import Sampling, UserError
 from modelpress_plugins.hf.files import NO_TOKENIZER_HINT
 from modelpress_plugins.hf.ids import HfTokenizer
+from modelpress_plugins.hf.sampling import Draw, greedy
 
 _TOKENS_AT_ONCE = 16_384  # of prompts in one batch: bounds the memory of the key-value cache
 
@@ -42,14 +43,20 @@ class HfTextModel:
         given = torch.tensor([list(ids)], device=self.model.device)  # (1, length)
         return self.model(input_ids=given, use_cache=False).logits[0].float().cpu().numpy()
 
-    def generate(self, ids: Sequence[int], max_new_tokens: int) -> Iterator[int]:
-        """New ids one by one, greedy; ends after an id in eos_ids (which is yielded) or at the limit."""
+    def generate(
+        self, ids: Sequence[int], max_new_tokens: int, sampling: Sampling | None = None
+    ) -> Iterator[int]:
+        """New ids one by one; ends after an id in eos_ids (which is yielded) or at the limit.
+
+        sampling: None for greedy.
+        """
+        draw = Draw(sampling) if sampling else greedy
         given = torch.tensor([list(ids)], device=self.model.device)  # (1, length); later (1, 1)
         cache = None
         for _ in range(max_new_tokens):
             with torch.inference_mode():
                 answer = self.model(input_ids=given, past_key_values=cache, use_cache=True)
-                given = answer.logits[:, -1:].argmax(-1)
+                given = draw(answer.logits[:, -1:])
             cache = answer.past_key_values
             token = int(given)
             yield token

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime_genai as og  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from modelpress.api import Artifact, PassError, UserError
+from modelpress.api import Artifact, PassError, Sampling, UserError
 from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.hf.tokenizer import open_tokenizer
 from modelpress_plugins.model_builder.check import CONFIG, check, read_config
@@ -75,12 +75,15 @@ class GenAIModel:
             rows.append(np.asarray(generator.get_output("logits"), dtype=np.float32)[0])
         return np.concatenate(rows)
 
-    def generate(self, ids: Sequence[int], max_new_tokens: int) -> Iterator[int]:
-        """New ids one by one, greedy; ends after an id in eos_ids (which is yielded) or at the limit.
+    def generate(
+        self, ids: Sequence[int], max_new_tokens: int, sampling: Sampling | None = None
+    ) -> Iterator[int]:
+        """New ids one by one; ends after an id in eos_ids (which is yielded) or at the limit.
 
-        The limit is also the context length. Raises UserError when the prompt alone fills it.
+        The limit is also the context length. sampling: None for greedy. Raises UserError when the prompt
+        alone fills the context.
         """
-        generator = self._generator(1, self._length(ids, max_new_tokens))
+        generator = self._generator(1, self._length(ids, max_new_tokens), sampling)
         generator.append_tokens(np.asarray(ids, dtype=np.int32))
         for _ in range(min(max_new_tokens, self.context_length - len(ids))):
             if generator.is_done():
@@ -159,15 +162,27 @@ class GenAIModel:
             )
         return min(len(ids) + max_new_tokens, self.context_length)
 
-    def _generator(self, rows: int, length: int) -> Any:
+    def _generator(self, rows: int, length: int, sampling: Sampling | None = None) -> Any:
         if self._model is None:
             raise PassError("The model has been closed.")
         if length > self.context_length:
             raise UserError(f"{length} tokens do not fit into the model's context of {self.context_length}.")
         room = max(length, min(self._window, self.context_length))  # a windowed cache holds a whole window
         parameters = og.GeneratorParams(self._model)
-        parameters.set_search_options(max_length=room, batch_size=rows, **_GREEDY)
+        search = {**_GREEDY, **(_drawn(sampling) if sampling else {})}
+        parameters.set_search_options(max_length=room, batch_size=rows, **search)
         return og.Generator(self._model, parameters)
+
+
+def _drawn(sampling: Sampling) -> dict[str, bool | int | float]:
+    """Search options of the runtime."""
+    return {
+        "do_sample": True,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "random_seed": sampling.seed,
+    }
 
 
 def _provider_names(folder: Path) -> list[str]:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from modelpress.api import Artifact, UserError
+from modelpress.api import Artifact, Sampling, UserError
 from modelpress.artifact import Meta
 from modelpress_plugins.hf.ids import encode_prompt
 from modelpress_plugins.hf.open import load_hf_adapter, load_hf_model
+from modelpress_plugins.hf.sampling import Draw
 from modelpress_plugins.hf.tokenizer import load_tokenizer
 
 PROMPTS = ["the tone of the text is", "what a joy", "a"]
@@ -181,3 +182,27 @@ def test_nothing_is_asked_of_a_network(artifact: Artifact, monkeypatch: pytest.M
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     load_hf_model(artifact, "cpu").close()
+
+
+def test_drawn_answers_are_those_of_the_seed_and_of_the_likeliest(artifact: Artifact) -> None:
+    model = load_hf_model(artifact, "cpu")
+    prompt = encode_prompt(model.tokenizer, PROMPTS[0])
+
+    def drawn(**told: Any) -> list[int]:
+        return list(model.generate(prompt, 8, Sampling(**told)))
+
+    greedy = list(model.generate(prompt, 8))
+    assert drawn(seed=1) == drawn(seed=1)
+    assert len({tuple(drawn(temperature=3.0, seed=seed)) for seed in range(4)}) == 4
+    assert drawn(top_k=1, seed=3) == greedy
+    assert drawn(top_p=1e-6, seed=3) == greedy
+    assert drawn(temperature=1e-4, seed=3) == greedy
+
+
+def test_tokens_are_drawn_as_often_as_the_model_gives_them() -> None:
+    logits = torch.tensor([0.5, 0.2, 0.2, 0.1]).log().view(1, 1, 4)
+    draw = Draw(Sampling(seed=5))
+    counts = torch.bincount(torch.stack([draw(logits) for _ in range(4000)]).view(-1), minlength=4) / 4000
+    assert (counts - torch.tensor([0.5, 0.2, 0.2, 0.1])).abs().max() < 0.03
+    nucleus = Draw(Sampling(top_p=0.6, seed=5))
+    assert {int(nucleus(logits)) for _ in range(200)} == {0, 1}

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from modelpress.api import Sampling
 from modelpress.artifact import Artifact, Meta
 from modelpress.errors import UserError
 from modelpress_plugins.huggingface import ask
+from modelpress_plugins.huggingface.conversation import Chat, fill
 
 PHI3 = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}<|assistant|>"
 
@@ -48,9 +51,12 @@ class Echo:
     context_length = 200
     closed = False
     asked: Sequence[int] = ()
+    sampling: Sampling | None = None
 
-    def generate(self, ids: Sequence[int], max_new_tokens: int) -> Iterator[int]:
-        self.asked = ids
+    def generate(
+        self, ids: Sequence[int], max_new_tokens: int, sampling: Sampling | None = None
+    ) -> Iterator[int]:
+        self.asked, self.sampling = ids, sampling
         yield from [*ids[1:], 1][:max_new_tokens]
 
     def close(self) -> None:
@@ -127,7 +133,7 @@ def test_a_prompt_longer_than_the_context_is_told(invoke, model: Echo) -> None:
 @pytest.mark.parametrize("template", ["no place", "{a} and {b}"])
 def test_a_template_needs_one_place(template: str) -> None:
     with pytest.raises(UserError, match="needs one placeholder"):
-        ask.fill(template, "phrase")
+        fill(template, "phrase")
 
 
 def test_the_prompt_can_be_taken_from_the_workflow_that_trained_the_model(invoke, model, tmp_path) -> None:
@@ -146,3 +152,65 @@ def test_the_prompt_can_be_taken_from_the_workflow_that_trained_the_model(invoke
     file = tmp_path / "w.json"
     file.write_text(json.dumps(workflow))
     assert invoke("ask", "m", "why?", "--workflow", str(file)).output == "Q: why?\nA: \n"
+
+
+def test_each_line_of_a_pipe_is_a_turn_by_itself_in_a_template(invoke, model: Echo) -> None:
+    asked = invoke("ask", "m", "--prompt-template", "Q {}", input="one\n\ntwo\r\n")
+    assert asked.output == "Q one\nQ two\n"
+
+
+def test_a_chat_from_a_pipe_remembers_its_turns(invoke, model: Echo) -> None:
+    model.context_length = 500
+    output = invoke("ask", "m", "--system", "S", input="a\nb\n").output.splitlines()
+    first = "<|system|>S<|end|><|user|>a<|end|><|assistant|>"
+    assert output == [first, f"{first}{first}<|end|><|user|>b<|end|><|assistant|>"]
+
+
+def test_a_chat_that_fills_the_context_forgets_its_oldest_turn(invoke, model: Echo) -> None:
+    output = invoke("ask", "m", "--chat", input="x" * 60 + "\nb\nc\n").output.splitlines()
+    assert output[1] == "<|user|>b<|end|><|assistant|>"
+
+
+def test_a_model_that_was_trained_without_a_template_is_asked_in_its_chat_template(
+    invoke, model: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ask, "find_artifact", lambda folder, registry: Artifact(Path("m"), "hf-model", ""))
+    assert invoke("ask", "m", "hi").output == "<|user|>hi<|end|><|assistant|>\n"
+    assert invoke("ask", "m", "hi", "--raw").output == "hi\n"
+    monkeypatch.setattr(Letters, "chat_template", None)
+    assert invoke("ask", "m", "hi").output == "hi\n"
+
+
+def test_a_pipe_without_a_phrase_is_told(invoke, model: Echo) -> None:
+    with pytest.raises(click.UsageError, match="empty"):
+        invoke("ask", "m", input="\n \n")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), None),
+        (("--temperature", "0", "--top-p", "0.5"), None),
+        (("--seed", "7"), Sampling(seed=7)),
+        (("--temperature", "0.5", "--top-p", "0.9", "--top-k", "3"), Sampling(0.5, 0.9, 3, 0)),
+    ],
+)
+def test_answers_are_greedy_unless_drawing_is_asked_for(
+    invoke, model: Echo, options: tuple[str, ...], expected: Sampling | None
+) -> None:
+    invoke("ask", "m", "hi", *options)
+    assert model.sampling == expected
+
+
+def test_what_is_no_share_or_temperature_is_refused(invoke, model: Echo) -> None:
+    for wrong in (("--top-p", "0"), ("--top-p", "2"), ("--temperature", "-1"), ("--top-k", "0")):
+        with pytest.raises(click.BadParameter):
+            invoke("ask", "m", "hi", *wrong)
+
+
+def test_the_system_message_stays_when_turns_are_forgotten() -> None:
+    chat = Chat(Letters(), "S")  # type: ignore[arg-type]
+    chat.answered("a", "b")
+    assert chat.forget()
+    assert not chat.forget()
+    assert chat.prompt("c") == "<|system|>S<|end|><|user|>c<|end|><|assistant|>"

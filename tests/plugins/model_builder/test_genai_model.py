@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelpress.api import Artifact, PassError, UserError
+from modelpress.api import Artifact, PassError, Sampling, UserError
 from modelpress_plugins.model_builder.genai import GenAIModel, load
 
 
@@ -63,3 +63,15 @@ def test_a_closed_model_says_so(model: GenAIModel) -> None:
     model.close()
     with pytest.raises(PassError, match="closed"):
         model.logits([1, 2])
+
+
+def test_drawn_answers_are_those_of_the_seed(model: GenAIModel) -> None:
+    def drawn(**told: float) -> list[int]:
+        return list(model.generate([1, 5, 6], 12, Sampling(**told)))
+
+    greedy = list(model.generate([1, 5, 6], 12))
+    assert drawn(temperature=2.0, seed=3) == drawn(temperature=2.0, seed=3)
+    assert len({tuple(drawn(temperature=2.0, seed=seed)) for seed in range(5)}) > 2
+    assert drawn(top_k=1, seed=3) == greedy
+    assert drawn(temperature=1e-3, seed=3) == greedy
+    assert list(model.generate([1, 5, 6], 12)) == greedy

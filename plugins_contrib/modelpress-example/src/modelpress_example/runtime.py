@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from modelpress.api import Artifact
+from modelpress.api import Artifact, Sampling
 
 from .files import Counts, read_counts
 from .letters import END, VOCABULARY, Letters
@@ -28,10 +28,16 @@ class BigramText:
     def logits(self, ids: Sequence[int]) -> np.ndarray:
         return self._log[list(ids)]
 
-    def generate(self, ids: Sequence[int], max_new_tokens: int) -> Iterator[int]:
+    def generate(
+        self, ids: Sequence[int], max_new_tokens: int, sampling: Sampling | None = None
+    ) -> Iterator[int]:
         last = ids[-1]
+        random = np.random.default_rng(sampling.seed if sampling else 0)
         for _ in range(max_new_tokens):
-            last = int(self._log[last].argmax())
+            scores = self._log[last]
+            if sampling:  # the largest of scores with Gumbel noise is a draw from their distribution
+                scores = scores / sampling.temperature + random.gumbel(size=scores.shape)
+            last = int(scores.argmax())
             yield last
             if last in self.eos_ids:
                 return
