@@ -100,7 +100,7 @@ def test_debug_shows_the_traceback_and_keeps_the_code(command) -> None:
     ("arguments", "told"),
     [
         (("rnu",), "Did you mean 'run'?"),
-        (("passes", "show", "Lora"), "'LoRA'"),
+        (("passes", "show", "LoRAA"), "'LoRA'"),
         (("run",), "modelpress run FILE"),
         (("run", "w.yaml", "--outputdir", "x"), "--output-dir"),
         (("cache", "gc", "--keep", "much"), "20GB"),
