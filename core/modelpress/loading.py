@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -112,7 +113,7 @@ def _place(distribution: Distribution) -> str:
 
 
 def _points(distribution: Distribution) -> list[EntryPoint]:
-    text = distribution.read_text("entry_points.txt")
+    text = _entry_points_text(distribution)
     if not text or f"[{ENTRY_POINT_GROUP}]" not in text:
         return []
     found = [point for point in distribution.entry_points if point.group == ENTRY_POINT_GROUP]
@@ -120,6 +121,19 @@ def _points(distribution: Distribution) -> list[EntryPoint]:
         if not point.value or EntryPoint.pattern.match(point.value) is None:
             raise PluginFault(f"{point.name!r} names {point.value!r}, and no module")
     return found
+
+
+def _entry_points_text(distribution: Distribution) -> str:
+    """The file itself where there is one: of a hundred distributions half have none, and the way through
+    importlib.metadata takes ten times as long to say so. Every command waits for it."""
+    folder = getattr(distribution, "_path", None)
+    if not isinstance(folder, Path):
+        return distribution.read_text("entry_points.txt") or ""
+    try:
+        with open(f"{folder}/entry_points.txt", "rb", buffering=0) as file:
+            return file.read().decode("utf-8")
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return ""
 
 
 def load_plugin(point: EntryPoint, hooks: Hooks) -> Brought:

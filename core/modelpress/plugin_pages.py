@@ -16,7 +16,8 @@ from typing import get_args, get_origin, get_type_hints
 import click
 
 from modelpress import contracts, specs
-from modelpress.cli.nouns import NOUNS, options_schema
+from modelpress.cli.noun_facts import options_schema
+from modelpress.cli.nouns import NOUNS
 from modelpress.cli.option_facts import option_facts, takes
 from modelpress.options import Options
 from modelpress.registry import Registered, Registry

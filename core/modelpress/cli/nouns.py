@@ -6,13 +6,12 @@ They differ in what a table shows, and in nothing else. A list imports neither p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import click
 
 from modelpress.cli.lazy import OpenGroup
-from modelpress.cli.text import examples, json_option, page_width, print_json, print_table, say
+from modelpress.cli.text import examples, json_option, print_json, print_table
 from modelpress.registry import Registered, Registry
 from modelpress.specs import (
     CommandSpec,
@@ -26,9 +25,6 @@ from modelpress.specs import (
     Spec,
     SystemSpec,
 )
-
-if TYPE_CHECKING:
-    from modelpress.json_types import JSONSchema
 
 
 class Noun(NamedTuple):
@@ -61,33 +57,6 @@ NOUNS: Mapping[str, Noun] = {
     "commands": Noun(CommandSpec, "COMMAND", "WHAT IT DOES", "Commands that plugins bring."),
 }  # fmt: skip
 
-_LABELS = {
-    "accepts": "takes",
-    "produces": "gives",
-    "gives": "gives",
-    "formats": "measures",
-    "devices": "runs on",
-    "targets": "builds for",
-    "aliases": "other names",
-}
-"""Fields of specs that `show` tells as they are."""
-
-
-def facts(entry: Registered[Spec]) -> dict[str, object]:
-    """All that its spec says, and who brings it, as JSON values."""
-    told: dict[str, object] = {}
-    for field in fields(entry.spec):
-        value = getattr(entry.spec, field.name)
-        if field.name == "renames":
-            value = [{"old": rename.old, "new": rename.new, "why": rename.why} for rename in value]
-        told[field.name] = list(value) if isinstance(value, tuple) else value
-    return {
-        **told,
-        "plugin": entry.plugin,
-        "distribution": entry.distribution,
-        "distribution_version": entry.version,
-    }
-
 
 def group(name: str) -> click.Group:
     """The group of a noun: list, show and, where there are options, schema."""
@@ -105,6 +74,8 @@ def _list(name: str, noun: Noun) -> click.Command:
     def command(as_json: bool) -> None:
         found = sorted(Registry.load().all(noun.spec), key=lambda entry: entry.spec.name.lower())
         if as_json:
+            from modelpress.cli.noun_facts import facts  # noqa: PLC0415 - a table does without
+
             print_json([facts(entry) for entry in found])
             return
         header = (noun.heading, *noun.columns, "PLUGIN", noun.what)
@@ -129,7 +100,8 @@ def _show(name: str, noun: Noun) -> click.Command:
     @click.argument("name")
     @json_option
     def command(name: str, as_json: bool) -> None:
-        # Only here: reading options needs pydantic, and a list must not.
+        # Only here: a list must not wait for it, and reading options needs pydantic.
+        from modelpress.cli.noun_facts import facts, options_schema, print_facts  # noqa: PLC0415
         from modelpress.cli.option_facts import option_facts, print_options  # noqa: PLC0415
 
         entry = Registry.load().find(noun.spec, name)
@@ -137,7 +109,7 @@ def _show(name: str, noun: Noun) -> click.Command:
         if as_json:
             print_json({**facts(entry), **({"options": schema} if schema is not None else {})})
             return
-        _print_facts(entry)
+        print_facts(entry)
         if schema is not None:
             print_options(option_facts(schema))
 
@@ -149,43 +121,9 @@ def _schema(name: str, noun: Noun) -> click.Command:
     @click.command("schema", epilog=examples(f"modelpress {name} schema NAME"))
     @click.argument("name")
     def command(name: str) -> None:
+        from modelpress.cli.noun_facts import options_schema  # noqa: PLC0415 - see show
+
         print_json(options_schema(Registry.load().find(noun.spec, name)))
 
     command.help = f"JSON Schema of the options of one {noun.spec.kind}."
     return command
-
-
-def options_schema(entry: Registered[Spec]) -> JSONSchema | None:
-    """JSON Schema of its options; None for a kind that has none."""
-    if "config" not in entry.spec.references:
-        return None
-    return entry.options_schema()
-
-
-def _print_facts(entry: Registered[Spec]) -> None:
-    spec = entry.spec
-    say(f"{spec.name}: {spec.summary}\n")
-    install = f" (pip install '{entry.distribution}[{spec.extra}]')" if spec.extra else ""
-    old = [f"{rename.old} (now {rename.new})" for rename in spec.renames if rename.new]
-    gone = [rename.old for rename in spec.renames if not rename.new]
-    if gone:
-        old.append(f"and {len(gone)} that have no meaning any more (--json lists them)")
-    lines = {label: _plain(field, getattr(spec, field, ())) for field, label in _LABELS.items()}
-    lines["needs"] = (", ".join(spec.requires) or "nothing more") + install
-    lines["from"] = f"{entry.distribution} {entry.version}, plugin {entry.plugin}"
-    lines["old names"] = ", ".join(old)
-    for label, value in lines.items():
-        if value:
-            click.echo(click.wrap_text(f"{label:<11} {value}", page_width(), "  ", " " * 14))
-
-
-def _plain(field: str, value: object) -> str:
-    """A field of a spec for people."""
-    if isinstance(value, Mapping):
-        return ", ".join(
-            f"{name} ({', '.join(filter(None, [unit, 'more is better' if more else 'less is better']))})"
-            for name, (unit, more) in value.items()
-        )
-    if isinstance(value, tuple):
-        return (" or " if field == "accepts" else ", ").join(value)
-    return "the format it took" if value == "same" else str(value)

@@ -102,7 +102,7 @@ def test_passes_schema_is_json_schema(invoke) -> None:
 
 def test_an_unknown_pass_suggests_the_nearest_name(invoke) -> None:
     with pytest.raises(UserError) as caught:
-        invoke("passes", "show", "Lora")
+        invoke("passes", "show", "Lorra")
     assert "'LoRA'" in caught.value.hint
 
 
