@@ -167,7 +167,10 @@ class _Aside(io.TextIOBase):
         self._count += len(text)
         if self._count > self._most:
             raise EndlessOutput(self._most)
-        return self._stream.write(text)
+        from modelpress.secrets import redact  # noqa: PLC0415 - lists do without: nothing prints there
+
+        self._stream.write(redact(text))
+        return len(text)
 
     def flush(self) -> None:
         self._stream.flush()

@@ -24,6 +24,7 @@ _HOLDS_SECRET = re.compile(
     r"(^|_)(TOKEN|KEY|PASSWORD|PASSWD|PASSPHRASE|SECRETS?|CREDENTIALS?|CONNECTION_STRING|SAS)$", re.IGNORECASE
 )
 _SHORTEST = 4  # a shorter one is not looked for: it would be found in every other word
+_SHORTEST_FOUND = 8  # of what nobody called a secret, but for the name of its variable
 
 _given: dict[str, str] = {}
 _values: dict[str, str] = {}
@@ -65,20 +66,35 @@ def collect(names: Iterable[str]) -> dict[str, str]:
     return {name: value for name in names if (value := _find(name))}
 
 
+def look_for(environment: Mapping[str, str]) -> None:
+    """Take out what these variables hold, too, where their names say that it is a secret: the environment of
+    a worker, which code of any kind can read."""
+    for name, value in environment.items():
+        if len(value) >= _SHORTEST_FOUND and holds_secret(name):
+            _remember(name, value)
+
+
 def redact(text: str) -> str:
     """The text with every known secret replaced by the name of its variable."""
-    for value in sorted(_values, key=len, reverse=True):
-        text = text.replace(value, f"<{_values[value]}>")
+    for value, name in _known():
+        text = text.replace(value, f"<{name}>")
     return text
+
+
+def _known() -> list[tuple[str, str]]:
+    """Secret and name of its variable, the longest first; those of this process's environment, too."""
+    look_for(os.environ)
+    return sorted(_values.items(), key=lambda pair: -len(pair[0]))
 
 
 def scrub(paths: Iterable[Path]) -> None:
     """Take every known secret out of those files that are there."""
-    for path in paths if _values else ():
+    known = _known()
+    for path in paths if known else ():
         try:
             before = path.read_bytes()
             after = before
-            for value, name in sorted(_values.items(), key=lambda pair: -len(pair[0])):
+            for value, name in known:
                 after = after.replace(value.encode(), f"<{name}>".encode())
             if after != before:
                 path.write_bytes(after)

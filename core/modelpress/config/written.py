@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from pydantic import BaseModel
 
-from modelpress.markers import Path, Secret, Verbatim, dotted, marks
+from modelpress.markers import Path, Resource, Secret, Verbatim, dotted, is_remote, marks
 from modelpress.nearest import nearest
 from modelpress.secrets import holds_secret, looks_secret
 
@@ -68,8 +68,10 @@ def expand_text(text: str, path: str, tell: Tell, *, may_be_secret: bool = False
 
 
 def refuse_secrets(owner: str, model: type[BaseModel], values: Mapping[str, object], tell: Tell) -> bool:
-    """Tell each secret that is written out. Returns whether there was none."""
+    """Tell each secret that is written out. Returns whether there was none. What stands in a resource is for
+    the options of that resource to judge."""
     named = {mark.path for mark in marks(model, values, Secret)}
+    named |= {mark.path for mark in marks(model, values, Resource) if is_remote(mark.value)}
     found = [path for path in _secret_texts(values, ()) if not _under(path, named)]
     for path in found:
         kept = "it would be kept in the cache and in the records of runs"

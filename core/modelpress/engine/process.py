@@ -29,7 +29,7 @@ from modelpress.errors import HostError, ModelpressError, WorkerDied
 from modelpress.events import Event, decode_event
 from modelpress.memory import available_memory, out_of_memory_kills, tree_memory
 from modelpress.records import from_json
-from modelpress.secrets import collect
+from modelpress.secrets import collect, look_for, redact
 
 START = Path(start.__file__)
 OLDEST = start.OLDEST
@@ -52,6 +52,7 @@ class WarmWorker:
     ) -> None:
         self._python = [*python, str(START)]
         self._environment = child_environment(worker_environment() if environment is None else environment)
+        look_for(self._environment)
         self._code = str(code) if code else "-"
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[bytes | None] = queue.Queue()
@@ -240,7 +241,7 @@ class EventReader:
         whole = data.rfind(b"\n") + 1
         self._offset += whole
         for line in data[:whole].splitlines():
-            event = decode_event(line.decode("utf-8", "replace"))
+            event = decode_event(redact(line.decode("utf-8", "replace")))
             if event:
                 self._on_event(event)
 

@@ -17,6 +17,7 @@ import xxhash
 from pydantic import ValidationError
 
 from modelpress.config.validation import Fault, faults
+from modelpress.config.written import refuse_secrets
 from modelpress.engine.cache import Cache
 from modelpress.errors import HostError, PluginError, UserError
 from modelpress.events import Event, Log
@@ -157,10 +158,17 @@ class Remotes:
         return self._known[source]
 
     def _options(self, found: Registered[ResourceSpec], written: dict[str, object]) -> Options:
+        owner = f"The resource {found.spec.name!r}"
+        secrets: list[Fault] = []
+
+        def tell(message: str, hint: str, path: str) -> None:
+            secrets.append(Fault(path, message, hint))
+
+        if not refuse_secrets(owner, found.options_class, written, tell):
+            raise ResourceFault(secrets)
         try:
             return with_local_paths(found.parse(written), self._folder)
         except ValidationError as error:
-            owner = f"The resource {found.spec.name!r}"
             raise ResourceFault(list(faults(error, found.options_class, written, owner))) from None
 
     def _fetched_before(self, found: Registered[ResourceSpec], source: str) -> str:

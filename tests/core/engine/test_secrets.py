@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Annotated
 
 from modelpress.api import (
-    FormatSpec, Meta, ModelFacts, ModelSpec, Options, PassError, PassSpec, SecretName, hookimpl,
+    FormatSpec, Meta, ModelFacts, ModelSpec, Options, PassError, PassSpec, ResourcePath, ResourceSpec,
+    SecretName, hookimpl, read_secret,
 )
 
 MODELPRESS_API = 1
@@ -42,11 +43,34 @@ class UseOptions(Options):
     parts: list[Part] = []
     password: str | None = None
     behaviour: str = ""
-    seconds: float = 0
+    variable: str = ""
+    file: ResourcePath | dict | None = None
 
 
-class NoOptions(Options):
-    pass
+class VaultOptions(Options):
+    token: SecretName
+    password: str = ""
+    behaviour: str = ""
+
+
+@hookimpl
+def modelpress_resources():
+    return [ResourceSpec("vault", "Files behind a token.", identity=f"{HERE}:identity", fetch=f"{HERE}:fetch",
+                         config=f"{HERE}:VaultOptions")]
+
+
+def identity(config):
+    if config.behaviour == "refuses":
+        raise RuntimeError(f"HTTP 401 for {read_secret(config.token)}")
+    return "etag:1"
+
+
+def fetch(config, folder):
+    print("asked with", read_secret(config.token))
+    if config.behaviour == "breaks":
+        raise RuntimeError(f"HTTP 403 for {read_secret(config.token)}")
+    (folder / "file.txt").write_text("from the vault")
+    return folder / "file.txt"
 
 
 @hookimpl
@@ -77,7 +101,8 @@ def check(folder):
 def use(model, config, ctx):
     found = ctx.secret(config.token) if config.token else ""
     found += "".join(ctx.secret(part.token) for part in config.parts)
-    assert config.token not in os.environ or config.behaviour == "in process"
+    found += os.environ[config.variable] if config.variable else ""
+    assert not config.token or config.token not in os.environ or config.behaviour == "in process"
     if config.behaviour == "print":
         print("a library says", found, flush=True)
         os.write(2, f"and so does another: {found}\\n".encode())
@@ -118,8 +143,11 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     return folder
 
 
-def run(work: Path, command: str = "run", *flags: str, **step: object) -> subprocess.CompletedProcess[str]:
+def run(
+    work: Path, command: str = "run", *flags: str, systems: object = None, **step: object
+) -> subprocess.CompletedProcess[str]:
     document = {
+        **({"systems": systems, "host": "here"} if systems else {}),
         "input_model": {"type": "Text", "model_path": "model"},
         "passes": {"use": {"type": "Use", **step}},
         "cache_dir": "cache",
@@ -167,6 +195,45 @@ def test_what_a_pass_says_of_it_is_taken_out(work: Path, behaviour: str, code: i
     assert done.returncode == code, done.stdout + done.stderr
     assert told in done.stdout + done.stderr
     assert leaks(work, done) == []
+
+
+def here(**options: object) -> dict[str, object]:
+    return {"here": {"type": "LocalSystem", **options}}
+
+
+@pytest.mark.parametrize("behaviour", ["print", "raise", "crash", "die"])
+@pytest.mark.parametrize(
+    ("systems", "variable"),
+    [
+        (here(environment_variables=["ACME_TOKEN"]), "ACME_TOKEN"),
+        (here(environment_variables={"API_TOKEN": "${ACME_TOKEN}"}), "API_TOKEN"),
+        (here(environment_variables={"API_TOKEN": SECRET}), "API_TOKEN"),
+    ],
+    ids=["by name", "expanded", "written out"],
+)
+def test_what_a_system_gives_to_the_worker_is_taken_out_too(
+    work: Path, systems: object, variable: str, behaviour: str
+) -> None:
+    done = run(work, systems=systems, variable=variable, behaviour=behaviour)
+    assert done.returncode == (0 if behaviour == "print" else 4), done.stdout + done.stderr
+    assert leaks(work, done) == []
+
+
+@pytest.mark.parametrize(("behaviour", "code"), [("", 0), ("refuses", 4), ("breaks", 4)])
+def test_the_secret_of_a_resource_is_found_nowhere(work: Path, behaviour: str, code: int) -> None:
+    done = run(work, file={"type": "vault", "token": "ACME_TOKEN", "behaviour": behaviour})
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "<ACME_TOKEN>" in done.stdout + done.stderr
+    assert leaks(work, done) == []
+
+
+def test_a_secret_written_out_in_a_resource_or_a_system_is_refused(work: Path) -> None:
+    in_resources = ({"token": SECRET}, {"token": "ACME_TOKEN", "password": SECRET})
+    files = [{"file": {"type": "vault", **options}} for options in in_resources]
+    for parts in (*files, {"systems": here(hf_token=SECRET)}):
+        done = run(work, **parts)  # type: ignore[arg-type]
+        assert done.returncode == 2
+        assert leaks(work, done) == []
 
 
 def test_a_pass_reads_no_secret_that_its_options_do_not_name(work: Path) -> None:
@@ -237,3 +304,10 @@ def test_a_very_short_secret_spoils_no_text(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("C_TOKEN", "a")
     assert read_secret("C_TOKEN") == "a"
     assert redact("a banana") == "a banana"
+
+
+def test_what_the_environment_holds_by_its_names_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("E_API_KEY", "planted-in-environment")
+    monkeypatch.setenv("F_API_KEY", "true")
+    monkeypatch.setenv("G_HOME", "/planted/home")
+    assert redact("planted-in-environment true /planted/home") == "<E_API_KEY> true /planted/home"
