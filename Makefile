@@ -26,7 +26,7 @@ lint: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-dev  ## measure against the competitors; results go to docs/benchmarks.md
+bench: $(VENV)/.installed-bench  ## measure against the competitors; results go to docs/benchmarks.md
 	$(BIN)/python benchmarks/run.py
 
 campaign: $(VENV)/.installed-dev  ## random trials with a fresh seed, kept in docs/reliability.md; SEED= and CASES= choose
@@ -54,4 +54,8 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable ".[cpu,qlora]" --group dev
 	$(PIP) --no-deps $(addprefix --editable ,$(wildcard plugins_contrib/*))
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(PIP) --group bench
 	@touch $@

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from modelpress.artifact import Artifact, Meta
     from modelpress.checkpoint import Checkpoint, TensorInfo
     from modelpress.checkpoint_writer import CheckpointWriter
+    from modelpress.cli.completion import names_of
     from modelpress.cli.execute import execute_workflow
     from modelpress.cli.option_facts import OptionFacts, option_facts, takes
     from modelpress.cli.planning import offline_option
@@ -190,6 +191,7 @@ __all__ = [
     "looks_like_path",
     "mark_finished",
     "move",
+    "names_of",
     "nearest",
     "number",
     "offline_option",
@@ -212,6 +214,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "names_of": "modelpress.cli.completion",
     "execute_workflow": "modelpress.cli.execute",
     "OptionFacts": "modelpress.cli.option_facts",
     "option_facts": "modelpress.cli.option_facts",

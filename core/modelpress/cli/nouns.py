@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import click
 
+from modelpress.cli.completion import names_of
 from modelpress.cli.lazy import OpenGroup
 from modelpress.cli.text import examples, json_option, print_json, print_table
 from modelpress.registry import Registered, Registry
@@ -97,7 +98,7 @@ def _row(entry: Registered[Spec], noun: Noun) -> list[str]:
 
 def _show(name: str, noun: Noun) -> click.Command:
     @click.command("show", epilog=examples(f"modelpress {name} show NAME"))
-    @click.argument("name")
+    @click.argument("name", shell_complete=names_of(noun.spec))
     @json_option
     def command(name: str, as_json: bool) -> None:
         # Only here: a list must not wait for it, and reading options needs pydantic.
@@ -119,7 +120,7 @@ def _show(name: str, noun: Noun) -> click.Command:
 
 def _schema(name: str, noun: Noun) -> click.Command:
     @click.command("schema", epilog=examples(f"modelpress {name} schema NAME"))
-    @click.argument("name")
+    @click.argument("name", shell_complete=names_of(noun.spec))
     def command(name: str) -> None:
         from modelpress.cli.noun_facts import options_schema  # noqa: PLC0415 - see show
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from modelpress.cli.completion import complete_plugin
 from modelpress.cli.text import examples, json_option, plural, print_json
 
 
 @click.command(
     "check", epilog=examples("modelpress plugins check hello", "modelpress plugins check ./my-plugin")
 )
-@click.argument("plugin")
+@click.argument("plugin", shell_complete=complete_plugin)
 @json_option
 def command(plugin: str, as_json: bool) -> None:
     """Check PLUGIN: an installed one by its name, a project's folder, or one .py file.

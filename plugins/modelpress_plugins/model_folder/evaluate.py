@@ -22,6 +22,7 @@ from modelpress.api import (
     find_artifact,
     json_option,
     looks_like_path,
+    names_of,
     offline_option,
     verbosity_options,
 )
@@ -48,6 +49,7 @@ _MANY = 4
     "names",
     multiple=True,
     metavar="NAME",
+    shell_complete=names_of(MetricSpec),
     help="What to measure; can be given again.  [default: all that the data allow]",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Text: json, jsonl, csv, parquet, txt.")

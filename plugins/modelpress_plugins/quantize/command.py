@@ -91,7 +91,12 @@ class AlgorithmCommand(click.Command):
 )
 @click.argument("model")
 @click.option(
-    "-a", "--algorithm", required=True, metavar="NAME", help="A pass, e.g. hqq; case does not matter."
+    "-a",
+    "--algorithm",
+    required=True,
+    metavar="NAME",
+    shell_complete=lambda ctx, param, incomplete: complete_algorithm(incomplete),
+    help="A pass, e.g. hqq; case does not matter.",
 )
 @click.option(
     "-o",
@@ -161,6 +166,12 @@ def algorithms(registry: Registry) -> list[Registered[PassSpec]]:
     found = [entry for entry in registry.all(PassSpec) if "hf-model" in entry.spec.accepts]
     with_bits = [entry for entry in found if "bits" in entry.options_class.model_fields]
     return sorted(with_bits, key=lambda entry: entry.spec.name.lower())
+
+
+def complete_algorithm(incomplete: str) -> list[str]:
+    """Names of algorithms that begin so, in lower case."""
+    names = (entry.spec.name.lower() for entry in algorithms(Registry.load()))
+    return [name for name in names if name.startswith(incomplete.lower())]
 
 
 def find_algorithm(registry: Registry, name: str) -> Registered[PassSpec]:
