@@ -9,6 +9,7 @@ import click
 
 from modelpress.cli.planning import (
     file_argument,
+    here_option,
     offline_option,
     plan_file,
     problems_as_json,
@@ -36,18 +37,20 @@ from modelpress.registry import Registry
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="Instead of the workflow's own.")
 @click.option("--output-dir", type=click.Path(path_type=Path), help="Instead of the workflow's own.")
 @set_option
+@here_option
 @offline_option
 @json_option
 def command(
     file: Path,
     settings: tuple[Setting, ...],
+    here: bool,
     cache_dir: Path | None,
     output_dir: Path | None,
     offline: bool,
     as_json: bool,
 ) -> None:
     """Show what a run would do: steps, what is in the cache, disk and memory. Nothing is done."""
-    given = Given(file, settings=settings)
+    given = Given(file, settings=settings, here=here)
     plan = plan_file(given, Registry.load(), offline=offline, cache_dir=cache_dir, output_dir=output_dir)
     if as_json:
         print_json(_as_json(plan))

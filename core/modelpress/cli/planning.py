@@ -32,6 +32,12 @@ set_option = click.option(
     help="A value that counts more than the file's, as it would stand there: passes.lora.r=8. Repeatable.",
 )
 
+here_option = click.option(
+    "--here",
+    is_flag=True,
+    help="Run everything on this machine's CPU, and build for it, whatever host, target and systems say.",
+)
+
 
 def plan_file(
     given: Given,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from modelpress.cli.execute import execute
-from modelpress.cli.planning import offline_option, set_option
+from modelpress.cli.planning import here_option, offline_option, set_option
 from modelpress.cli.text import examples, json_option
 from modelpress.cli.verbosity import Verbosity, verbosity_options
 from modelpress.config.given import Given, Setting
@@ -26,6 +26,7 @@ from modelpress.config.given import Given, Setting
 @click.option("--output-dir", type=click.Path(path_type=Path), help="Where the model goes.")
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
 @set_option
+@here_option
 @offline_option
 @click.option("--in-process", is_flag=True, help="Run passes in this process, for debuggers.")
 @verbosity_options
@@ -34,6 +35,7 @@ def command(
     file: Path | None,
     config: Path | None,
     settings: tuple[Setting, ...],
+    here: bool,
     output_dir: Path | None,
     cache_dir: Path | None,
     offline: bool,
@@ -45,7 +47,7 @@ def command(
     if (file is None) == (config is None):
         raise click.UsageError("Name the workflow once: `modelpress run FILE`, or `--config FILE`.")
     execute(
-        Given(file or config, settings=settings),
+        Given(file or config, settings=settings, here=here),
         output_dir=output_dir,
         cache_dir=cache_dir,
         offline=offline,

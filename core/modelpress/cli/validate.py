@@ -8,6 +8,7 @@ import click
 
 from modelpress.cli.planning import (
     file_argument,
+    here_option,
     offline_option,
     plan_file,
     problems_as_json,
@@ -23,17 +24,23 @@ from modelpress.registry import Registry
 @click.command("validate", epilog=examples("modelpress validate workflow.yaml"))
 @file_argument
 @set_option
+@here_option
 @offline_option
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, file: Path, settings: tuple[Setting, ...], offline: bool, as_json: bool
+    ctx: click.Context,
+    file: Path,
+    settings: tuple[Setting, ...],
+    here: bool,
+    offline: bool,
+    as_json: bool,
 ) -> None:
     """Tell every problem of a workflow, with file and line. Nothing is run.
 
     Libraries that are not installed here are noted only: the file is no worse for it.
     """
-    plan = plan_file(Given(file, settings=settings), Registry.load(), offline=offline)
+    plan = plan_file(Given(file, settings=settings, here=here), Registry.load(), offline=offline)
     faults = [problem for problem in plan.problems if problem.kind != "dependency"]
     lacks = [problem for problem in plan.problems if problem.kind == "dependency"]
     if as_json:

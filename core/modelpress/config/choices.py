@@ -189,6 +189,8 @@ class Choices:
         where = self._positions.locate(f"{path}.type")
         if found is None:
             hint = self._registry.hint(kind, type_name)
+            if issubclass(kind, SystemSpec):
+                hint += " With `--here` everything runs on this machine."
             message = f"There is no {kind.kind} of type {type_name!r}."
             self._problems.add(message, hint, where=where, step=step)
             return _Found()

@@ -19,6 +19,7 @@ from modelpress.config.dialect import Dialect, sections
 from modelpress.config.given import Given
 from modelpress.config.olive import translate
 from modelpress.config.olive_beyond import Beyond
+from modelpress.config.olive_here import bring_here
 from modelpress.config.renames import apply_renames
 from modelpress.config.schema import WorkflowFile
 from modelpress.config.translations import Translations
@@ -100,6 +101,8 @@ def read_native(given: Given, registry: Registry) -> NativeWorkflow:
     _load_plugins(root, given.folder, registry, problems)
     for kind, node in _typed(root):
         _spell(node, kind, registry)
+    if given.here:
+        bring_here(Dialect(root, problems, translations))
     translate(root, problems, translations)
     dialect = Dialect(root, problems, translations)
     for kind, node in _typed(root):

@@ -148,7 +148,11 @@ class Remotes:
         """The resource that a mapping names. Raises ResourceFault when it is wrongly written, or another
         ModelpressError when it cannot be asked."""
         written = {name: child for name, child in value.items() if name not in ("type", IDENTITY)}
-        found = self._registry.find(ResourceSpec, str(value["type"]))
+        name = str(value["type"])
+        found = self._registry.get(ResourceSpec, name)
+        if found is None:
+            hint = f"{self._registry.hint(ResourceSpec, name)} Or fetch it, and write its path instead."
+            raise UserError(f"There is no resource named {name!r}.", hint.strip())
         options = self._options(found, written)
         source = _source(found, options)
         if source not in self._known:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from modelpress.config.given import Given
 from modelpress.config.load import load_workflow
 from modelpress.config.workflow import WorkflowDraft
 from modelpress.context import Accelerator
@@ -537,3 +538,18 @@ def test_an_option_can_move_into_a_group(load: Load) -> None:
     workflow = load_json(load, {"input_model": MODEL, "data_configs": [DATA], "passes": {"lora": lora}})
     assert workflow.native["passes"]["lora"]["training_args"] == {"tf32": True}
     assert ("LoRA.allow_tf32", "training_args.tf32") in told(workflow)
+
+
+def test_here_the_azureml_file_lacks_nothing_but_its_data(registry: Registry) -> None:
+    file = Path(__file__).parent / "olive" / "olive-config.azureml.json"
+    workflow = load_workflow(Given(file, here=True), registry)
+    assert not list(workflow.problems)
+    assert (workflow.host, workflow.target, dict(workflow.systems)) == ("local", None, {})
+    assert workflow.native["input_model"]["model_path"] == "microsoft/Phi-3-mini-4k-instruct"
+    left_out = {t.old for t in workflow.translations if "--here" in t.why}
+    assert left_out == {"host", "target", "systems", "execution_providers", "model_path"}
+
+
+def test_a_system_that_is_not_here_is_told_with_a_way_out(registry: Registry) -> None:
+    workflow = load_workflow(Path(__file__).parent / "olive" / "olive-config.azureml.json", registry)
+    assert all("With `--here`" in problem.hint for problem in workflow.problems)
