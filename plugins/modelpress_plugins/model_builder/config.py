@@ -81,3 +81,8 @@ class ModelBuilderOptions(Options):
     def op_types(self) -> tuple[OpType, ...]:
         """Those of op_types_to_quantize that the builder writes."""
         return tuple(kind for kind in self.op_types_to_quantize or () if kind != "Gemm")
+
+
+def asks_for(config: ModelBuilderOptions, option: str) -> bool:
+    """Whether one of the builder's own options is on, however it is written."""
+    return str(config.extra_options.get(option, "")).lower() in ("true", "1")

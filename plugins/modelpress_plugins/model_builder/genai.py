@@ -61,7 +61,9 @@ class GenAIModel:
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """float32 (len(ids), vocabulary): row i predicts token i + 1."""
-        return self.logits_in_steps(ids, len(ids))
+        found = self.logits_in_steps(ids, len(ids))
+        # A head that was pruned gives the last position of what it is given.
+        return found if len(found) == len(ids) else self.logits_in_steps(ids, 1)
 
     def logits_in_steps(self, ids: Sequence[int], prompt: int) -> NDArray[np.float32]:
         """The same, with the first `prompt` ids in one go and the rest one by one, as in generation.

@@ -16,11 +16,11 @@ from modelpress.api import Artifact, Checkpoint, PassContext, PassError
 from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.hf.bare_model import open_config
 from modelpress_plugins.hf.config import read_config
-from modelpress_plugins.model_builder.config import ModelBuilderOptions
+from modelpress_plugins.model_builder.config import ModelBuilderOptions, asks_for
 from modelpress_plugins.model_builder.cpu_twin import make_cpu_twin
 from modelpress_plugins.model_builder.graph import shares_embedding
 from modelpress_plugins.model_builder.plan import OWN_QUANTIZER_OPTIONS
-from modelpress_plugins.model_builder.reference import NoReferenceError, reference_logits
+from modelpress_plugins.model_builder.reference import NoReferenceError, Replaced, reference_logits
 from modelpress_plugins.model_builder.rounding import GraphWeights, UnknownGraphError, modules
 from modelpress_plugins.model_builder.switches import require_windows, texts
 from modelpress_plugins.model_builder.verify import (
@@ -144,12 +144,18 @@ def _compare_all(built: Built, config: ModelBuilderOptions, ctx: PassContext, de
 def _compare(built: Built, trial: Trial, config: ModelBuilderOptions, ctx: PassContext) -> float | None:
     """The relative error of a trial; None where there is no reference."""
     artifact, graph, precision = built.artifact, built.graph, config.precision
-    expected = partial(
+    if trial.first and not asks_for(config, "prune_lm_head"):
+        raise PassError(f"The built model gives {len(trial.logits)} logits for {len(trial.ids)} ids.")
+    whole = partial(
         reference_logits,
         built.source,
         trust_remote_code=built.trust_remote_code,
         embedding_from_head=shares_embedding(graph),
     )
+
+    def expected(ids: Sequence[int], rounded: Grid | None = None, replaced: Replaced | None = None) -> Logits:
+        return whole(ids, rounded=rounded, replaced=replaced)[trial.first :]
+
     kernels = partial(_kernels, artifact, graph, trial, ctx)
     if built.own_rounding:
         return _compare_own(built, trial, expected, config, ctx)

@@ -21,6 +21,7 @@ from modelpress_plugins.grids.grid import Codes, Grid
 from modelpress_plugins.grids.nearest import round_to_nearest
 from modelpress_plugins.grids.row_blocks import row_blocks
 from modelpress_plugins.hf.bare_model import bare_model, open_config
+from modelpress_plugins.hf.names import LoadedNames
 from modelpress_plugins.hf.quantized import QuantizationConfig, is_quantized, unpack
 from modelpress_plugins.tensors.bytes import read_tensor
 from modelpress_plugins.tensors.ordered_threads import StripThreads
@@ -62,7 +63,15 @@ def reference_logits(
         del config.quantization_config
     with Checkpoint(folder) as checkpoint, StripThreads() as threads:
         quantization = QuantizationConfig.from_json(written) if is_quantized(written) else None
-        weights = Weights(checkpoint, quantization, embedding_from_head, threads, rounded, replaced)
+        weights = Weights(
+            checkpoint,
+            quantization,
+            embedding_from_head,
+            threads,
+            rounded,
+            replaced,
+            trust_remote_code=trust_remote_code,
+        )
         model = _streamed_model(config, weights, trust_remote_code)
         logits: Tensor = model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
     return logits.float().numpy()
@@ -79,12 +88,16 @@ class Weights:
         threads: StripThreads,
         rounded: Grid | None = None,
         replaced: Replaced | None = None,
+        *,
+        trust_remote_code: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
         self._quantization = quantization
         self._embedding_from_head = embedding_from_head
         self._threads = threads
         self._rounded = rounded
+        self._trusted = trust_remote_code
+        self._loaded: LoadedNames | None = None
         self._replaced = replaced
 
     def stored(self, module: str, fallback: str = "") -> list[str]:
@@ -93,6 +106,9 @@ class Weights:
         for names in (list(fused.get(module, ())), [module], [fallback]):
             if names and all(self._holds(name) for name in names):
                 return names
+        for name in filter(None, (module, fallback)):
+            if found := self._renamed(f"{name}.weight").removesuffix(".weight"):
+                return [found]
         raise NoReferenceError(f"the checkpoint has no tensor {module}.weight")
 
     def embedding(self, module: str) -> str:
@@ -149,7 +165,15 @@ class Weights:
             return read_tensor(self.checkpoint, name).float()
         if parts and all(f"{part}.bias" in self.checkpoint for part in parts):
             return torch.cat([read_tensor(self.checkpoint, f"{part}.bias").float() for part in parts])
+        if found := self._renamed(name):
+            return read_tensor(self.checkpoint, found).float()
         raise NoReferenceError(f"the checkpoint has no tensor {name}")
+
+    def _renamed(self, tensor: str) -> str:
+        """What the checkpoint calls a tensor to which transformers gives another name; empty for none."""
+        if self._loaded is None:
+            self._loaded = LoadedNames(self.checkpoint.path, self.checkpoint.names(), self._trusted)
+        return self._loaded.in_file(tensor)
 
     def _holds(self, module: str) -> bool:
         return f"{module}.weight" in self.checkpoint or f"{module}.qweight" in self.checkpoint

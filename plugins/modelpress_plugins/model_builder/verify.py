@@ -49,13 +49,18 @@ _ROUNDING = 1.25
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What the model made of a prompt. ids: prompt and answer; logits: (len(ids), vocabulary); device: where
+    """What the model made of a prompt. ids: prompt and answer; logits: (positions, vocabulary); device: where
     it was opened."""
 
     ids: list[int]
     prompt: int
     logits: Logits
     device: str
+
+    @property
+    def first(self) -> int:
+        """The position of the first logits: a pruned head gives a prompt's last ones alone."""
+        return len(self.ids) - len(self.logits)
 
 
 def relative_error(found: Logits, expected: Logits) -> float:
@@ -70,7 +75,8 @@ def relative_error(found: Logits, expected: Logits) -> float:
 def _worst(trial: Trial, expected: Logits) -> float:
     """The larger relative error of prompt and generation, which other code computes: eight rows that are
     wrong must not vanish among a hundred that are right."""
-    parts = (slice(trial.prompt), slice(trial.prompt, None))
+    prompt = trial.prompt - trial.first
+    parts = (slice(prompt), slice(prompt, None))
     errors = [relative_error(trial.logits[part], expected[part]) for part in parts if len(expected[part])]
     return float(np.max(errors))
 

@@ -322,3 +322,46 @@ def test_a_window_that_no_memory_suffices_to_reach_past_is_told(
     artifact = built(source, precision="fp32")
     assert attention_windows(artifact.path / "model.onnx") == [20_000, 20_000]
     assert "Positions past 20,000" in context.notes[-1]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int4"])
+def test_a_head_that_gives_the_last_logits_alone_is_compared_there(
+    precision: str, tiny_phi3: Path, built: Build, context: Any
+) -> None:
+    """prune_lm_head: a prompt gets one row of logits. All rows can still be had, one by one."""
+    artifact = built(tiny_phi3, precision=precision, extra_options={"prune_lm_head": "true"})
+    assert context.reports["logits_error"] < (1e-4 if precision == "fp32" else 0.1)
+    found = genai_logits(artifact)
+    if precision == "fp32":
+        assert relative_error(found, float_logits(tiny_phi3)) < 1e-4
+
+
+def test_a_model_with_images_is_compared_by_the_names_that_transformers_gives(
+    tmp_path: Path, tiny_phi3: Path, built: Build, context: Any
+) -> None:
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    rope = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0}
+    text = {
+        "vocab_size": 512,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "rope_parameters": rope,
+        "max_position_embeddings": 256,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+    }
+    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 64,
+              "fullatt_block_indexes": [1]}  # fmt: skip
+    torch.manual_seed(0)
+    config = Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+    Qwen2_5_VLForConditionalGeneration(config).save_pretrained(tmp_path / "images")
+    for file in tiny_phi3.glob("tokenizer*"):
+        shutil.copy(file, tmp_path / "images")
+    built(tmp_path / "images", precision="fp32")
+    assert context.notes == []
+    assert context.reports["logits_error"] < 1e-3
