@@ -153,6 +153,13 @@ def _check_options(config: ModelBuilderOptions, provider: str, ctx: PlanContext)
         ctx.note(f"enable_cuda_graph has no effect on a build for {name}: there the builder always does it.")
     elif provider not in ("cuda", _ALWAYS_CAPTURES, "") and config.enable_cuda_graph:
         ctx.note(f"enable_cuda_graph has no effect on a build for {name}: it is for CUDA.")
+    if "num_hidden_layers" in config.extra_options and config.verify != "never":
+        ctx.problem(
+            "extra_options.num_hidden_layers builds a part of the model, which does not compute what its "
+            "source does.",
+            "Take it out, or set verify to never.",
+            option="extra_options.num_hidden_layers",
+        )
     for name in sorted(set(config.search) - SEARCH_DEFAULTS):
         ctx.problem(
             f"search has no default {name!r}.", _nearest(name, SEARCH_DEFAULTS), option=f"search.{name}"

@@ -72,6 +72,9 @@ class GraphWeights:
         others = {"QMoE", "MoE", "DequantizeLinear"} & {node.op_type for node in model.node}
         if others:
             raise UnknownGraphError(f"the graph has {sorted(others)[0]}")
+        lookups = any(node.op_type == "GatherBlockQuantized" for node in model.node)
+        if lookups and self._head == names.get(parts.head):
+            raise UnknownGraphError("the graph has an embedding in codes of its own")
         for node in model.node:
             if node.op_type == "MatMulNBits":
                 self._place(node)

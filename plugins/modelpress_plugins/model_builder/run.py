@@ -75,7 +75,8 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
         exact_norms(graph, source.folder, offset)
     if source.quantization is not None and source.symmetric is not False:
         sign_codes(graph)
-    if shares_embedding(graph) and (source.quantization is None or source.streamed):
+    tied = read_config(source.folder).tied is not False
+    if tied and shares_embedding(graph) and (source.quantization is None or source.streamed):
         ctx.note(
             "The model ties its embeddings: ids are looked up in the quantized output layer. "
             "`extra_options: {shared_embeddings: false}` keeps the input embedding in float, which is larger."

@@ -166,6 +166,13 @@ def test_what_the_builder_rounds_is_held_against_its_source_by_its_weights(
     assert relative_error(genai_logits(artifact), same) < 1e-4
 
 
+def test_an_embedding_that_the_builder_rounds_by_itself_is_compared_by_logits(
+    tiny_phi3: Path, built: Build, context: Any
+) -> None:
+    built(tiny_phi3, precision="int4", op_types_to_quantize=["MatMul", "Gather"])
+    assert context.reports["rounding_error"] > context.reports["logits_error"]
+
+
 def test_one_block_that_the_builder_rounds_wrongly_is_found(tiny_phi3: Path, built: Build) -> None:
     artifact = built(tiny_phi3, precision="int4", algo_config="k_quant")
     graph = artifact.path / "model.onnx"

@@ -184,6 +184,13 @@ def test_gpt_oss_in_float_is_refused_for_4_bits_and_built_in_float() -> None:
     assert planned(model, precision="fp32")[0].problems == []
 
 
+def test_a_part_of_a_model_is_built_only_where_it_is_not_compared() -> None:
+    cut = {"num_hidden_layers": 1}
+    (problem,) = planned(extra_options=cut)[0].problems
+    assert "builds a part of the model" in problem[0]
+    assert planned(extra_options=cut, verify="never")[0].problems == []
+
+
 def test_an_architecture_that_transformers_has_is_not_taken_for_a_misspelling() -> None:
     context, _ = planned({"architectures": ["Glm4ForCausalLM"], "model_type": "glm4"})
     assert "Did you mean" not in context.problems[0][1]
