@@ -40,6 +40,9 @@ def report_failure(error: BaseException) -> int:
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         tell("error", "Interrupted.")
         return 130
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message())  # its message is the help: nothing was done wrong
+        return error.exit_code
     if isinstance(error, click.ClickException):
         return _tell_usage(error)
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":

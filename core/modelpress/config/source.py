@@ -8,6 +8,7 @@ booleans (`no`, `on` are text), `1e-4` is a number, `012` is twelve, `12:30` and
 from __future__ import annotations
 
 import json
+import os
 import re
 from json.decoder import JSONDecoder
 from pathlib import Path
@@ -16,8 +17,10 @@ import yaml
 
 from modelpress.config.tree import Node, Scalar, make_node
 from modelpress.errors import Location, Problem, UserError, WorkflowError
+from modelpress.nearest import did_you_mean
 from modelpress.problems import Problems
 
+_NEEDED = "A workflow has input_model and passes."
 _MOST_NODES = 50_000  # aliases may multiply a small file without end
 _TAG = "tag:yaml.org,2002:"
 _RESOLVERS = (
@@ -43,7 +46,7 @@ def read_source(path: Path, problems: Problems) -> Node:
     if path.suffix.lower() not in (".json", ".yaml", ".yml"):
         is_json = text.lstrip().startswith("{")
     if not text.strip():
-        raise _broken("The file is empty.", Location(str(path)), "A workflow has input_model and passes.")
+        raise _broken("The file is empty.", Location(str(path)), _NEEDED)
     try:
         root = _read_json(text, str(path), problems) if is_json else _read_yaml(text, str(path), problems)
     except RecursionError:
@@ -114,7 +117,7 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"There is no file {path}.") from None
+        raise UserError(f"There is no file {path}.", _others(path)) from None
     except (IsADirectoryError, PermissionError) as error:
         if path.is_dir():
             raise UserError(f"{path} is a folder, not a workflow file.") from None
@@ -123,6 +126,17 @@ def _read_text(path: Path) -> str:
         raise UserError(f"{path} is not text in UTF-8, so it is no YAML or JSON file.") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _others(path: Path) -> str:
+    """A hint: the workflow files that lie where there is no file of that name."""
+    try:
+        names = [
+            entry for entry in os.listdir(path.parent) if entry.lower().endswith((".json", ".yaml", ".yml"))
+        ]
+    except OSError:
+        return ""
+    return did_you_mean(path.name, names[:20], what=f"There are, in {path.absolute().parent}")
 
 
 def _broken(message: str, where: Location, hint: str = "") -> WorkflowError:
@@ -233,7 +247,7 @@ def _read_yaml(text: str, file: str, problems: Problems) -> Node:
         message = "This is not YAML: it has a character that no text file has"
         raise _broken(f"{message} (U+{error.character:04X}).", Location(file, line)) from None
     if composed is None:
-        raise _broken("The file holds nothing but comments.", Location(file))
+        raise _broken("The file holds nothing but comments.", Location(file), _NEEDED)
     return _YamlWalk(file, problems).value(composed, None)
 
 

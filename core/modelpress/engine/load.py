@@ -26,7 +26,9 @@ def find_artifact(folder: Path, registry: Registry, *, trust_remote_code: bool =
     """
     require_utf8(folder)
     if not folder.exists():
-        raise UserError(f"There is no {folder}.", "Give the folder of a model, or a run's output folder.")
+        raise UserError(
+            f"There is no file or folder {folder}.", "Give the folder of a model, or a run's output folder."
+        )
     if not folder.is_dir():
         raise UserError(f"{folder} is a file, expected the folder of a model.")
     for candidate in (folder, folder / "model"):

@@ -166,7 +166,7 @@ def _find(value: str, revision: str | None, ctx: PlanContext, stem: str = "model
     if "/" not in value:
         # The hub's old names have no slash either (`gpt2`); a folder that is missing is far more likely.
         raise _no_folder(
-            path, "Relative paths count from the workflow's folder; a model of the hub is named org/name."
+            path, "A model of the hub is named org/name. Relative paths in a workflow count from its folder."
         )
     if hub_is_offline(ctx.offline):
         raise UserError(

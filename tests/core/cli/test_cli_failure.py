@@ -105,7 +105,7 @@ def test_debug_shows_the_traceback_and_keeps_the_code(command) -> None:
         (("run", "w.yaml", "--outputdir", "x"), "--output-dir"),
         (("cache", "gc", "--keep", "much"), "20GB"),
         (("data", "preview", "w.yaml", "train"), "There is no file w.yaml"),
-        (("ask", "nowhere", "phrase"), "There is no nowhere"),
+        (("ask", "nowhere", "phrase"), "There is no file or folder nowhere"),
         (("ask", "nowhere", ""), "The phrase is empty"),
         (("ask", "nowhere", "x", "--raw", "--chat"), "exclude each other"),
         (("quantize", "m", "-o", "x", "--algorithm", "hqqq"), "'hqq'"),
@@ -157,3 +157,18 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     writer.stdout.close()
     assert writer.stderr.read() == ""
     writer.wait(timeout=60)
+
+
+def test_without_arguments_the_help_is_shown_and_no_error(command) -> None:
+    for words in ((), ("passes",)):
+        done = command(*words)
+        assert done.stdout.startswith("Usage: modelpress")
+        assert "Commands" in done.stdout or "Work:" in done.stdout
+        assert done.stderr == ""
+
+
+def test_a_workflow_that_is_not_there_brings_up_those_that_are(command, tmp_path: Path) -> None:
+    assert command("run", "workflow.yaml").stderr == "error: There is no file workflow.yaml.\n"
+    (tmp_path / "workflows.yml").touch()
+    assert command("run", "workflow.yaml").stderr.endswith("hint: Did you mean 'workflows.yml'?\n")
+    assert "workflows.yml" in command("plan", "quite-another.json").stderr
