@@ -94,6 +94,9 @@ def check_outputs(
     for export in exports:
         target, where = export.target, export.where
         other = names.setdefault(target.name.casefold(), where)
+        if target.name.casefold() == RECORD:
+            yield f"{target} is where the run's record goes.", "Give the result another name.", where
+            continue
         if other != where:
             yield f"Two results would be written to {target}.", "Give them different names.", where
         taken = [path for path in known if _holds(target, path)]

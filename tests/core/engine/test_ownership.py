@@ -233,6 +233,12 @@ def an_output_name_that_is_the_final_one(demo):
 
 
 @layout
+def an_output_name_that_is_the_record(demo):
+    earlier(demo)
+    return first(output_name="Run.json")
+
+
+@layout
 def the_cache_lies_where_the_result_goes(demo):
     return {"cache_dir": "output/model"}
 
