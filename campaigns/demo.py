@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +103,3 @@ class Demo(Bench):
 def steps(*texts: str, **options: Any) -> dict[str, Any]:
     """Passes that append those texts."""
     return {f"step{number}": {"type": "Append", "text": text, **options} for number, text in enumerate(texts)}
-
-
-def as_text(document: Any) -> str:
-    return json.dumps(document)

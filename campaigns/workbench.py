@@ -150,9 +150,12 @@ class Bench:
         return Bench(target)
 
 
+_OF_THE_MAKING = (MANIFEST, "README.md", "history.jsonl")
+
+
 def model_files(folder: Path) -> dict[str, str]:
-    """The digests of a model's files, its manifest left out."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    """The digests of a model's files; its manifest and its card, which say when it was made, are left out."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _OF_THE_MAKING)
     return {path.relative_to(folder).as_posix(): digest_file(path) for path in files}
 
 

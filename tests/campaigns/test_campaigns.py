@@ -11,7 +11,9 @@ from random import Random
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES = ("flips", "malformed")
+CASES = ("belongings", "disks", "flips", "malformed", "together")
+"""Those of which a few trials are quick enough, and steady on a busy machine."""
+LONGER = ("hostile", "kills")
 
 
 def campaign(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -30,15 +32,15 @@ def test_a_few_trials_on_a_fixed_seed_find_nothing(case: str) -> None:
     assert ", 0 faults, " in done.stdout
 
 
-def test_every_case_is_tried_here() -> None:
+def test_every_case_is_known_here() -> None:
     modules = {path.stem for path in (ROOT / "campaigns" / "cases").glob("*.py")} - {"__init__"}
-    assert modules == set(CASES)
+    assert modules == {*CASES, *LONGER}
 
 
 def test_an_unknown_case_is_told() -> None:
     done = campaign("flops", "--quick")
     assert done.returncode == 2
-    assert "there is no case 'flops'; there are: flips, malformed" in done.stderr
+    assert "there is no case 'flops'; there are: " in done.stderr
 
 
 @pytest.fixture
