@@ -28,7 +28,9 @@ from modelpress_plugins.huggingface.templates import parse_template
 )
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("phrase", required=False)
-@click.option("--max-new-tokens", type=click.IntRange(min=1), default=256, show_default=True)
+@click.option(
+    "--max-new-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="Longest answer."
+)
 @click.option("--prompt-template", metavar="TEXT", help="The prompt, with {} where the phrase goes.")
 @click.option(
     "--workflow", type=click.Path(path_type=Path), help="Take the prompt from this workflow's data."

@@ -26,7 +26,9 @@ from modelpress.api import (
 @click.command("preview", epilog=examples("modelpress data preview workflow.yaml train -n 5"))
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("name")
-@click.option("-n", "--samples", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option(
+    "-n", "--samples", type=click.IntRange(min=1), default=3, show_default=True, help="How many are shown."
+)
 @click.option("--model", type=click.Path(path_type=Path), help="Take the tokenizer of this folder.")
 @click.option("--full", is_flag=True, help="Show long samples whole.")
 @json_option
