@@ -30,11 +30,13 @@ def test_the_committed_data_is_what_the_generator_makes(emotions) -> None:
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
-def test_the_plain_output_is_one_line_per_step(emotions_run) -> None:
+def test_the_plain_output_says_of_each_step_that_it_begins_and_what_became_of_it(emotions_run) -> None:
     lines = [line for line in emotions_run.text.splitlines() if line.startswith("[")]
-    assert len(lines) == len(emotions_run.record["steps"])
-    assert "LoRA" in lines[0]
-    assert "loss" in lines[0]
+    begun = [line for line in lines if ": started" in line]
+    last = {line.partition("]")[0]: line for line in lines}
+    assert len(begun) == len(last) == len(emotions_run.record["steps"])
+    assert "LoRA" in begun[0]
+    assert "loss" in last[begun[0].partition("]")[0]]
 
 
 def test_the_finished_model_answers(emotions_run, cli) -> None:

@@ -37,7 +37,12 @@ class TestRtn(PassContract):
     pass_name = "Rtn"
     options: ClassVar = {"group_size": 16}
     bad_options: ClassVar = {"bits": 3}
-    config_beyond_plan = frozenset({"quantization_config"})
+    config_beyond_plan = frozenset(
+        {
+            "transformers_weights",
+            *(f"quantization_config.{key}" for key in ("algorithm", "fused", "lm_head", "overrides", "tied")),
+        }
+    )
     """Modules that the group does not divide, and fused ones, are known from the checkpoint alone."""
 
     def make_input(self, folder: Path) -> Artifact:
