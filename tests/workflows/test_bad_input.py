@@ -40,7 +40,7 @@ def test_a_misspelt_key(small, cli) -> None:
 
 
 def test_a_misspelt_pass(small, cli) -> None:
-    refused(cli, small.write(passes={"a": {"type": "LoRa"}}), "'LoRa'", "LoRA", "workflow.json:")
+    refused(cli, small.write(passes={"a": {"type": "LoRaa"}}), "'LoRaa'", "LoRA", "workflow.json:")
 
 
 def test_a_misspelt_option(small, cli) -> None:
