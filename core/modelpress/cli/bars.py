@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TextIO
 
 from rich.console import Console, RenderableType
@@ -19,6 +20,8 @@ from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, S
 
 _WIDE = 90
 """Columns from which the numbers stand beside the bar; below, they have a line of their own."""
+_FRAME = 1 / 8
+"""Seconds between two drawings."""
 _BETWEEN = 0.5
 """Seconds after which what goes on between two steps is shown; mostly it is over before."""
 
@@ -36,14 +39,32 @@ class TerminalProgress(Progress):
         self._live = Live(
             console=self._console,
             get_renderable=self._render,
-            refresh_per_second=8,
+            auto_refresh=False,  # rich's own thread draws while lines are printed, and leaves pieces of both
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
         self._live.start()
+        threading.Thread(target=self._beat, daemon=True, name="modelpress-bars").start()
 
     def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._take(event)
+
+    def close(self) -> None:
+        self._ended.set()
+        with self._lock:
+            self._live.stop()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(_FRAME):
+            with self._lock:
+                if not self._ended.is_set():
+                    self._live.refresh()
+
+    def _take(self, event: Event) -> None:
         resumed = self._watched.state.resumed
         if self._each_report and self._reports.take(event):
             self._console.print(Text(self._reports.line(), style="dim"))
@@ -56,10 +77,8 @@ class TerminalProgress(Progress):
         elif isinstance(event, (StepFinished, StepFailed, RunFinished)):
             mark, style = ("✗", "bold red") if isinstance(event, StepFailed) else ("✓", "bold green")
             line = closing_line(event, resumed=resumed)
+            self._live.refresh()  # the bar of what has ended goes first
             self._console.print(Text.assemble((mark, style), " ", line))
-
-    def close(self) -> None:
-        self._live.stop()
 
     def _write_log(self, log: Log) -> None:
         style = "yellow" if log.level == "warning" else "dim"
