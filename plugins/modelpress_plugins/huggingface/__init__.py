@@ -34,6 +34,7 @@ _DATA_RENAMES = (
     Rename(f"{_PRE}.model_name", None, why=_OWN_TOKENIZER),
     Rename(f"{_PRE}.trust_remote_code", None, why=_OWN_TOKENIZER),
     Rename("load_dataset_config.name", "load_dataset_config.subset"),
+    Rename("load_dataset_config.max_samples", f"{_PRE}.max_samples"),
     Rename("load_dataset_config.token", None, why="the hub's token is that of this machine"),
 )
 

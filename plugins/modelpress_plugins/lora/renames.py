@@ -65,6 +65,7 @@ RENAMES: tuple[Rename, ...] = (
         values={True: "group_by_length", False: "random"},
     ),
     Rename("save_merged_model", None, "Add the pass MergeAdapterWeights after this one."),
+    Rename("device_map", None, "The step's host says where it runs."),
     Rename("use_ort_trainer", None, "Training by onnxruntime has been given up upstream."),
     Rename("ortmodule_onnx_opset_ver", None, "Training by onnxruntime has been given up upstream."),
     Rename("allow_tf32", "training_args.tf32"),

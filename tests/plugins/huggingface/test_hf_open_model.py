@@ -13,6 +13,7 @@ import pytest
 
 from modelpress.api import UserError
 from modelpress.cli.planning import plan_file
+from modelpress.config.given import Given
 from modelpress.registry import Registry
 from modelpress.testing import make_tiny_model
 from modelpress_plugins.hf.files import require_tokenizer
@@ -193,7 +194,7 @@ def test_links_are_right_in_a_cache_that_shares_its_files(model: Path, hub: Path
         path.symlink_to(model / path.name)
     workflow = tmp_path / "w.yaml"
     workflow.write_text("input_model: {type: HfModel, model_path: org/tiny}\npasses: {r: {type: Rtn}}\n")
-    assert not list(plan_file(workflow, Registry.load(), offline=True).problems)
+    assert not list(plan_file(Given(workflow), Registry.load(), offline=True).problems)
 
 
 def test_offline_an_absent_hub_model_is_told_with_what_to_do(told: Any, hub: Path) -> None:
@@ -318,3 +319,26 @@ heavy = {{"torch", "transformers", "datasets", "numpy", "peft", "safetensors", "
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_rows_that_are_loaded_at_most_are_rows_that_are_prepared_at_most(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text('{"a": "x"}\n' * 4)
+    workflow = tmp_path / "w.json"
+    data = {"data_name": "json", "data_files": "d.jsonl", "max_samples": 2, "token": True}
+    document = {
+        "input_model": {"type": "HfModel", "model_path": str(model)},
+        "data_configs": [
+            {
+                "name": "d",
+                "type": "HuggingfaceContainer",
+                "load_dataset_config": data,
+                "pre_process_data_config": {"text_cols": ["a"]},
+            }
+        ],
+        "passes": {"q": {"type": "QLoRA", "train_data_config": "d", "device_map": "auto"}},
+    }
+    workflow.write_text(json.dumps(document))
+    plan = plan_file(Given(workflow), Registry.load(), offline=True)
+    assert not [problem for problem in plan.problems if problem.kind == "input"]
+    (native,) = plan.workflow.native["data_configs"]
+    assert native["pre_process_data_config"] == {"text_cols": ["a"], "max_samples": 2}
