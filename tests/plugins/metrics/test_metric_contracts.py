@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from modelpress.api import Artifact
+from modelpress.api import Artifact, Exchange, Sample
 from modelpress.testing import MetricContract, input_artifact, make_tiny_model
 
 
@@ -18,9 +19,49 @@ class TestSizeOnDisk(MetricContract):
         return input_artifact(folder, "hf-model")
 
 
-class TestLatency(MetricContract):
-    metric_name = "latency"
-    exact: ClassVar[bool] = False
+class Rows:
+    """A data source: two rows of prompt and answer."""
 
+    name = "rows"
+    prompt_template: str | None = None
+
+    def records(self) -> Iterator[dict[str, str]]:
+        yield from ({"prompt": "one", "answer": "two"}, {"prompt": "three", "answer": "four"})
+
+    def exchanges(self, tokenizer: Any = None) -> Iterator[Exchange]:
+        yield from (Exchange(row["prompt"], row["answer"]) for row in self.records())
+
+    def samples(self, tokenizer: Any, limit: int | None = None, seed: int | None = None) -> list[Sample]:
+        return [Sample(ids, ids) for ids in ([3, 4, 5, 6], [7, 8, 9])][:limit]
+
+    def split(self, eval_size: float, seed: int) -> tuple[Rows, Rows]:
+        return self, self
+
+
+class OnModel(MetricContract):
     def make_input(self, folder: Path) -> Artifact:
         return input_artifact(make_tiny_model(folder), "hf-model")
+
+
+class TestLatency(OnModel):
+    metric_name = "latency"
+    exact: ClassVar[bool] = False
+    options: ClassVar[dict[str, Any]] = {"warmup_num": 1, "repeat_test_num": 2, "new_tokens": 2}
+
+
+class TestThroughput(OnModel):
+    metric_name = "throughput"
+    exact: ClassVar[bool] = False
+    options: ClassVar[dict[str, Any]] = TestLatency.options
+
+
+class TestAccuracy(OnModel):
+    metric_name = "accuracy"
+    data: ClassVar[dict[str, Any]] = {"data": Rows()}
+    options: ClassVar[dict[str, Any]] = {"data_config": "rows", "max_new_tokens": 2}
+
+
+class TestPerplexity(OnModel):
+    metric_name = "perplexity"
+    data: ClassVar[dict[str, Any]] = {"data": Rows()}
+    options: ClassVar[dict[str, Any]] = {"data_config": "rows"}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from modelpress.api import Artifact, Sample
-from modelpress.testing import PassContract, input_artifact, make_tiny_model
+from modelpress.testing import CommandContract, PassContract, input_artifact, make_tiny_model
 
 
 class Counting:
@@ -51,3 +51,21 @@ class TestGptq(QuantizerContract):
 
 class TestQuaRot(QuantizerContract):
     pass_name = "QuaRot"
+
+
+class TestQuantize(CommandContract):
+    command_name = "quantize"
+
+    def make_arguments(self, folder: Path) -> list[str]:
+        model = make_tiny_model(folder / "model")
+        options = [
+            "--algorithm",
+            "Rtn",
+            "--bits",
+            "4",
+            "--group-size",
+            "32",
+            "--cache-dir",
+            str(folder / "cache"),
+        ]
+        return [str(model), *options, "-o", str(folder / "out")]
