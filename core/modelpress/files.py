@@ -124,6 +124,11 @@ def mark_finished(path: Path, facts: Mapping[str, JSONValue] | None = None) -> N
     write_whole(_mark(path), sealed({"facts": dict(facts or {}), "files": _digests(path)}))
 
 
+def is_marked(path: Path) -> bool:
+    """Whether somebody said that the file was written to its end, be that so or not."""
+    return _mark(path).exists()
+
+
 def finished(path: Path, on_damage: Callable[[str], None] | None = None) -> dict[str, JSONValue] | None:
     """The facts of a finished file or folder; None when it has no mark, or a byte of it is not as it was:
     then on_damage is told."""

@@ -218,7 +218,10 @@ class Cache:
         return [key for key in sorted(keys) if self.find_numbers(key) is None]
 
     def finish_job(self, key: str) -> None:
-        """Remove the job folder of a step that is in the cache now."""
+        """Remove the job folder of a step that is in the cache now, and parts of files that were cut off."""
+        for room in ("evaluations", "history"):
+            for part in (self.folder / room).glob(f".{key}.*.part"):
+                part.unlink(missing_ok=True)
         shutil.rmtree(self.job_folder(key), ignore_errors=True)
 
     def tidy(self) -> None:

@@ -17,6 +17,7 @@ from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.prepare import Prepared
 from modelpress.errors import DiskFull, HostError, WorkerDied
 from modelpress.events import Event, Log, Progress
+from modelpress.files import is_marked, mark_finished
 from modelpress.json_types import JSONValue
 from modelpress.records import to_json
 from modelpress.registry import Registry
@@ -95,8 +96,10 @@ class TaskRunner:
         found = self._cache.find(step.key, lambda text: self._tell(Log("warning", text)))
         if found:
             self._cache.hold(step.key)
+            result = self._cache.result_of(step.key)
+            self._finish_killed(step, result)
             self._tell_again(step)
-            return Done(True, _with_base(found, model), self._cache.result_of(step.key), self._notes(step))
+            return Done(True, _with_base(found, model), result, self._notes(step))
         out, result = self._work(step, model, on_start)
         base = (model.base or model) if result.base else None
         made = Artifact(out, result.format, step.key, base=base, meta=result.meta)
@@ -108,6 +111,7 @@ class TaskRunner:
     def _measure(self, wanted: Measurement, model: Artifact, on_start: Callable[[bool], None]) -> Done:
         found = self._cache.find_numbers(wanted.key, lambda text: self._tell(Log("warning", text)))
         if found:
+            self._finish_killed(wanted, found)
             self._tell_again(wanted)
             return Done(True, model, wanted.select(found), self._notes(wanted))
         _, result = self._work(wanted, model, on_start)
@@ -118,6 +122,18 @@ class TaskRunner:
     def _finish(self, task: Step | Measurement, result: Result) -> None:
         folder = self._cache.job_folder(task.key)
         close_history(folder, result, self._cache.history_file(task.key))
+        self._cache.finish_job(task.key)
+
+    def _finish_killed(self, task: Step | Measurement, result: Result) -> None:
+        """Do what is left where a run was killed after it had kept the result: its job's folder tells."""
+        if not self._cache.job_folder(task.key).exists():
+            return
+        history = self._cache.history_file(task.key)
+        if not history.exists():
+            self._finish(task, result)
+            return
+        if not is_marked(history):
+            mark_finished(history)
         self._cache.finish_job(task.key)
 
     def _tell_again(self, task: Step | Measurement) -> None:

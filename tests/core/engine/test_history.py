@@ -92,3 +92,29 @@ def test_a_failed_try_is_in_the_history_of_the_one_that_ends_well(demo) -> None:
         run(demo)
     (folder,) = (demo.folder / "cache" / "jobs").iterdir()
     assert (folder / "error.json").exists()
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+@pytest.mark.parametrize("moment", ["keep_events", "move", "mark_finished"])
+def test_a_run_killed_after_its_result_was_kept_leaves_nothing(
+    demo, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"modelpress.engine.history.{moment}", die)
+        with pytest.raises(Killed):
+            run(demo)
+    cache = demo.folder / "cache"
+    (job,) = (cache / "jobs").iterdir()
+    (cache / "history").mkdir(exist_ok=True)
+    (cache / "history" / f".{job.name}.jsonl.0000.part").touch()
+    result, events = run(demo)
+    assert result.run_record["steps"][0]["cached"]
+    assert Report("loss", 0.25) in events
+    assert not any((cache / "jobs").iterdir())
+    assert not list(cache.rglob("*.part"))
