@@ -124,7 +124,9 @@ def measure(contender: Contender, number: int = 0, limit: float = 3600) -> Run:
     """One run of one contender. Raises SystemExit, with the end of its output, when it fails."""
     if contender.before:
         contender.before(number)
-    environment = {**os.environ, "PYTHONPATH": "", **contender.environment}
+    # A shell that tells Python to keep no bytecode would have modules compiled at each start.
+    plain = {"PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": ""}
+    environment = {**os.environ, **plain, **contender.environment}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         started = time.perf_counter()
         process = subprocess.Popen(
