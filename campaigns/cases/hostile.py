@@ -139,7 +139,10 @@ def _template(chance: Random, place: Path) -> str:
     path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": template}))
     rows = [{"messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]}] * 4
     (bench.folder / "rows.json").write_text(json.dumps(rows))
-    chats = data(load_dataset_config={"data_files": "rows.json"}, pre_process_data_config={"max_seq_len": 48})
+    chats = data(
+        load_dataset_config={"data_files": "rows.json"},
+        pre_process_data_config={"max_seq_len": 48, "chat_template": True},
+    )
     model = {"type": "HfModel", "model_path": "model"}
     bench.write({"lora": lora()}, input_model=model, data_configs=[chats])
     done = bench.finish(LIMIT, "data", "preview", str(bench.workflow), "train")

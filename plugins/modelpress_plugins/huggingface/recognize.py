@@ -39,10 +39,10 @@ def recognize(pre: PreProcess, columns: Collection[str]) -> Recognized:
     """
     chats = next((name for name in _CHAT_COLUMNS if name in columns), None)
     if pre.chat_template:
-        if chats and "message_col" not in pre.model_fields_set and pre.message_col not in columns:
+        if chats and "message_col" not in _told(pre) and pre.message_col not in columns:
             return _as(pre, _chat(chats), message_col=chats)
         return Recognized(pre)
-    if "text" in columns or any(getattr(pre, form) for form in pre.model_fields_set & _FORMS):
+    if "text" in columns or _told(pre) & _FORMS:
         return Recognized(pre)
     if chats:
         return _as(pre, _chat(chats), chat_template=True, message_col=chats)
@@ -54,6 +54,12 @@ def recognize(pre: PreProcess, columns: Collection[str]) -> Recognized:
         pair = {"input_col": "prompt", "output_col": "completion"}
         return _as(pre, what, dataset_type="pair", pair_format="custom", **pair)
     return Recognized(pre)
+
+
+def _told(pre: PreProcess) -> set[str]:
+    """The options that are not at their defaults. (Which ones were written cannot be asked: options travel to
+    the worker whole.)"""
+    return {name for name, field in type(pre).model_fields.items() if getattr(pre, name) != field.default}
 
 
 def _chat(column: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from modelpress.api import UserError
 from modelpress_plugins.huggingface.data_checks import describe_huggingface
+from modelpress_plugins.huggingface.data_config import HuggingfaceOptions
 from modelpress_plugins.huggingface.source import open_huggingface
 
 PHI3 = (
@@ -36,8 +37,11 @@ def turns(*contents: str, first: str = "user") -> list[dict[str, str]]:
 
 @pytest.fixture
 def opened(tmp_path: Path, options: Any, rows: Any) -> Any:
+    """Opened as a worker does: options travel there whole, and no longer tell which of them were written."""
+
     def make(*given: dict[str, Any], **pre: Any) -> Any:
-        return open_huggingface(options(rows("chat.json", list(given)), **pre), tmp_path / "data")
+        written = options(rows("chat.json", list(given)), **pre)
+        return open_huggingface(HuggingfaceOptions.parse(written.canonical()), tmp_path / "data")
 
     return make
 
