@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import modelpress
 from modelpress.engine.open_data import open_data
 from modelpress.engine.prepare import fetch_model, prepare
 from modelpress.registry import Registry
@@ -78,3 +79,20 @@ def test_data_on_a_shelf_are_previewed(work: Path, model_folder: Path) -> None:
     source, _ = open_data(work / "w.json", "rows", Registry.load(), model=model_folder)
     assert [row["text"] for row in source.records()] == ["one", "two"]
     assert fetched(work) == ["fetch rows"]
+
+
+def test_a_model_on_a_shelf_is_pressed_as_one_that_lies_here(work: Path, model_folder: Path) -> None:
+    document = json.loads((work / "w.json").read_text())
+    document["evaluators"] = {"e": {"metrics": [{"type": "perplexity", "data_config": "rows"}]}}
+    (work / "w.json").write_text(json.dumps({**document, "evaluator": "e"}))
+    from_shelf = modelpress.run(work / "w.json")
+    assert sorted(fetched(work)) == ["fetch model", "fetch rows"]
+    here = {"type": "HfModel", "model_path": str(model_folder)}
+    (work / "here.json").write_text(json.dumps({**document, "input_model": here, "cache_dir": "other"}))
+    from_here = modelpress.run(work / "here.json")
+    weights = [result.artifact.path / "model.safetensors" for result in (from_shelf, from_here)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert from_shelf.metrics["perplexity"] > 1
+    again = modelpress.run(work / "w.json")
+    assert all(step["cached"] for step in again.run_record["steps"])
+    assert len(fetched(work)) == 2
