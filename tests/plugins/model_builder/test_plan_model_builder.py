@@ -202,6 +202,16 @@ def test_a_quantizer_before_an_architecture_that_is_not_read_quantized_is_refuse
     assert "does not read quantized" in planned(model, precision="int4")[0].problems[0][0]
 
 
+@pytest.mark.parametrize(
+    ("left", "refused"), [("o_proj", True), ("model.layers.0.mlp.down_proj", True), ("lm_head", False)]
+)
+def test_layers_that_a_quantizer_left_in_float_are_refused(left: str, refused: bool) -> None:
+    section = {"quant_method": "olive", "group_size": 32, "bits": 4, "modules_to_not_convert": [left]}
+    model = {"model_type": "llama", "num_hidden_layers": 2, "quantization_config": section}
+    problems = planned(model, precision="int4")[0].problems
+    assert ["in float" in message for message, _, _ in problems] == ([True] if refused else [])
+
+
 def test_a_quantized_model_needs_no_streaming() -> None:
     model = {**LLAMA, "quantization_config": {"quant_method": "gptq"}}
     assert streaming_obstacle(ModelConfig(model), ModelBuilderOptions(precision="int4")) is None
