@@ -17,11 +17,11 @@ from modelpress_plugins.merge_adapter.plan import plan
 
 def make_adapter(folder: Path, **config: Any) -> Artifact:
     base = make_tiny_model(folder / "base")
+    torch.manual_seed(0)  # get_peft_model draws lora_A
     model = get_peft_model(
         AutoModelForCausalLM.from_pretrained(base),
         LoraConfig(**{"r": 4, "target_modules": ["q_proj", "down_proj"], "task_type": "CAUSAL_LM", **config}),
     )
-    torch.manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
