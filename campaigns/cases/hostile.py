@@ -102,7 +102,8 @@ def _links(chance: Random, place: Path) -> str:
 def _library(chance: Random, place: Path) -> str:
     """A model that asks onnxruntime-genai to open a library of its own."""
     folder = place / "model"
-    shutil.copytree(EXAMPLE / "model", folder)
+    # Without config.json: with it, the folder is a transformers model, and nothing reads genai_config.json.
+    shutil.copytree(EXAMPLE / "model", folder, ignore=shutil.ignore_patterns("config.json", "*.safetensors"))
     entry = chance.choice(["libevil.so", "./libevil.so", "../evil.so", "/tmp/evil.so"])
     options = {"custom_ops_library": entry}
     decoder = {"session_options": options, "filename": "model.onnx"}
