@@ -6,6 +6,7 @@ only where the user trusts them. config.json is not among them: whoever writes w
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -30,9 +31,10 @@ _ITSELF = (
     *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "tekken.json"),
     *("vocab*", "merges.txt", "*.model", "*.tiktoken", "*.bpe", "*.spm"),
 )
+_TEMPLATES = ("*.jinja", "additional_chat_templates/*.jinja", "chat_template*.json")
 _OF_TOKENIZER = (
     *_ITSELF,
-    *("*.jinja", "additional_chat_templates/*.jinja", "chat_template*.json"),
+    *_TEMPLATES,
     *("preprocessor_config.json", "processor_config.json"),
 )
 _LEGAL = ("licen[cs]e*", "*.license", "notice*", "copying*", "readme*", "*use_policy*", "*.md")
@@ -78,16 +80,29 @@ def copy_tokenizer(model: Artifact, out: Path) -> None:
     """Copy the tokenizer of a model or adapter, with its chat templates, to `out`, byte for byte.
 
     One that is there goes: two mixed are none (a special_tokens_map.json of the one would rule over the
-    tokenizer_config.json of the other). Raises UserError when the model has none.
+    tokenizer_config.json of the other, a chat_template.jinja over the template in it). Chat templates stay
+    where the new tokenizer has none. Raises UserError when the model has none.
     """
     folder = tokenizer_folder(model)
-    for path in out.glob("*"):
-        if path.is_file() and _matches(path.name, _ITSELF):
+    replaced = (*_ITSELF, *_TEMPLATES) if _has_template(folder) else _ITSELF
+    for path in (*out.glob("*"), *out.glob("additional_chat_templates/*")):
+        if path.is_file() and _matches(path.relative_to(out).as_posix(), replaced):
             path.unlink()
     patterns = (*_OF_TOKENIZER, *_CODE) if model.meta.trust_remote_code else _OF_TOKENIZER
     for name in companions(folder, code=model.meta.trust_remote_code):
         if _matches(name, patterns):
             _copy(folder, name, out)
+
+
+def _has_template(folder: Path) -> bool:
+    """Whether the tokenizer in a folder has a chat template, in a file of its own or in its configuration."""
+    if any(_matches(name, _TEMPLATES) for name in companions(folder)):
+        return True
+    try:
+        told = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and bool(told.get("chat_template"))
 
 
 def copy_licence(folder: Path, out: Path) -> None:

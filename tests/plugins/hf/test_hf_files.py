@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,20 @@ def test_a_tokenizer_takes_the_place_of_another_as_a_whole(apart: Artifact, tmp_
     for name in ("special_tokens_map.json", "vocab.json", "chat_template.jinja", "LICENSE"):
         (tmp_path / "out" / name).write_text("of the base")
     copy_tokenizer(apart, tmp_path / "out")
-    assert names(tmp_path / "out") == {"chat_template.jinja", "LICENSE", "tokenizer.json", "x.jinja"}
+    assert names(tmp_path / "out") == {"LICENSE", "tokenizer.json", "x.jinja"}
+
+
+@pytest.mark.parametrize(("config", "kept"), [({"chat_template": "{{ messages }}"}, False), ({}, True)])
+def test_a_template_of_the_base_does_not_rule_over_the_tokenizers_own(
+    tmp_path: Path, config: dict[str, str], kept: bool
+) -> None:
+    for folder in ("adapter", "out"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "out" / "chat_template.jinja").write_text("of the base")
+    (tmp_path / "adapter" / "tokenizer.json").write_text("{}")
+    (tmp_path / "adapter" / "tokenizer_config.json").write_text(json.dumps(config))
+    copy_tokenizer(artifact(tmp_path / "adapter"), tmp_path / "out")
+    assert (tmp_path / "out" / "chat_template.jinja").exists() == kept
 
 
 def test_no_tokenizer_at_all_is_told(tmp_path: Path) -> None:
