@@ -140,12 +140,20 @@ def _front(made: Made, origin: _Origin, licence: Licence) -> Mapping[str, JSONVa
     return {key: value for key, value in found.items() if value}
 
 
+_OF_THE_MACHINE = re.compile(r"(per_second|seconds|memory)$")
+"""Reports that another run of the same work would not repeat: a card has the same bytes each time."""
+
+
 def _how(made: Made, record: RunRecord) -> Iterator[str]:
     if not made.steps:
         return
     yield "## How it was made\n"
     for number, step in enumerate(made.steps, start=1):
-        reports = [f"{name} {_number(value)}" for name, value in step.reports.items() if _is_plain(value)]
+        reports = [
+            f"{name} {_number(value)}"
+            for name, value in step.reports.items()
+            if _is_plain(value) and not _OF_THE_MACHINE.search(name)
+        ]
         told = f": {', '.join(reports)}" if reports else ""
         yield f"{number}. **{step.type}**{told}"
     yield "\n<details><summary>Every option, with the versions of what ran</summary>\n"
