@@ -45,8 +45,8 @@ def _wrong_value(spec: Spec, field: Field[object], value: object) -> str:
     if field.name == "aliases" and spec.kind == "command":
         return _all(value, _is_command, "verbs that the core has not")
     if field.name == "produces":
-        other, meaning = (ANY_FORMAT, "any") if spec.kind == "model" else ("same", "the one it took")
-        return "" if _is_name(value) or value == other else f"a format, or {other!r} ({meaning})"
+        other = ANY_FORMAT if spec.kind == "model" else "same"
+        return "" if _is_name(value) or value == other else f"a format, or {other!r}"
     if field.name == "requires":
         return _all(value, _is_requirement, "requirements as in a pyproject.toml ('torch>=2.9')")
     if field.name == "devices":

@@ -69,7 +69,12 @@ def test_a_run_is_logged_where_logging_shows_it(values, caplog, capsys) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_run_tells_on_stderr_where_nobody_has_set_up_logging(values, capsys) -> None:
+def test_a_run_tells_on_stderr_where_nobody_has_set_up_logging(
+    values, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (None, "modelpress"):  # other tests, and libraries, may have set it up
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [])
+    monkeypatch.setattr(logging.getLogger("modelpress"), "level", logging.NOTSET)
     modelpress.run(values, in_process=True)
     told = capsys.readouterr()
     assert STARTED in told.err.splitlines()
