@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     )
     from modelpress.events import Event, Log, Progress, Report
     from modelpress.files import finished, mark_finished, move, write_whole
+    from modelpress.from_source import spec_from_source
     from modelpress.identity import content_identity, looks_like_path
     from modelpress.json_types import JSONValue
     from modelpress.markers import (
@@ -207,6 +208,7 @@ __all__ = [
     "read_secret",
     "say",
     "size",
+    "spec_from_source",
     "takes",
     "verbosity_options",
     "worker_environment",
@@ -289,6 +291,7 @@ _LAZY = {
     "content_identity": "modelpress.identity",
     "looks_like_path": "modelpress.identity",
     "finished": "modelpress.files",
+    "spec_from_source": "modelpress.from_source",
     "mark_finished": "modelpress.files",
     "move": "modelpress.files",
     "write_whole": "modelpress.files",

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint
-from importlib.util import find_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 from modelpress.errors import UserError
+from modelpress.from_source import spec_from_source
 from modelpress.hookspecs import ENTRY_POINT_GROUP
 
 FOLDER = "modelpress_plugins"
@@ -29,7 +30,7 @@ class _Finder:
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         file = self.files.get(name)
-        return spec_from_file_location(name, file) if file else None
+        return spec_from_source(name, file) if file else None
 
 
 _FINDER = _Finder()

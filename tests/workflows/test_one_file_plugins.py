@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,21 @@ def test_a_change_of_the_file_is_a_change_of_the_result(folder: Path) -> None:
     done = run(folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "output" / "model" / "letter.txt").read_text() == "Hello!"
+
+
+def test_a_change_within_a_second_to_the_same_size_counts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python would take the bytecode of the first run for that of the second file."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    assert run(folder).returncode == 0
+    file = folder / "modelpress_plugins" / "my_letters.py"
+    time = file.stat().st_mtime_ns
+    file.write_text(file.read_text().replace("text.upper()", "text.title()"))
+    os.utime(file, ns=(time, time))
+    assert run(folder).returncode == 0
+    assert (folder / "output" / "model" / "letter.txt").read_text() == "Hello!"
+    assert not list(folder.glob("modelpress_plugins/__pycache__"))
 
 
 def test_a_workflow_that_names_no_file_loads_none(folder: Path) -> None:

@@ -7,11 +7,9 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType
 
-from modelpress.api import UserError
+from modelpress.api import UserError, spec_from_source
 
 
 def load_function(name: str, script: str | None, folder: str | None) -> Callable[[dict[str, object]], object]:
@@ -36,17 +34,8 @@ def load_function(name: str, script: str | None, folder: str | None) -> Callable
     return found
 
 
-class _FromSource(SourceFileLoader):
-    """Reads the script itself and keeps no bytecode beside it: that counts as fresh while a script has the
-    same size and second of change."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(self.get_data(self.path), self.path)
-
-
 def _run_script(script: Path) -> object:
-    name = f"modelpress_user_script_{script.stem}"
-    spec = importlib.util.spec_from_file_location(name, script, loader=_FromSource(name, str(script)))
+    spec = spec_from_source(f"modelpress_user_script_{script.stem}", script)
     if spec is None or spec.loader is None:
         raise ImportError(f"{script} is no Python file")
     module = importlib.util.module_from_spec(spec)
