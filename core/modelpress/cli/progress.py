@@ -40,11 +40,10 @@ class Write(Protocol):
     def __call__(self, line: str, level: Literal["info", "warning"] = "info") -> None: ...
 
 
-class Progress:
+class Progress(Protocol):
     """Something that shows events. Closed at the end of the run, however it ends."""
 
-    def __call__(self, event: Event) -> None:
-        raise NotImplementedError
+    def __call__(self, event: Event) -> None: ...
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -39,8 +39,8 @@ class Contract(Generic[S]):
     """Options that must be refused."""
 
     def find(self, registry: Registry) -> Registered[S]:
-        """The thing, by the name in the class (`pass_name`, `metric_name` …)."""
-        raise NotImplementedError
+        """The thing, by the name in the class (`pass_name`, `metric_name` …): each kind's contract has it."""
+        raise NotImplementedError(f"{type(self).__name__} is of no kind: subclass PassContract, say")
 
     def kept(self, name: str, make: Callable[[], T]) -> T:
         """What make gives, made once for all tests of the class. Not a fixture of the class's scope: pytest
