@@ -16,7 +16,6 @@ from modelpress.api import (
     Registry,
     UserError,
     Verbosity,
-    did_you_mean,
     examples,
     execute_workflow,
     find_artifact,
@@ -96,10 +95,10 @@ def command(
     question and its answer.
     """
     registry = Registry.load()
-    chosen = [_metric(registry, name) for name in names] or _defaults(registry, data, text_template)
+    chosen = [registry.find(MetricSpec, name) for name in names] or _defaults(registry, data, text_template)
     options = {entry.spec.name: _defaults_of(entry, data, max_samples, few=not names) for entry in chosen}
     for setting in settings:
-        _set(options, setting)
+        _set(registry, options, setting)
     workflow: dict[str, JSONValue] = {
         "input_model": _input_model(registry, model, adapter, trust_remote_code=trust_remote_code),
         "evaluators": {"evaluate": {"metrics": [{"type": name, **own} for name, own in options.items()]}},
@@ -121,14 +120,6 @@ def command(
         raise UserError("Nothing was measured.", f"This machine has no {device} that the model can run on.")
 
 
-def _metric(registry: Registry, name: str) -> Registered[MetricSpec]:
-    for entry in registry.all(MetricSpec):
-        if entry.spec.name == name:
-            return entry
-    names = sorted(entry.spec.name for entry in registry.all(MetricSpec))
-    raise UserError(f"There is no metric {name!r}.", did_you_mean(name, names, what="There are"))
-
-
 def _defaults(
     registry: Registry, data: Path | None, text_template: str | None
 ) -> list[Registered[MetricSpec]]:
@@ -138,7 +129,7 @@ def _defaults(
         names.insert(0, "perplexity")
         if text_template and text_template.count("{") > 1:
             names.insert(0, "accuracy")
-    return [_metric(registry, name) for name in names]
+    return [registry.find(MetricSpec, name) for name in names]
 
 
 def _defaults_of(
@@ -159,19 +150,21 @@ def _defaults_of(
     return found
 
 
-def _set(options: Mapping[str, dict[str, JSONValue]], setting: str) -> None:
+def _set(registry: Registry, options: Mapping[str, dict[str, JSONValue]], setting: str) -> None:
     """One `METRIC.OPTION=VALUE` into the options of the metrics; the value is JSON, or else a word."""
     place, equals, text = setting.partition("=")
     name, dot, option = place.partition(".")
     if not (equals and dot and option):
         raise click.BadParameter(f"{setting!r} is not METRIC.OPTION=VALUE.", param_hint="--set")
-    if name not in options:
+    metric = registry.get(MetricSpec, name)
+    own = options.get(metric.spec.name) if metric else None
+    if own is None:
         measured = ", ".join(options)
         raise click.BadParameter(f"{name!r} is not measured; {measured} are.", param_hint="--set")
     try:
-        options[name][option] = json.loads(text)
+        own[option] = json.loads(text)
     except ValueError:
-        options[name][option] = text
+        own[option] = text
 
 
 def _input_model(

@@ -80,6 +80,14 @@ def test_a_second_time_it_is_in_the_cache(model: Path, invoke: Invoke) -> None:
     assert "in the cache" in invoke("evaluate", str(model), "-m", "size_on_disk").stdout
 
 
+def test_metrics_are_found_in_any_case(model: Path, invoke: Invoke) -> None:
+    assert measured(
+        invoke(
+            "evaluate", str(model), "-m", "Size_On_Disk", "--set", "SIZE_ON_DISK.include_base=true", "--json"
+        )
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
