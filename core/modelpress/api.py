@@ -99,7 +99,7 @@ if TYPE_CHECKING:
         Verbatim,
     )
     from modelpress.nearest import did_you_mean, nearest
-    from modelpress.options import Options
+    from modelpress.options import Options, Size
     from modelpress.provider import installed_versions
     from modelpress.registry import Registered, Registry
     from modelpress.secrets import read_secret
@@ -162,6 +162,7 @@ __all__ = [
     "Searchable",
     "Secret",
     "SecretName",
+    "Size",
     "System",
     "SystemSpec",
     "TensorInfo",
@@ -299,6 +300,7 @@ _LAZY = {
     "installed_versions": "modelpress.provider",
     "DataRole": "modelpress.markers",
     "Options": "modelpress.options",
+    "Size": "modelpress.options",
     "LocalPath": "modelpress.markers",
     "Resource": "modelpress.markers",
     "ResourcePath": "modelpress.markers",

@@ -13,13 +13,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Self, cast
+from typing import Annotated, Self, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
 
 from modelpress.errors import UserError
 from modelpress.json_types import JSONSchema, JSONValue
 from modelpress.marker_faults import find_fault
+from modelpress.sizes import parse_size
+
+
+def _a_size(value: int | str) -> int | str:
+    try:
+        parse_size(value)
+    except UserError as error:
+        raise PydanticCustomError("size", "has to be a size") from error
+    return value
+
+
+Size = Annotated[int | str, AfterValidator(_a_size)]
+"""A number of bytes, or text like "500MB"; what is neither is told with its line. For parse_size to read."""
 
 
 class Options(BaseModel):

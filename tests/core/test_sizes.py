@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
+from modelpress.api import Options, Size
+from modelpress.config.validation import faults
 from modelpress.errors import UserError
 from modelpress.sizes import parse_size
 
@@ -24,3 +27,20 @@ def test_sizes_are_read(text: int | str, size: int) -> None:
 def test_what_is_no_size_is_an_error(text: int | str) -> None:
     with pytest.raises(UserError, match="is no size"):
         parse_size(text)
+
+
+class _Sized(Options):
+    limit: Size = "1GB"
+
+
+@pytest.mark.parametrize("value", [5, "500MB", "2GiB"])
+def test_an_option_that_is_a_size_keeps_what_was_written(value: int | str) -> None:
+    assert _Sized.parse({"limit": value}).limit == value
+
+
+@pytest.mark.parametrize("value", ["1XB", "", "-1", 0, -5])
+def test_an_option_that_is_no_size_is_refused_when_it_is_read(value: int | str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        _Sized.parse({"limit": value})
+    (fault,) = faults(caught.value, _Sized, {"limit": value}, "Demo")
+    assert "'limit' has to be a number of bytes, or text like" in fault.message

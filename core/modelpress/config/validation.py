@@ -40,6 +40,7 @@ _EXPECTED = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
     "none_required": "empty (null)",
+    "size": 'a number of bytes, or text like "500MB" or "20GB"',
     "secret_name": "the name of an environment variable (capital letters, digits, _)",
 }
 _LIMITS = {

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from modelpress.api import Options
+from modelpress.api import Options, Size
 
 
 class MergeAdapterOptions(Options):
@@ -18,7 +18,7 @@ class MergeAdapterOptions(Options):
         "weights, or those that training saw, that is quantized to 4 bits and back. auto measures which is "
         "nearer to what training saw.",
     )
-    max_shard_size: int | str = Field(
+    max_shard_size: Size = Field(
         default="5GB", description='Largest weight file: bytes, or text like "500MB", "5GB", "2GiB".'
     )
     verify: Literal["auto", "required", "never"] = Field(

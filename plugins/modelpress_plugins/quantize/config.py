@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, create_model
 
-from modelpress.api import DataRole, Options
+from modelpress.api import DataRole, Options, Size
 from modelpress_plugins.grids.given import Given
 from modelpress_plugins.quantize.algorithms import table
 from modelpress_plugins.quantize.algorithms.table import Row
@@ -70,7 +70,7 @@ class DataOptions(Options):
     calibration_tokens: int = Field(
         default=65536, ge=64, description="Tokens of the data that are used at most, from its beginning."
     )
-    activation_memory: str | int = Field(
+    activation_memory: Size = Field(
         default="1GB",
         description='Activations that may be held in memory, in bytes or like "1GB"; more go to the disk.',
     )
@@ -122,7 +122,7 @@ class SelectiveMixedPrecisionConfig(GridOptions, DataOptions):
     high_group_size: GroupSize | None = Field(
         default=None, description="Their group_size; the best for the budget when left out."
     )
-    max_size: str | int | None = Field(
+    max_size: Size | None = Field(
         default=None,
         description='Size of the weights files once quantized, in bytes or like "250MB": no more is written.',
     )

@@ -72,12 +72,14 @@ def choose_grids(
     Raises UserError when even the lower bits everywhere do not fit the budget.
     """
     targets = find_targets(checkpoint, config, choice)
+    weights = {p.module: (p.stop - p.start) * t.columns for t in targets.all for p in t.parts}
+    float_bytes = sum(checkpoint.info(name).nbytes for name in kept_tensors(checkpoint, targets))
+    low = sum(weights[p.module] * p.grid.bits_per_weight / 8 for t in targets.all for p in t.parts)
+    _room(low, weights, budget, float_bytes)  # before hours of measuring
     if decoder is not None and calibration is not None:
         offers = fisher_offers(checkpoint, decoder, targets, budget, calibration)
     else:
         offers = _weight_offers(checkpoint, targets, budget, algorithm)
-    weights = {p.module: (p.stop - p.start) * t.columns for t in targets.all for p in t.parts}
-    float_bytes = sum(checkpoint.info(name).nbytes for name in kept_tensors(checkpoint, targets))
     limit = budget.max_size
     while True:
         chosen = spend(offers, weights, budget, float_bytes)
@@ -163,13 +165,7 @@ def spend(
 ) -> dict[str, Offer]:
     """The offers that lessen the cost most within the budget: step by step, the most per byte."""
     chosen = {module: given[0] for module, given in offers.items()}
-    low = sum(offer.nbytes for offer in chosen.values())
-    room = _allowed(budget, low, sum(weights.values()), float_bytes) - low
-    if room < 0:
-        raise UserError(
-            f"The budget is {math.ceil(-room):,} bytes too small even with every module at the lower bits.",
-            "Raise max_size or bits_per_weight, or lower bits.",
-        )
+    room = _room(sum(offer.nbytes for offer in chosen.values()), weights, budget, float_bytes)
     low_weights = budget.ratio * sum(weights.values()) if budget.ratio is not None else 0.0
     spare = sum(weights.values()) - low_weights
     while True:
@@ -191,6 +187,18 @@ def spend(
             spare -= weights[module]
         room -= offer.nbytes - chosen[module].nbytes
         chosen[module] = offer
+
+
+def _room(low: float, weights: Mapping[str, int], budget: Budget, float_bytes: int) -> float:
+    """Bytes that are left when every module has the lower bits, which take `low`. Raises UserError when there
+    are none."""
+    room = _allowed(budget, low, sum(weights.values()), float_bytes) - low
+    if room < 0:
+        raise UserError(
+            f"The budget is {math.ceil(-room):,} bytes too small even with every module at the lower bits.",
+            "Raise max_size or bits_per_weight, or lower bits.",
+        )
+    return room
 
 
 def _allowed(budget: Budget, low: float, weights: int, float_bytes: int) -> float:

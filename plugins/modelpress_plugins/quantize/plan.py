@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from modelpress.api import ModelFacts, PlanContext
+from modelpress.api import ModelFacts, PlanContext, parse_size
 from modelpress_plugins.hf.config import LOADER, METHOD, ModelConfig, changed_document
 from modelpress_plugins.hf.families import rotatable
 from modelpress_plugins.hf.files import meta_beside_tokenizer, require_tokenizer
 from modelpress_plugins.quantize.config import (
     CalibratedConfig,
     DataOptions,
+    GridOptions,
     QuantizerConfig,
     QuaRotConfig,
     SelectiveMixedPrecisionConfig,
@@ -18,6 +19,8 @@ from modelpress_plugins.quantize.config import (
 from modelpress_plugins.quantize.marks import FORMAT as MARKED
 
 SMALLEST_GROUP, LARGEST_GROUP, WHOLE_ROW = 16, 256, -1
+_UNSURE = 0.1
+"""How far the estimate of a size may be off."""
 LIBRARIES = 450 * 2**20
 """Memory that importing torch takes."""
 
@@ -69,6 +72,7 @@ def plan_marks(model: ModelFacts, config: SelectiveMixedPrecisionConfig, ctx: Pl
     facts = ModelConfig(model.config)
     _check_model(model, ctx, layered=config.algorithm in MEASURED_ON_DATA)
     _check_budget(config, ctx)
+    _check_room(model, facts, config, ctx)
     _check_widths(facts, ctx)
     if config.algorithm in MEASURED_ON_DATA:
         tell_data(config, ctx)
@@ -109,14 +113,40 @@ def plan_rotation(model: ModelFacts, config: QuaRotConfig, ctx: PlanContext) -> 
     return replace(model, path=None, identity="", config=document, meta=meta_beside_tokenizer(model.meta))
 
 
-def _size(model: ModelFacts, facts: ModelConfig, config: QuantizerConfig) -> int:
+def _size(model: ModelFacts, facts: ModelConfig, config: GridOptions) -> int:
     """Bytes of the quantized checkpoint. The embedding stays as it is, and a head that is tied to it gets a
     quantized copy; with `embeds` that copy is all there is."""
     each, table, tied = facts.item_bytes, facts.vocabulary * facts.hidden_size, bool(facts.tied)
-    kept = (0 if tied and config.embeds else table) if config.lm_head else table if tied else 2 * table
+    embeds = isinstance(config, QuantizerConfig) and config.embeds
+    kept = (0 if tied and embeds else table) if config.lm_head else table if tied else 2 * table
     quantized = model.size / each - kept + (table if tied and config.lm_head and kept else 0)
     bits = config.bits + (32 + (0 if config.sym else config.bits)) / _stored(config.group_size)
     return int(kept * each + max(0.0, quantized) * bits / 8)
+
+
+def _check_room(
+    model: ModelFacts, facts: ModelConfig, config: SelectiveMixedPrecisionConfig, ctx: PlanContext
+) -> None:
+    """Whether the budget can hold every module at the lower bits. By estimate: the work says it to the byte,
+    before it measures anything."""
+    floor = config.bits + (32 + (0 if config.sym else config.bits)) / _stored(config.group_size)
+    if config.overrides or config.algorithm.startswith("k_quant"):
+        return
+    if config.bits_per_weight is not None and config.bits_per_weight < floor:
+        ctx.problem(
+            f"bits_per_weight is {config.bits_per_weight}; {config.bits} bits in groups of "
+            f"{_stored(config.group_size)} take {floor:.3g}.",
+            "Raise it, or lower bits.",
+            option="bits_per_weight",
+        )
+    least = _size(model, facts, config) if model.size else 0
+    if config.max_size is not None and parse_size(config.max_size) < least * (1 - _UNSURE):
+        ctx.problem(
+            f"max_size is {config.max_size}, and with every module at {config.bits} bits the model takes "
+            f"about {least / 1e6:,.0f} MB.",
+            "Raise max_size, or lower bits.",
+            option="max_size",
+        )
 
 
 def _check_model(model: ModelFacts, ctx: PlanContext, *, layered: bool) -> None:

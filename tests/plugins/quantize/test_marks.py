@@ -242,3 +242,32 @@ def test_defaults_are_olives() -> None:
     for config in (RtnConfig.parse({}), GptqConfig.parse({})):
         assert isinstance(config, QuantizerConfig)
         assert (config.bits, config.group_size, config.sym, config.lm_head) == (4, 128, False, False)
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ({"max_size": "1KB"}, "with every module at 4 bits the model takes about"),
+        ({"bits_per_weight": 4.0}, "4 bits in groups of 16 take 6.25"),
+        ({"max_size": "1GB"}, ""),
+        ({"bits_per_weight": 6.25}, ""),
+    ],
+)
+def test_a_budget_that_cannot_be_met_is_told_by_the_plan(
+    model: Path, budget: dict[str, Any], told: str
+) -> None:
+    planning = RecordingPlan()
+    config = SelectiveMixedPrecisionConfig.parse({"algorithm": "snr", "group_size": 16, **budget})
+    plan_marks(model_facts(input_artifact(model, "hf-model")), config, planning)
+    assert bool(planning.problems) == bool(told)
+    assert told in " ".join(planning.problems)
+
+
+def test_a_budget_is_looked_at_before_anything_is_measured(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "modelpress_plugins.quantize.mixed._weight_offers", lambda *_: pytest.fail("measured")
+    )
+    with pytest.raises(UserError, match="bytes too small"):
+        marks_of(model, tmp_path, algorithm="snr", max_size=1000)
