@@ -31,20 +31,8 @@ if TYPE_CHECKING:
     from modelpress.cli.execute import execute_workflow
     from modelpress.cli.option_facts import OptionFacts, option_facts, takes
     from modelpress.cli.planning import offline_option
-    from modelpress.cli.text import (
-        duration,
-        examples,
-        fold,
-        json_option,
-        number,
-        on_terminal,
-        plural,
-        print_json,
-        print_table,
-        say,
-        size,
-    )
-    from modelpress.cli.verbosity import Verbosity, verbosity_options
+    from modelpress.cli.text import examples, fold, json_option, on_terminal, print_json, print_table, say
+    from modelpress.cli.verbosity import verbosity_options
     from modelpress.config.load import load_workflow
     from modelpress.config.workflow import PassChoice
     from modelpress.context import (
@@ -83,6 +71,7 @@ if TYPE_CHECKING:
         WorkflowError,
     )
     from modelpress.events import Event, Log, Progress, Report
+    from modelpress.figures import duration, number, plural, size
     from modelpress.files import finished, mark_finished, move, write_whole
     from modelpress.from_source import spec_from_source
     from modelpress.identity import content_identity, looks_like_path
@@ -100,6 +89,7 @@ if TYPE_CHECKING:
     )
     from modelpress.nearest import did_you_mean, nearest
     from modelpress.options import Options, Size
+    from modelpress.progress.levels import Verbosity
     from modelpress.provider import installed_versions
     from modelpress.registry import Registered, Registry
     from modelpress.secrets import read_secret
@@ -223,19 +213,19 @@ _LAZY = {
     "option_facts": "modelpress.cli.option_facts",
     "takes": "modelpress.cli.option_facts",
     "offline_option": "modelpress.cli.planning",
-    "Verbosity": "modelpress.cli.verbosity",
+    "Verbosity": "modelpress.progress.levels",
     "verbosity_options": "modelpress.cli.verbosity",
-    "duration": "modelpress.cli.text",
+    "duration": "modelpress.figures",
     "examples": "modelpress.cli.text",
     "fold": "modelpress.cli.text",
     "json_option": "modelpress.cli.text",
-    "number": "modelpress.cli.text",
+    "number": "modelpress.figures",
     "on_terminal": "modelpress.cli.text",
-    "plural": "modelpress.cli.text",
+    "plural": "modelpress.figures",
     "print_json": "modelpress.cli.text",
     "print_table": "modelpress.cli.text",
     "say": "modelpress.cli.text",
-    "size": "modelpress.cli.text",
+    "size": "modelpress.figures",
     "load_workflow": "modelpress.config.load",
     "PassChoice": "modelpress.config.workflow",
     "find_artifact": "modelpress.engine.load",

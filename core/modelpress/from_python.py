@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from modelpress.cli.progress import PlainProgress
-from modelpress.cli.verbosity import Verbosity
 from modelpress.config.given import Given, Setting
 from modelpress.engine import runner
 from modelpress.engine.plan import Plan, PlanDraft
 from modelpress.engine.prepare import prepare
 from modelpress.engine.runner import OnEvent, RunResult
 from modelpress.errors import Problem
+from modelpress.progress.levels import Verbosity
+from modelpress.progress.lines import PlainProgress
 from modelpress.registry import Registry
 
 Source = str | Path | Mapping[str, object]

@@ -57,6 +57,35 @@ def test_plugins_import_only_what_is_promised(path: Path) -> None:
     assert core == allowed
 
 
+BELOW = {
+    "cli": ("api.py", "__main__.py", "testing/commands.py"),
+    "engine": (
+        "api.py",
+        "__init__.py",
+        "from_python.py",
+        "worker",
+        "doctor.py",
+        "plugin_check.py",
+        "testing/",
+    ),
+    "testing": ("plugin_check.py",),
+}
+"""Rooms of the core that stand above others -> who outside may import them, beside the command line."""
+
+
+@pytest.mark.parametrize("room", BELOW)
+def test_a_room_below_imports_none_above(room: str) -> None:
+    above = ("cli/", f"{room}/", *BELOW[room])
+    others = [p for p in python_files(CORE) if not p.relative_to(CORE).as_posix().startswith(above)]
+    arrows = {
+        (path.relative_to(CORE).as_posix(), name)
+        for path in others
+        for name in imported(path)
+        if f"{name}.".startswith(f"modelpress.{room}.")
+    }
+    assert arrows == set()
+
+
 def plugin_folders() -> set[str]:
     """Packages of modelpress_plugins that an entry point names; the others are rooms that all may use."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -12,11 +12,11 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from modelpress.cli.progress import Progress, Reports, closing_line
-from modelpress.cli.step_state import StepState, Watched
 from modelpress.cli.text import cut
-from modelpress.cli.verbosity import LogFilter, Verbosity
 from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, StepFinished
+from modelpress.progress.levels import LogFilter, Verbosity
+from modelpress.progress.lines import Progress, Reports, closing_line
+from modelpress.progress.state import StepState, Watched
 
 _WIDE = 90
 """Columns from which the numbers stand beside the bar; below, they have a line of their own."""

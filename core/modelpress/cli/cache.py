@@ -11,10 +11,11 @@ from typing import NoReturn
 import click
 
 from modelpress.cli.lazy import OpenGroup
-from modelpress.cli.text import examples, json_option, plural, print_json, print_table, size
+from modelpress.cli.text import examples, json_option, print_json, print_table
 from modelpress.engine.cache import Cache, CacheEntry, default_cache_folder
 from modelpress.engine.past_runs import forget_runs
 from modelpress.errors import PassError, UserError
+from modelpress.figures import plural, size
 from modelpress.sizes import parse_size
 
 _DAYS = {"h": 1 / 24, "d": 1, "w": 7}

@@ -11,13 +11,14 @@ from typing import TextIO
 
 import click
 
-from modelpress.cli.progress import PlainProgress, Progress, StreamLines
-from modelpress.cli.text import number, print_json, shorten_path
-from modelpress.cli.verbosity import Verbosity
+from modelpress.cli.text import print_json
 from modelpress.config.given import Given
 from modelpress.engine.runner import RunResult, run
 from modelpress.errors import WorkflowError
+from modelpress.figures import number, shorten_path
 from modelpress.json_types import JSONValue
+from modelpress.progress.levels import Verbosity
+from modelpress.progress.lines import PlainProgress, Progress, StreamLines
 
 
 def execute(

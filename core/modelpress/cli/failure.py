@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import click
 
-from modelpress.cli.text import plural, shorten_path
 from modelpress.errors import ModelpressError, Problem, WorkflowError
+from modelpress.figures import plural, shorten_path
 from modelpress.secrets import redact
 from modelpress.version import VERSION
 

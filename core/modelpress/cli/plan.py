@@ -16,19 +16,11 @@ from modelpress.cli.planning import (
     set_option,
     tell_notes,
 )
-from modelpress.cli.text import (
-    examples,
-    fold,
-    json_option,
-    plural,
-    print_json,
-    print_table,
-    shorten_path,
-    size,
-)
+from modelpress.cli.text import examples, fold, json_option, print_json, print_table
 from modelpress.config.given import Given, Setting
 from modelpress.config.workflow import LOCAL_SYSTEM
 from modelpress.engine.plan import PlanDraft, Step
+from modelpress.figures import plural, shorten_path, size
 from modelpress.registry import Registry
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 
-from modelpress.cli.text import plural, say
+from modelpress.cli.text import say
 from modelpress.config.given import Given, Setting
 from modelpress.engine.plan import PlanDraft
 from modelpress.engine.prepare import prepare
 from modelpress.errors import Problem
+from modelpress.figures import plural
 from modelpress.registry import Registry
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))

@@ -8,7 +8,8 @@ import click
 
 from modelpress.cli import plugins_check, plugins_new
 from modelpress.cli.lazy import OpenGroup
-from modelpress.cli.text import examples, json_option, plural, print_json, print_table
+from modelpress.cli.text import examples, json_option, print_json, print_table
+from modelpress.figures import plural
 from modelpress.registry import BLOCK_VARIABLE, ONLY_VARIABLE, Plugin, Registry
 
 
@@ -52,7 +53,7 @@ command.add_command(plugins_new.command)
 def write_docs(folder: Path) -> None:
     """Write pages on all plugins, with their options, and on how each kind is written, into FOLDER."""
     # Only here: reading options needs pydantic, and a list must not.
-    from modelpress.plugin_pages import write_pages  # noqa: PLC0415
+    from modelpress.cli.plugin_pages import write_pages  # noqa: PLC0415
 
     for path in write_pages(folder, Registry.load()):
         click.echo(path)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from modelpress.cli.completion import complete_plugin
-from modelpress.cli.text import examples, json_option, plural, print_json
+from modelpress.cli.text import examples, json_option, print_json
+from modelpress.figures import plural
 
 
 @click.command(

@@ -9,8 +9,9 @@ import click
 from modelpress.cli.execute import execute
 from modelpress.cli.planning import here_option, offline_option, set_option
 from modelpress.cli.text import examples, json_option
-from modelpress.cli.verbosity import Verbosity, verbosity_options
+from modelpress.cli.verbosity import verbosity_options
 from modelpress.config.given import Given, Setting
+from modelpress.progress.levels import Verbosity
 
 
 @click.command(

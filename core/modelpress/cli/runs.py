@@ -10,20 +10,11 @@ import click
 from modelpress.cli.cache import folder_option
 from modelpress.cli.failure import tell
 from modelpress.cli.lazy import OpenGroup
-from modelpress.cli.text import (
-    duration,
-    examples,
-    json_option,
-    number,
-    plural,
-    print_json,
-    print_table,
-    shorten_path,
-    size,
-)
+from modelpress.cli.text import examples, json_option, print_json, print_table
 from modelpress.engine.cache import Cache, default_cache_folder
 from modelpress.engine.past_runs import find_run, find_runs, status_of
 from modelpress.engine.record import RunRecord, StepRecord
+from modelpress.figures import duration, number, plural, shorten_path, size
 from modelpress.records import to_json
 
 

@@ -15,9 +15,10 @@ from modelpress.cli.planning import (
     set_option,
     tell_notes,
 )
-from modelpress.cli.text import examples, json_option, plural, print_json, say, shorten_path
+from modelpress.cli.text import examples, json_option, print_json, say
 from modelpress.config.given import Given, Setting
 from modelpress.errors import WorkflowError
+from modelpress.figures import plural, shorten_path
 from modelpress.registry import Registry
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from modelpress.cli.text import number, size
 from modelpress.events import Event, Progress, Report, RunStarted, StepFailed, StepFinished, StepStarted
+from modelpress.figures import number, size
 
 _NUMBERS = {"loss": "loss", "tokens_per_second": "tok/s"}
 """Reports that are shown while a step runs -> their unit or label."""

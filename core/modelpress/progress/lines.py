@@ -10,9 +10,6 @@ import threading
 import time
 from typing import Literal, Protocol, TextIO
 
-from modelpress.cli.step_state import Clock, Watched, step_title
-from modelpress.cli.text import duration, number, shorten_path, size
-from modelpress.cli.verbosity import LogFilter, Verbosity
 from modelpress.config.workflow import LOCAL_SYSTEM
 from modelpress.events import (
     Event,
@@ -24,6 +21,9 @@ from modelpress.events import (
     StepFinished,
     StepStarted,
 )
+from modelpress.figures import duration, number, shorten_path, size
+from modelpress.progress.levels import LogFilter, Verbosity
+from modelpress.progress.state import Clock, Watched, step_title
 
 _TENTH_AFTER = 5.0
 """Seconds that must have passed since the last line for the next tenth to be worth one."""

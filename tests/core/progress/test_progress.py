@@ -16,9 +16,7 @@ from rich.console import Console
 
 from modelpress.cli.bars import StepView, TerminalProgress
 from modelpress.cli.execute import open_progress
-from modelpress.cli.progress import PlainProgress, StreamLines
-from modelpress.cli.step_state import StepState, step_title
-from modelpress.cli.verbosity import LEVELS, Verbosity, verbosity_options
+from modelpress.cli.verbosity import verbosity_options
 from modelpress.events import (
     Event,
     Log,
@@ -30,6 +28,9 @@ from modelpress.events import (
     StepFinished,
     StepStarted,
 )
+from modelpress.progress.levels import LEVELS, Verbosity
+from modelpress.progress.lines import PlainProgress, StreamLines
+from modelpress.progress.state import StepState, step_title
 
 LORA = StepStarted(1, 3, "lora", "LoRA", "local", False)
 RUN: list[Event] = [
@@ -210,8 +211,8 @@ def test_quiet_shows_the_result_and_what_is_wrong_and_nothing_else() -> None:
 
 
 def test_a_thread_tells_while_no_event_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelpress.cli.progress._BEAT", 0.01)
-    monkeypatch.setattr("modelpress.cli.progress._SILENCE", (0.02, 0.02))
+    monkeypatch.setattr("modelpress.progress.lines._BEAT", 0.01)
+    monkeypatch.setattr("modelpress.progress.lines._SILENCE", (0.02, 0.02))
     told = threading.Event()
     show = PlainProgress(lambda line, level="info": told.set(), Verbosity()).keep_telling()
     assert told.wait(30)

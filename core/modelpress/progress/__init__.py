@@ -1,0 +1,1 @@
+"""How a run is followed while it goes, whoever shows it: the command line, a log, a notebook."""
