@@ -1,0 +1,54 @@
+"""Azure on loopback, once a session; what a client's environment has to say to find it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the emulator is a package of the tests' own
+
+if TYPE_CHECKING:
+    from azure_emulator import Cloud
+
+_LIBRARIES = ("azure.ai.ml", "azure.identity", "azure.storage.blob", "azure.keyvault.secrets", "cryptography")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The SDK warns of itself, some hundred times a test."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.filterwarnings("ignore::Warning:marshmallow"))
+            item.add_marker(pytest.mark.filterwarnings("ignore::Warning:azure"))
+
+
+@pytest.fixture(scope="session")
+def session_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """Started once. Skipped with its reason where the machine lacks what it takes."""
+    for name in _LIBRARIES:
+        if importlib.util.find_spec(name.split(".")[0]) is None:
+            pytest.skip(f"{name} is not installed (extra azureml)")
+    emulator = importlib.import_module("azure_emulator")
+    if reason := emulator.why_not():
+        pytest.skip(reason)
+    cloud = emulator.Cloud(tmp_path_factory.mktemp("azure"))
+    try:
+        yield cloud.start()
+    finally:
+        cloud.close()
+
+
+@pytest.fixture
+def cloud(session_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """The cloud, found by this process and those that it starts. Nothing but it may have been contacted."""
+    for name, value in session_cloud.environment().items():
+        monkeypatch.setenv(name, value)
+    refused = len(session_cloud.proxy.refused)
+    yield session_cloud
+    session_cloud.web.faults.clear()
+    session_cloud.proxy.cut = False
+    assert session_cloud.proxy.refused[refused:] == [], "somebody else was contacted"
