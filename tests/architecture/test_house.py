@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED_ROOMS = {"hf", "grids", "tensors", "systems"}
+SHARED_ROOMS = {"hf", "grids", "tensors", "systems", "onnx_graph"}
 """Packages of modelpress_plugins that bring nothing by themselves: what several plugins stand on."""
 
 
