@@ -1,4 +1,4 @@
-"""Sizes, times and tables."""
+"""Tables, ages, and text that a terminal cannot show."""
 
 from __future__ import annotations
 
@@ -11,31 +11,6 @@ import pytest
 from modelpress.cli import text
 from modelpress.cli.cache import parse_age
 from modelpress.errors import UserError
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (3_141_000, "3.1 MB"), (999_960, "1.0 MB"),
-     (123_456_789, "123 MB"), (2.5e9, "2.5 GB"), (7e12, "7.0 TB")],
-)  # fmt: skip
-def test_size(count: float, shown: str) -> None:
-    assert text.size(count) == shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0.04, "0.0 s"), (42.12, "42.1 s"), (59.96, "1 min 00 s"), (192, "3 min 12 s"), (7500, "2 h 05 min")],
-)
-def test_duration(seconds: float, shown: str) -> None:
-    assert text.duration(seconds) == shown
-
-
-@pytest.mark.parametrize(
-    ("count", "noun", "shown"),
-    [(1, "pass", "1 pass"), (2, "pass", "2 passes"), (3, "entry", "3 entries"), (2, "day", "2 days")],
-)
-def test_plural(count: int, noun: str, shown: str) -> None:
-    assert text.plural(count, noun) == shown
 
 
 def test_ages_are_read_in_hours_days_and_weeks() -> None:
