@@ -14,6 +14,7 @@ from trials import Broken, Outcome, Trial
 from workbench import INT4, MEASURED, MERGE, Bench, Ran, lora
 
 from modelpress.cli.runs import find_runs
+from modelpress.engine import cache_cleaning as cleaning
 from modelpress.engine.cache import Cache
 from modelpress.errors import Interrupted
 from modelpress_plugins.lora import checkpoints
@@ -92,7 +93,9 @@ def _judge(bench: Bench, room: Room, path: Path, expected: Ran) -> str:
 
 def _require_sound(bench: Bench, where: Path) -> None:
     cache = Cache(bench.cache)
-    wrong = [text for entry in cache.entries() for text in cache.verify(entry)] + cache.damaged_numbers()
+    wrong = [
+        text for entry in cleaning.entries(cache) for text in cleaning.verify(entry)
+    ] + cache.damaged_numbers()
     if wrong:
         raise Broken(f"{where}: damage is left: {wrong[0]}")
 

@@ -15,6 +15,7 @@ from demo import Demo, steps
 from trials import Broken, Outcome, Skipped, Trial
 from workbench import MERGE, Bench, lora, model_files, require_plain
 
+from modelpress.engine import cache_cleaning as cleaning
 from modelpress.engine.cache import Cache
 
 NAME = "kills"
@@ -132,5 +133,5 @@ def _require_tidy(bench: Bench) -> None:
     if shown != {"model", "run.json"} or left:
         raise Broken(f"left over: {sorted(shown - {'model', 'run.json'})} {left[:5]}")
     cache = Cache(bench.cache)
-    if wrong := [text for entry in cache.entries() for text in cache.verify(entry)]:
+    if wrong := [text for entry in cleaning.entries(cache) for text in cleaning.verify(entry)]:
         raise Broken(f"the cache is damaged: {wrong[0]}")

@@ -10,6 +10,7 @@ from demo import Demo, steps
 from trials import Broken, Outcome, Trial
 from workbench import model_files, require_plain
 
+from modelpress.engine import cache_cleaning as cleaning
 from modelpress.engine.cache import Cache
 
 NAME = "together"
@@ -75,7 +76,7 @@ def _clean(bench: Demo, place: Path, chance: Random) -> None:
 
 def _require_sound(folder: Path) -> None:
     cache = Cache(folder)
-    wrong = [text for entry in cache.entries() for text in cache.verify(entry)]
+    wrong = [text for entry in cleaning.entries(cache) for text in cleaning.verify(entry)]
     left = [str(path) for path in (*folder.glob("jobs/*"), *folder.glob("trash/*"))]
     if wrong or left:
         raise Broken(f"in the cache: {wrong[:3]} {left[:3]}")

@@ -36,24 +36,15 @@ if TYPE_CHECKING:
     from modelpress.config.load import load_workflow
     from modelpress.config.workflow import PassChoice
     from modelpress.context import (
-        NO_LOSS,
         Accelerator,
         DataFacts,
-        DataSource,
-        Exchange,
         FetchContext,
-        LoadedModel,
         ModelFacts,
         PassContext,
         PlanContext,
-        Sample,
         Sampler,
-        SampleTable,
-        Sampling,
         SearchSpace,
         System,
-        TextModel,
-        Tokenizer,
     )
     from modelpress.engine.environment import worker_environment
     from modelpress.engine.job import Job, Result, read_answer, read_job
@@ -88,10 +79,12 @@ if TYPE_CHECKING:
         Verbatim,
     )
     from modelpress.nearest import did_you_mean, nearest
+    from modelpress.opened import LoadedModel, Sampling, TextModel, Tokenizer
     from modelpress.options import Options, Size
     from modelpress.progress.levels import Verbosity
     from modelpress.provider import installed_versions
     from modelpress.registry import Registered, Registry
+    from modelpress.samples import NO_LOSS, DataSource, Exchange, Sample, SampleTable
     from modelpress.secrets import read_secret
     from modelpress.sizes import parse_size
     from modelpress.usage import Usage
@@ -237,7 +230,7 @@ _LAZY = {
     "Registry": "modelpress.registry",
     "Problem": "modelpress.errors",
     "WorkflowError": "modelpress.errors",
-    "Tokenizer": "modelpress.context",
+    "Tokenizer": "modelpress.opened",
     "Artifact": "modelpress.artifact",
     "Meta": "modelpress.artifact",
     "Checkpoint": "modelpress.checkpoint",
@@ -245,22 +238,22 @@ _LAZY = {
     "parse_size": "modelpress.sizes",
     "TensorInfo": "modelpress.checkpoint",
     "Accelerator": "modelpress.context",
-    "NO_LOSS": "modelpress.context",
+    "NO_LOSS": "modelpress.samples",
     "DataFacts": "modelpress.context",
-    "DataSource": "modelpress.context",
-    "Exchange": "modelpress.context",
+    "DataSource": "modelpress.samples",
+    "Exchange": "modelpress.samples",
     "FetchContext": "modelpress.context",
-    "LoadedModel": "modelpress.context",
+    "LoadedModel": "modelpress.opened",
     "ModelFacts": "modelpress.context",
     "PassContext": "modelpress.context",
     "PlanContext": "modelpress.context",
-    "Sample": "modelpress.context",
-    "SampleTable": "modelpress.context",
-    "Sampling": "modelpress.context",
+    "Sample": "modelpress.samples",
+    "SampleTable": "modelpress.samples",
+    "Sampling": "modelpress.opened",
     "Sampler": "modelpress.context",
     "SearchSpace": "modelpress.context",
     "System": "modelpress.context",
-    "TextModel": "modelpress.context",
+    "TextModel": "modelpress.opened",
     "Job": "modelpress.engine.job",
     "Result": "modelpress.engine.job",
     "read_answer": "modelpress.engine.job",

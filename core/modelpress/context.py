@@ -1,19 +1,21 @@
-"""What passes, metrics, data containers and systems are given and what they give: the protocols.
+"""What passes, metrics, samplers and systems are given and what they give: the protocols.
 
-Nothing here imports a heavy library; arrays and tokenizers appear as Any with their shape in the text.
+What a pass opens with its context is described in modelpress.samples and modelpress.opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 from modelpress.artifact import NO_META, Artifact, Meta
 from modelpress.errors import PassError
 from modelpress.events import Event
 from modelpress.json_types import JSONValue
+from modelpress.opened import LoadedModel
+from modelpress.samples import DataSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,133 +170,6 @@ class PassContext(Protocol):
     def load(self, model: Artifact, device: str = "") -> LoadedModel:
         """Open a model in its runtime, whatever its format. Close it when done. device: where the pass runs,
         unless given."""
-
-
-class Tokenizer(Protocol):
-    """What turns text into ids, as far as the core uses one. Plugins know more of those that they open."""
-
-    def decode(self, token_ids: Sequence[int], /) -> str: ...
-
-
-class LoadedModel(Protocol):
-    """A model opened in its runtime."""
-
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next token is drawn, where it is not simply the likeliest.
-
-    temperature: above 0; 1 leaves the distribution as the model gives it, less makes it sharper
-    top_p:       0 to 1; drawn from the likeliest that together have this probability (nucleus sampling)
-    top_k:       drawn from so many of the likeliest; 0 for all
-    seed:        the same seed, the same answer
-    """
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int = 0
-
-
-class TextModel(LoadedModel, Protocol):
-    """A causal language model opened in its runtime, whichever that is.
-
-    tokenizer is a `Tokenizer` at least; eos_ids are the ids that end an answer.
-    """
-
-    tokenizer: Any
-    eos_ids: frozenset[int]
-    context_length: int
-
-    def logits(self, ids: Sequence[int]) -> Any:
-        """numpy float32 (len(ids), vocabulary): row i predicts token i + 1."""
-
-    def generate(
-        self, ids: Sequence[int], max_new_tokens: int, sampling: Sampling | None = None
-    ) -> Iterator[int]:
-        """New ids one by one; ends after an id in eos_ids (which is yielded) or at the limit.
-
-        sampling: None for greedy.
-        """
-
-    def generate_batch(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
-        """Greedy answers to several prompts; without the prompt, cut before the first id in eos_ids."""
-
-
-NO_LOSS = -100
-"""The label of a token on which no loss is taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One tokenized training sample. labels has NO_LOSS where no loss is taken; same length as input_ids."""
-
-    input_ids: list[int]
-    labels: list[int]
-    attention_mask: list[int] | None = None
-
-
-@runtime_checkable
-class SampleTable(Protocol):
-    """Samples that are kept somewhere and taken by number, so that data of any size can be trained on.
-
-    Each has a label after its first token.
-    """
-
-    @property
-    def lengths(self) -> list[int]:
-        """Tokens of each sample, without padding."""
-
-    @property
-    def highest_id(self) -> int:
-        """The highest id of all samples."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Sample: ...
-
-    def __iter__(self) -> Iterator[Sample]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One prompt with the answer that is right, as text."""
-
-    prompt: str
-    answer: str
-
-
-class DataSource(Protocol):
-    """An opened data config.
-
-    prompt_template: the text of a row up to the answer, with its `{column}` placeholders; None when rows
-                     have no such form.
-    """
-
-    name: str
-    prompt_template: str | None
-
-    def records(self) -> Iterator[Mapping[str, Any]]:
-        """The rows as they were loaded."""
-
-    def samples(self, tokenizer: Any, limit: int | None = None, seed: int | None = None) -> Iterable[Sample]:
-        """The rows pre-processed and tokenized. Raises UserError when a row lacks a column.
-
-        limit: no more are needed than that: the first ones, or with a seed as many of rows drawn by chance.
-        A SampleTable is taken by number; anything else is held in memory whole.
-        """
-
-    def exchanges(self, tokenizer: Any = None) -> Iterator[Exchange]:
-        """Prompt and right answer of each row, for generation metrics. The tokenizer is needed for chat
-        templates only. Raises UserError when the config does not tell which part is the answer."""
-
-    def split(self, eval_size: float, seed: int) -> tuple[DataSource, DataSource]:
-        """Cut into (train, eval) by unique content: equal rows are never on both sides.
-
-        eval_size: a share in (0, 1), or a count of rows >= 1.
-        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,18 +14,17 @@ from typing import Protocol, TypeVar
 from modelpress.artifact import Artifact
 from modelpress.context import (
     DataFacts,
-    DataSource,
     FetchContext,
-    LoadedModel,
     ModelFacts,
     PassContext,
     PlanContext,
     Sampler,
     SearchSpace,
     System,
-    Tokenizer,
 )
+from modelpress.opened import LoadedModel, Tokenizer
 from modelpress.options import Options
+from modelpress.samples import DataSource
 from modelpress.usage import Usage
 
 C = TypeVar("C", bound=Options, contravariant=True)

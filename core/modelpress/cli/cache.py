@@ -12,7 +12,9 @@ import click
 
 from modelpress.cli.lazy import OpenGroup
 from modelpress.cli.text import examples, json_option, print_json, print_table
-from modelpress.engine.cache import Cache, CacheEntry, default_cache_folder
+from modelpress.engine import cache_cleaning as cleaning
+from modelpress.engine.cache import Cache, default_cache_folder
+from modelpress.engine.cache_cleaning import CacheEntry
 from modelpress.engine.past_runs import forget_runs
 from modelpress.errors import PassError, UserError
 from modelpress.figures import plural, size
@@ -38,7 +40,7 @@ def command() -> None:
 def ls(cache_dir: Path | None, as_json: bool) -> None:
     """Everything that is kept, the last used first."""
     cache = _open(cache_dir)
-    entries = cache.entries()
+    entries = cleaning.entries(cache)
     if as_json:
         print_json([_as_json(entry) for entry in entries])
         return
@@ -57,10 +59,10 @@ def ls(cache_dir: Path | None, as_json: bool) -> None:
 def verify(cache_dir: Path | None) -> None:
     """Compare every byte with what was written. Ends with 4 when something is damaged."""
     cache = _open(cache_dir)
-    entries = cache.entries()
+    entries = cleaning.entries(cache)
     damaged = 0
     for entry in entries:
-        found = cache.verify(entry)
+        found = cleaning.verify(entry)
         damaged += bool(found)
         for line in found:
             click.echo(f"{entry.key[:12]} {_made_by(entry)}: {line}")
@@ -87,7 +89,7 @@ def gc(cache_dir: Path | None, older_than: str | None, keep: str | None) -> None
     """
     cache = _open(cache_dir)
     age = parse_age(older_than) if older_than else None
-    freed = cache.collect(older_than_days=age, keep_bytes=parse_size(keep) if keep else None)
+    freed = cleaning.collect(cache, older_than_days=age, keep_bytes=parse_size(keep) if keep else None)
     if age is not None:
         freed += forget_runs(cache.runs_folder, older_than_days=age)
     click.echo(f"{size(freed)} freed.")
@@ -99,13 +101,13 @@ def gc(cache_dir: Path | None, older_than: str | None, keep: str | None) -> None
 def clear(cache_dir: Path | None, yes: bool) -> None:
     """Remove everything. Models in output folders are copies and stay."""
     cache = _open(cache_dir)
-    total = sum(entry.size for entry in cache.entries())
+    total = sum(entry.size for entry in cleaning.entries(cache))
     if total and not yes:
         if not sys.stdin.isatty():
             raise UserError(f"This would remove {size(total)} from {cache.folder}.", "Add --yes to do it.")
         if not click.confirm(f"Remove {size(total)} from {cache.folder}?"):
             return
-    click.echo(f"{size(cache.clear())} freed.")
+    click.echo(f"{size(cleaning.clear(cache))} freed.")
 
 
 def parse_age(text: str) -> float:

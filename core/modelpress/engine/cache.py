@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -62,19 +61,6 @@ ROOMS = (
     "trash",
     *SHARED_ROOMS,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CacheEntry:
-    """One finished artifact. size in bytes; created and used are Unix times in seconds."""
-
-    key: str
-    path: Path
-    size: int
-    format: str
-    made_by: Mapping[str, JSONValue]
-    created: float
-    used: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +181,9 @@ class Cache:
     def find_numbers(self, key: str, on_damage: Callable[[str], None] = lambda text: None) -> Result | None:
         """The finished evaluation with this key, or None; a damaged one counts as none and is told."""
         try:
-            kept = read_record(_Numbers, self._numbers_file(key))
+            kept = read_record(_Numbers, self.numbers_file(key))
             if kept.key == key and kept.result.metrics:
-                os.utime(self._numbers_file(key))  # when they were last used, for `cache gc`
+                os.utime(self.numbers_file(key))  # when they were last used, for `cache gc`
                 return kept.result
         except FileNotFoundError:
             return None
@@ -208,7 +194,7 @@ class Cache:
 
     def commit_numbers(self, key: str, result: Result) -> None:
         """Keep a finished evaluation."""
-        target = self._numbers_file(key)
+        target = self.numbers_file(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_record(target, _Numbers(key, result))
 
@@ -224,86 +210,7 @@ class Cache:
                 part.unlink(missing_ok=True)
         shutil.rmtree(self.job_folder(key), ignore_errors=True)
 
-    def tidy(self) -> None:
-        """Remove what killed processes left: half-removed folders, leases that nobody holds."""
-        shutil.rmtree(self.folder / "trash", ignore_errors=True)
-        for lease in (self.folder / "leases").glob("*.*"):
-            _is_held(lease)
-
-    def entries(self) -> list[CacheEntry]:
-        """All finished artifacts, the last used first. Damaged manifests are listed with format `damaged`."""
-        root = self.folder / "artifacts"
-        found = [_entry(path) for path in sorted(root.iterdir())] if root.is_dir() else []
-        return sorted((entry for entry in found if entry), key=lambda entry: -entry.used)
-
-    def verify(self, entry: CacheEntry) -> list[str]:
-        """What is wrong with an entry, a line each; every byte is read."""
-        try:
-            return damaged_files(entry.path)
-        except UserError as error:
-            return [error.message]
-
-    def collect(
-        self, *, older_than_days: float | None = None, keep_bytes: int | None = None, keep_jobs: bool = False
-    ) -> int:
-        """Remove what is old, then the least recently used until keep_bytes are left. Returns bytes freed.
-
-        What a run makes or reads right now is left alone. Folders of failed and interrupted steps go too,
-        unless keep_jobs.
-        """
-        freed = _size(self.folder / "trash")
-        self.tidy()
-        entries = self.entries()
-        limit = time.time() - older_than_days * 86400 if older_than_days is not None else None
-        kept = sum(entry.size for entry in entries)
-        for entry in reversed(entries):
-            old = limit is not None and entry.used < limit
-            over = keep_bytes is not None and kept > keep_bytes
-            if (old or over) and self._remove_free(entry.key, entry.path):
-                freed += entry.size
-                kept -= entry.size
-        jobs = self.folder / "jobs"
-        if jobs.is_dir() and not keep_jobs:
-            for folder in jobs.iterdir():
-                stale = limit is None or _changed(folder) < limit
-                size = _size(folder)
-                if stale and self._remove_free(folder.name, folder):
-                    freed += size
-        return freed + self._collect_numbers(limit) + self._collect_histories()
-
-    def _collect_numbers(self, limit: float | None) -> int:
-        """Numbers that were not used since the limit; none without one, since they take no room."""
-        numbers = (self.folder / "evaluations").glob("*.json") if limit is not None else ()
-        return sum(self._remove_file(file) for file in numbers if limit and _changed(file) < limit)
-
-    def _collect_histories(self) -> int:
-        """A history goes with the artifact or the numbers whose making it tells."""
-        files = (self.folder / "history").glob("*")
-        return sum(self._remove_file(file) for file in files if not self._is_kept(_key_of(file)))
-
-    def _is_kept(self, key: str) -> bool:
-        return self.artifact_folder(key).exists() or self._numbers_file(key).exists()
-
-    def _remove_file(self, file: Path) -> int:
-        """Bytes freed; 0 when a run is at work on that key."""
-        size = _size(file)
-        return size if self._remove_free(_key_of(file), file) else 0
-
-    def clear(self) -> int:
-        """Remove everything but what a run makes or reads right now. Returns bytes freed."""
-        freed = self.collect(keep_bytes=-1)
-        for name in SHARED_ROOMS:
-            size = _size(self.folder / name)
-            if size and self._remove_free(name, self.folder / name):
-                freed += size
-        for name in ("evaluations", "digests", "history"):
-            for file in (self.folder / name).glob("*"):
-                with suppress(OSError):
-                    freed += file.stat().st_size
-                    file.unlink()
-        return freed
-
-    def _numbers_file(self, key: str) -> Path:
+    def numbers_file(self, key: str) -> Path:
         return self.folder / "evaluations" / f"{key}.json"
 
     def _lock_file(self, key: str) -> FileLock:
@@ -311,11 +218,11 @@ class Cache:
         path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(path)
 
-    def _remove_free(self, key: str, folder: Path) -> bool:
+    def remove_free(self, key: str, folder: Path) -> bool:
         """Remove a folder that no run makes (its lock) or reads (its leases)."""
         try:
             with self._lock_file(key).acquire(timeout=0):
-                held = [_is_held(lease) for lease in (self.folder / "leases").glob(f"{key}.*")]
+                held = [is_held(lease) for lease in (self.folder / "leases").glob(f"{key}.*")]
                 if any(held):
                     return False
                 self._remove(folder)
@@ -334,11 +241,7 @@ class Cache:
             trash.unlink(missing_ok=True)
 
 
-def _key_of(file: Path) -> str:
-    return file.name.partition(".")[0]
-
-
-def _is_held(lease: Path) -> bool:
+def is_held(lease: Path) -> bool:
     """Whether the owner of a lease lives. One that nobody holds is removed."""
     lock = FileLock(lease)
     try:
@@ -348,33 +251,3 @@ def _is_held(lease: Path) -> bool:
     lock.release()
     lease.unlink(missing_ok=True)
     return False
-
-
-def _entry(path: Path) -> CacheEntry | None:
-    """None for one that has just been removed."""
-    created = _changed(path)
-    try:
-        manifest = read_manifest(path)
-        used = _changed(path / MANIFEST)
-        return CacheEntry(path.name, path, manifest.size, manifest.format, manifest.made_by, created, used)
-    except UserError:
-        if not path.exists():
-            return None
-        return CacheEntry(path.name, path, _size(path), "damaged", {}, created, created)
-
-
-def _changed(path: Path) -> float:
-    """When it was last written; 0 for what has just been removed."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _size(folder: Path) -> int:
-    """Bytes below a folder, some of which may be going away meanwhile."""
-    total = 0
-    for path in folder.rglob("*") if folder.is_dir() else [folder]:
-        with suppress(OSError):
-            total += path.stat().st_size if path.is_file() else 0
-    return total

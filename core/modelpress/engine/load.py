@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelpress.artifact import MANIFEST, Artifact, Meta, open_artifact, refuse_links
-from modelpress.context import LoadedModel, Tokenizer
 from modelpress.errors import PluginError, UserError
 from modelpress.identity import require_utf8
+from modelpress.opened import LoadedModel, Tokenizer
 from modelpress.registry import Registered, Registry
 from modelpress.specs import FormatSpec
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modelpress.context import DataSource, Tokenizer
 from modelpress.engine.inputs import resolve_options
 from modelpress.engine.load import load_tokenizer
 from modelpress.engine.plan import PlanDraft
@@ -12,7 +11,9 @@ from modelpress.engine.prepare import prepare
 from modelpress.errors import Problem, UserError, WorkflowError
 from modelpress.events import Event
 from modelpress.nearest import did_you_mean
+from modelpress.opened import Tokenizer
 from modelpress.registry import Registry
+from modelpress.samples import DataSource
 
 
 def open_data(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from modelpress.artifact import Artifact
 from modelpress.config.given import Given
+from modelpress.engine.cache_cleaning import tidy
 from modelpress.engine.card import Made, made_by, write_card
 from modelpress.engine.export import export_model
 from modelpress.engine.goals import Judge, Judgement
@@ -83,7 +84,7 @@ def run(
         in_process=in_process,
     ) as prepared:
         plan = prepared.plan.whole()  # nothing is written where there is a problem
-        prepared.cache.tidy()
+        tidy(prepared.cache)
         prepared.cache.hold_shared()
         keeper = RunKeeper(plan, prepared.cache.runs_folder, prepared.output_dir)
 

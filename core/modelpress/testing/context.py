@@ -9,14 +9,15 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from modelpress.artifact import Artifact
-from modelpress.context import Accelerator, DataFacts, DataSource, ModelFacts
+from modelpress.context import Accelerator, DataFacts, ModelFacts
 from modelpress.engine.job import FormatCode, Job, ModelInput, write_job
 from modelpress.events import EventFile
 from modelpress.fence import Origin, check_answer
 from modelpress.options import Options
 from modelpress.registry import Registered, Registry
+from modelpress.samples import DataSource
 from modelpress.specs import FormatSpec, MetricSpec, PassSpec, Reference, Spec
-from modelpress.worker import WorkerContext
+from modelpress.worker_context import WorkerContext
 
 ProgressWatch = Callable[[WorkerContext, int, int], None]
 """Called with (the context, done, total)."""

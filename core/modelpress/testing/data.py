@@ -23,9 +23,10 @@ from typing import ClassVar
 import pytest
 from pydantic import JsonValue
 
-from modelpress.context import DataFacts, DataSource, Sample
+from modelpress.context import DataFacts
 from modelpress.engine.process import child_environment, import_path
 from modelpress.registry import Registered, Registry
+from modelpress.samples import DataSource, Sample
 from modelpress.specs import DataContainerSpec
 from modelpress.testing.context import RecordingPlan, options_class
 from modelpress.testing.contract import Contract

@@ -18,8 +18,8 @@ from typing import ClassVar
 import pytest
 
 from modelpress.artifact import Artifact
-from modelpress.context import DataSource
 from modelpress.registry import Registered, Registry
+from modelpress.samples import DataSource
 from modelpress.specs import FormatSpec, MetricSpec
 from modelpress.testing.contract import Contract, content
 from modelpress.testing.libraries import declared, undeclared

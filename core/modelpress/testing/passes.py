@@ -25,10 +25,10 @@ import pytest
 from pydantic import JsonValue
 
 from modelpress.artifact import Artifact, Meta, artifact_files
-from modelpress.context import DataSource
 from modelpress.records import from_json
 from modelpress.registry import Registered, Registry
 from modelpress.requirements import required_names
+from modelpress.samples import DataSource
 from modelpress.specs import FormatSpec, PassSpec
 from modelpress.testing.contract import Contract, content
 from modelpress.testing.golden import compare_with_golden

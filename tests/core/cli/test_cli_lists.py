@@ -10,6 +10,7 @@ from click.testing import Result
 
 from modelpress.artifact import Artifact
 from modelpress.cli.nouns import NOUNS
+from modelpress.engine import cache_cleaning as cleaning
 from modelpress.engine.cache import Cache
 from modelpress.errors import PassError, UserError
 
@@ -150,4 +151,4 @@ def test_cache_clear_asks_first(invoke, cache: Cache) -> None:
         with_cache(invoke, cache, "clear")
     assert "--yes" in caught.value.hint
     with_cache(invoke, cache, "clear", "--yes")
-    assert not cache.entries()
+    assert not cleaning.entries(cache)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from modelpress.artifact import MANIFEST, Artifact, Meta, damaged_files
+from modelpress.engine import cache_cleaning as cleaning
 from modelpress.engine.cache import Cache
 from modelpress.engine.job import Result
 from modelpress.files import mark_finished
@@ -104,17 +105,17 @@ def test_collect_keeps_what_was_used_last(cache: Cache) -> None:
     for number, key in enumerate("abc"):
         path = commit(cache, key * 64).path
         os.utime(path / MANIFEST, (number + 1, number + 1))
-    entries = cache.entries()
+    entries = cleaning.entries(cache)
     assert [entry.key[0] for entry in entries] == ["c", "b", "a"]
-    freed = cache.collect(keep_bytes=entries[0].size)
+    freed = cleaning.collect(cache, keep_bytes=entries[0].size)
     assert freed == 2 * entries[0].size
-    assert [entry.key[0] for entry in cache.entries()] == ["c"]
+    assert [entry.key[0] for entry in cleaning.entries(cache)] == ["c"]
 
 
 def test_collect_by_age(cache: Cache) -> None:
     old, new = commit(cache, "a" * 64).path, commit(cache, "b" * 64).path
     os.utime(old / MANIFEST, (1, 1))
-    cache.collect(older_than_days=1)
+    cleaning.collect(cache, older_than_days=1)
     assert not old.exists()
     assert new.exists()
 
@@ -131,8 +132,8 @@ def test_what_a_step_told_goes_with_its_result(cache: Cache) -> None:
         if used:
             os.utime(path / MANIFEST, (used, used))
             os.utime(cache.folder / "evaluations" / f"{numbers}.json", (used, used))
-    assert cache.collect() == 0
-    cache.collect(older_than_days=1)
+    assert cleaning.collect(cache) == 0
+    cleaning.collect(cache, older_than_days=1)
     left = sorted(path.name[:2] for path in (cache.folder / "history").iterdir())
     assert left == ["bb", "bb", "nb", "nb"]
     assert cache.find_numbers("na" + "a" * 62) is None
@@ -142,7 +143,7 @@ def test_numbers_that_are_used_stay(cache: Cache) -> None:
     cache.commit_numbers("n", Result(metrics={"x": 1}))
     os.utime(cache.folder / "evaluations" / "n.json", (1, 1))
     assert cache.find_numbers("n")
-    cache.collect(older_than_days=1)
+    cleaning.collect(cache, older_than_days=1)
     assert cache.find_numbers("n")
 
 
@@ -151,8 +152,8 @@ def test_clear_empties_but_leaves_what_is_in_work(cache: Cache) -> None:
     commit(cache, "b" * 64)
     cache.commit_numbers("n", Result(metrics={"x": 1}))
     with cache.lock("b" * 64, lambda: None):
-        cache.clear()
-    assert [entry.key[0] for entry in cache.entries()] == ["b"]
+        cleaning.clear(cache)
+    assert [entry.key[0] for entry in cleaning.entries(cache)] == ["b"]
     assert cache.find_numbers("n") is None
 
 
@@ -187,13 +188,13 @@ def test_what_a_run_reads_is_not_collected_and_what_a_dead_one_read_is(cache: Ca
     )
     assert reader.stdout is not None
     assert reader.stdout.readline() == "1\n"
-    cache.collect(keep_bytes=0)
-    cache.clear()
+    cleaning.collect(cache, keep_bytes=0)
+    cleaning.clear(cache)
     assert cache.has(KEY)
     assert (cache.data_folder / "rows").exists()
     reader.kill()
     reader.wait()
-    cache.clear()
+    cleaning.clear(cache)
     assert not cache.has(KEY)
     assert not cache.data_folder.exists()
     assert list((cache.folder / "leases").iterdir()) == []
@@ -202,16 +203,16 @@ def test_what_a_run_reads_is_not_collected_and_what_a_dead_one_read_is(cache: Ca
 def test_a_run_lets_go_of_what_it_held(cache: Cache) -> None:
     commit(cache)
     cache.hold(KEY)
-    assert cache.collect(keep_bytes=0) == 0
+    assert cleaning.collect(cache, keep_bytes=0) == 0
     cache.release()
-    assert cache.collect(keep_bytes=0) > 0
+    assert cleaning.collect(cache, keep_bytes=0) > 0
 
 
 def test_what_a_killed_removal_left_is_removed(cache: Cache) -> None:
     half = cache.folder / "trash" / "half" / "model.bin"
     half.parent.mkdir(parents=True)
     half.write_text("weights")
-    assert cache.collect() == len("weights")
+    assert cleaning.collect(cache) == len("weights")
     assert not half.exists()
 
 
@@ -224,13 +225,13 @@ def test_a_manifest_of_any_shape_makes_no_command_fail(cache: Cache, text: str) 
     (cache.folder / "artifacts" / "a file").write_text(text)
     cache.commit_numbers("n", Result(metrics={"x": 1.0}))
     (cache.folder / "evaluations" / "n.json").write_bytes(text.encode("latin-1"))
-    assert [entry.format for entry in cache.entries()] == ["damaged", "damaged"]
-    assert all(cache.verify(entry) for entry in cache.entries())
+    assert [entry.format for entry in cleaning.entries(cache)] == ["damaged", "damaged"]
+    assert all(cleaning.verify(entry) for entry in cleaning.entries(cache))
     assert cache.damaged_numbers() == ["n"]
     assert not cache.has(KEY)
-    assert cache.collect() == 0
+    assert cleaning.collect(cache) == 0
     told: list[str] = []
     assert cache.find_numbers("n", told.append) is None
     assert "measured again" in told[0]
-    cache.clear()
-    assert cache.entries() == []
+    cleaning.clear(cache)
+    assert cleaning.entries(cache) == []

@@ -14,6 +14,7 @@ import pytest
 
 import modelpress
 from modelpress.artifact import MANIFEST
+from modelpress.engine import cache_cleaning as cleaning
 from modelpress.engine.cache import Cache
 from modelpress.errors import PassError, WorkflowError
 from modelpress.events import Event, Log, StepFinished
@@ -303,9 +304,9 @@ def test_a_step_at_work_keeps_its_input_from_gc_and_clear(demo) -> None:
     run = demo.start()
     wait_for(lambda: "piece 1" in demo.done)
     cache = Cache(demo.folder / "cache")
-    cache.collect(older_than_days=0)
-    cache.collect(keep_bytes=0)
-    cache.clear()
+    cleaning.collect(cache, older_than_days=0)
+    cleaning.collect(cache, keep_bytes=0)
+    cleaning.clear(cache)
     assert len(list((demo.folder / "cache" / "artifacts").iterdir())) == 1
     assert run.wait(60) == 0
     assert demo.text.startswith("one two more<0>")
