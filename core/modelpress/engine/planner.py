@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from modelpress.config.workflow import (
@@ -23,11 +23,11 @@ from modelpress.disk import check_disk
 from modelpress.engine.cache import Cache
 from modelpress.engine.goals import compares_with_input
 from modelpress.engine.input_model import format_told, input_key, open_model
-from modelpress.engine.inputs import resolve_options
+from modelpress.engine.inputs import ResolvedOptions, resolve_options
 from modelpress.engine.keys import step_key, threads_here
 from modelpress.engine.libraries import Libraries
 from modelpress.engine.places import Places, host_device, target_system
-from modelpress.engine.plan import DataPlan, Measurement, PlanDraft, Step
+from modelpress.engine.plan import DataPlan, Measurement, PlanDraft, S, Step, Task
 from modelpress.engine.plan_context import Findings, StepContext
 from modelpress.engine.systems import OpenSystems
 from modelpress.json_types import JSONValue
@@ -35,7 +35,7 @@ from modelpress.markers import NotFetched, resource_refs
 from modelpress.memory import available_memory
 from modelpress.options import Options
 from modelpress.registry import Registered, Registry
-from modelpress.specs import ANY_TARGET, PassSpec
+from modelpress.specs import ANY_TARGET, PassSpec, Spec
 
 
 def make_plan(
@@ -158,42 +158,23 @@ class _Planner:
     def _step(self, index: int, choice: PassChoice, facts: ModelFacts | None, model_key: str) -> Step | None:
         """facts: None when the model that reaches the step is not known; the rest of it is checked then."""
         registered, spec, system = choice.registered, choice.registered.spec, choice.host
-        data = self._data_of(choice.data)
         context = self._context(choice.path, choice.name)
         context.device = self._places.device(spec, system, context)
         if spec.targets:
             context.target = self._places.target
             context.target_is_here = self._places.has(system, context.target)
-        context.facts = {role: plan.facts for role, plan in data.items()}
         before = len(self._problems)
-        resolved = resolve_options(choice.options, f"step-{index}", self._lookup, context.tell)
-        produces = _produces(spec, facts)
-        formats = self._libraries.formats(*([facts.format] if facts else []), produces)
-        containers = [plan.choice.registered for plan in data.values()]
-        libraries = self._libraries.check([registered, *formats, *containers], system, context)
+        resolved = self._resolve(choice, f"step-{index}", context)
+        formats = [*([facts.format] if facts else []), _produces(spec, facts)]
+        task = self._task(registered, choice, resolved, system, formats, context, model_key)
         _check_target(spec, context)
         if facts is None or len(self._problems) > before or not self._libraries.usable(system):
             return None
-        facts_out = _facts_out(registered, facts, resolved.here, context, ask=not self._is_elsewhere)
-        key = step_key(
-            registered, resolved.key, model_key, _fingerprints(data), context.device, context.target,
-            self._draft.seed, libraries, threads_here() if spec.by_threads else "",
-        )  # fmt: skip
         return Step(
-            name=choice.name,
-            registered=registered,
-            resolved=resolved,
-            data=data,
-            system=system,
-            device=context.device,
-            target=context.target,
-            target_is_here=context.target_is_here,
-            libraries=libraries,
-            key=key,
-            cached=self._cache.has(key),
+            **{field.name: getattr(task, field.name) for field in fields(Task)},
             index=index,
             facts_in=facts,
-            facts_out=facts_out,
+            facts_out=_facts_out(registered, facts, resolved.here, context, ask=not self._is_elsewhere),
             memory=context.memory,
             output_name=choice.output_name,
         )
@@ -238,21 +219,53 @@ class _Planner:
         context.device = context.target.device
         if spec.formats and format not in spec.formats:
             context.problem(f"{spec.name} measures {', '.join(spec.formats)}, but the model is {format}.")
-        data = self._data_of(metric.data)
-        resolved = resolve_options(metric.options, f"metric-{metric.name}", self._lookup, context.tell)
-        containers = [plan.choice.registered for plan in data.values()]
+        resolved = self._resolve(metric, f"metric-{metric.name}", context)
         if spec.opens_model and not self._places.has(system, context.target):
             provider = context.target.execution_provider
             context.note(f"not measured: {system!r} is for {provider}, and there is none here.")
             return None
-        formats = self._libraries.formats(format)
-        libraries = self._libraries.check([registered, *formats, *containers], system, context)
+        task = self._task(registered, metric, resolved, system, [format], context, model_key)
+        common = {field.name: getattr(task, field.name) for field in fields(Task)}
+        return Measurement(**common, after=after, choice=metric)
+
+    def _resolve(
+        self, choice: PassChoice | MetricChoice, prefix: str, context: StepContext
+    ) -> ResolvedOptions:
+        """Look for the files that the options name, and let the context know the data. What is wrong is
+        told."""
+        context.facts = {role: plan.facts for role, plan in self._data_of(choice.data).items()}
+        return resolve_options(choice.options, prefix, self._lookup, context.tell)
+
+    def _task(
+        self,
+        registered: Registered[S],
+        choice: PassChoice | MetricChoice,
+        resolved: ResolvedOptions,
+        system: str,
+        formats: Sequence[str],
+        context: StepContext,
+        model_key: str,
+    ) -> Task[S]:
+        """What a step and a measurement have alike. Libraries that the system lacks are told."""
+        data = self._data_of(choice.data)
+        owners: list[Registered[Spec]] = [registered, *self._libraries.formats(*formats)]
+        owners += [plan.choice.registered for plan in data.values()]
+        libraries = self._libraries.check(owners, system, context)
+        spec = registered.spec
         key = step_key(
-            registered, resolved.key, model_key, _fingerprints(data), context.device, context.target,
-            self._draft.seed, libraries,
-        )  # fmt: skip
-        return Measurement(
-            name=metric.name,
+            registered,
+            resolved.key,
+            model_key,
+            {role: plan.fingerprint for role, plan in data.items()},
+            context.device,
+            context.target,
+            self._draft.seed,
+            libraries,
+            threads_here() if isinstance(spec, PassSpec) and spec.by_threads else "",
+        )
+        is_step = isinstance(spec, PassSpec)
+        return Task(
+            name=choice.name,
             registered=registered,
             resolved=resolved,
             data=data,
@@ -262,9 +275,7 @@ class _Planner:
             target_is_here=context.target_is_here,
             libraries=libraries,
             key=key,
-            cached=self._cache.find_numbers(key) is not None,
-            after=after,
-            choice=metric,
+            cached=self._cache.has(key) if is_step else self._cache.find_numbers(key) is not None,
         )
 
     def _data_of(self, roles: Mapping[str, str]) -> dict[str, DataPlan]:
@@ -299,10 +310,6 @@ def _facts_out(
 
 def _produces(spec: PassSpec, facts: ModelFacts | None) -> str:
     return facts.format if spec.produces == "same" and facts else spec.produces
-
-
-def _fingerprints(data: Mapping[str, DataPlan]) -> dict[str, Mapping[str, object]]:
-    return {role: plan.fingerprint for role, plan in data.items()}
 
 
 def _check_target(spec: PassSpec, context: StepContext) -> None:
