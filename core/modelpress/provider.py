@@ -48,6 +48,11 @@ class Provider:
         home = Path(str(self._distribution.locate_file("")))
         return not any((home / name).exists() for name in (self.package, f"{self.package}.py"))
 
+    @property
+    def requires(self) -> list[str]:
+        """What its metadata say that it needs, with extras as markers."""
+        return (self._distribution.requires if self._distribution else None) or []
+
     @cached_property
     def folders(self) -> tuple[Path, ...]:
         """The top-level packages of the distribution, as folders (a single module as its file): what has to

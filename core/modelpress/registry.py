@@ -76,9 +76,13 @@ class Registered(Generic[S]):
     @property
     def install_hint(self) -> str:
         """What brings the libraries that the spec requires."""
+        return f'Install them there: pip install "{self.install_name}"'
+
+    @property
+    def install_name(self) -> str:
+        """What pip is told to install for them."""
         extra = self.spec.extra
-        name = f"{self.distribution}[{extra}]" if extra else self.distribution
-        return f'Install them there: pip install "{name}"'
+        return f"{self.distribution}[{extra}]" if extra else self.distribution
 
     @property
     def origin(self) -> Origin:

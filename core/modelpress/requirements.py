@@ -37,6 +37,11 @@ class Lack:
         there = f"{' and '.join(self.found)} is there" if self.found else "not installed"
         return f"{self.requirement} ({there})"
 
+    def told(self) -> str:
+        """In a list of what is missing: of several wheels the first, and what is there if that is too old."""
+        wanted = self.requirement.partition("|")[0].strip()
+        return f"{wanted} ({' and '.join(self.found)} is there)" if self.found else wanted
+
 
 def parse_requirement(text: str) -> tuple[Requirement, ...]:
     """The wheels of which one will do. Raises ValueError, which says what is wrong, for anything else."""

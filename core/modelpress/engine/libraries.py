@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from modelpress.config.workflow import PassChoice, WorkflowDraft
 from modelpress.engine.plan_context import Findings, StepContext
 from modelpress.engine.systems import OpenSystems
 from modelpress.errors import HostError
 from modelpress.registry import Registered, Registry
-from modelpress.requirements import WORKER_REQUIRES, lacks, required_names
-from modelpress.specs import ANY_FORMAT, FormatSpec, MetricSpec, PassSpec, Spec
+from modelpress.requirements import WORKER_REQUIRES, Lack, by_extra, lacks, required_names
+from modelpress.specs import ANY_FORMAT, FormatSpec, Spec
 
 
 class Libraries:
-    """The versions on each system of a workflow. A system that cannot be used is told, once."""
+    """The versions on each system of a workflow. What is absent or too old there is told at the end, once for
+    each system: what, for which steps, and the one command that brings it."""
 
     def __init__(
         self, draft: WorkflowDraft, registry: Registry, systems: OpenSystems, findings: Findings
@@ -25,28 +27,35 @@ class Libraries:
         self._findings = findings
         self._wanted = _wanted_names(draft, registry)
         self._installed: dict[str, Mapping[str, str] | None] = {}
+        self._missing: dict[str, _Missing] = {}
 
-    def usable(self, system: str) -> bool:
-        """Whether tasks can be planned for the system; why not has been told."""
-        return self._on(system) is not None
+    def complete(self, system: str) -> bool:
+        """Whether tasks can be planned for the system: it is there, and so is all that was checked so far."""
+        return self._on(system) is not None and system not in self._missing
 
     def check(
         self, owners: Iterable[Registered[Spec]], system: str, context: StepContext
     ) -> Mapping[str, str]:
-        """Versions of all that the owners require on the system. What is absent or too old is told."""
-        installed = self._on(system)
-        if installed is None:
-            return {}
+        """Versions of all that the owners require on the system. What is absent or too old will be told."""
+        installed = self._on(system) or {}
         found: dict[str, str] = {}
         for owner in owners:
-            lacking = lacks(owner.spec.requires, installed)
-            if lacking:
-                listed = ", ".join(str(lack) for lack in lacking)
-                message = f"{_name(owner)} needs {listed} on {system!r}."
-                context.problem(message, owner.install_hint, kind="dependency")
             names = required_names(owner.spec.requires)
             found.update({name: installed[name] for name in names if name in installed})
+            lacking = lacks(owner.spec.requires, installed)
+            if lacking and self._on(system) is not None:
+                self._missing.setdefault(system, _Missing()).add(lacking, context, owner)
         return found
+
+    def tell(self) -> None:
+        """Tell what was found to be missing: one problem for each system."""
+        for system, missing in self._missing.items():
+            self._findings.problem(
+                missing.path or f"systems.{system}",
+                f"The Python of {system!r} lacks what is needed there: {missing.told()}.",
+                f"Install it there: pip install {missing.remedy()}",
+                kind="dependency",
+            )
 
     def formats(self, *names: str) -> list[Registered[FormatSpec]]:
         """Those formats that a plugin brings."""
@@ -67,16 +76,8 @@ class Libraries:
         except HostError as error:
             self._findings.problem(path, error.message, error.hint, step=name)
             return None
-        lacking = lacks(WORKER_REQUIRES, installed)
-        if lacking:
-            install = " ".join(f'"{lack.requirement}"' for lack in lacking)
-            self._findings.problem(
-                path,
-                f"The Python of {name!r} needs {', '.join(str(lack) for lack in lacking)}.",
-                f"Install them in that environment: pip install {install}",
-                step=name,
-                kind="dependency",
-            )
+        if lacking := lacks(WORKER_REQUIRES, installed):
+            self._missing.setdefault(name, _Missing()).add(lacking)
         return installed
 
 
@@ -96,6 +97,58 @@ def _wanted_names(draft: WorkflowDraft, registry: Registry) -> Sequence[str]:
     return required_names([*requires, *WORKER_REQUIRES])
 
 
-def _name(owner: Registered[Spec]) -> str:
-    spec = owner.spec
-    return spec.name if isinstance(spec, PassSpec | MetricSpec) else f"The {spec.kind} {spec.name}"
+@dataclass(slots=True)
+class _Missing:
+    """What one system lacks. path: of the first step that needs it."""
+
+    path: str = ""
+    _needed_by: dict[Lack, list[str]] = field(default_factory=dict)
+    _owners: dict[str, Registered[Spec]] = field(default_factory=dict)
+    _alone: list[str] = field(default_factory=list)
+
+    def add(
+        self,
+        lacking: Sequence[Lack],
+        context: StepContext | None = None,
+        owner: Registered[Spec] | None = None,
+    ) -> None:
+        """context, owner: None for what the worker itself needs."""
+        for lack in lacking:
+            steps = self._needed_by.setdefault(lack, [])
+            if context and context.step not in steps:
+                steps.append(context.step)
+            if not owner:
+                self._alone.append(lack.requirement)
+        if context and owner:
+            self.path = self.path or context.path
+            self._owners[owner.install_name] = owner
+
+    def told(self) -> str:
+        """`torch>=2.9 (lora, merge); onnx>=1.20 (builder)`, by the steps that need it."""
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for lack, steps in self._needed_by.items():
+            groups.setdefault(tuple(steps), []).append(lack.told())
+        return "; ".join(
+            f"{', '.join(libraries)} ({', '.join(steps) or 'the worker'})"
+            for steps, libraries in groups.items()
+        )
+
+    def remedy(self) -> str:
+        """What pip is told to install: of extras that contain one another, the largest."""
+        brought = {name: _brings(owner) for name, owner in self._owners.items()}
+        needless = {
+            name
+            for name, own in brought.items()
+            if any(own < more or (own == more and other < name) for other, more in brought.items())
+        }
+        wanted = [name for name in brought if name not in needless]
+        return " ".join(f'"{name}"' for name in [*self._alone, *wanted])
+
+
+def _brings(owner: Registered[Spec]) -> frozenset[str]:
+    """What installing its distribution with its extra adds. An extra that the metadata do not know brings
+    what nobody else does."""
+    extra = owner.spec.extra
+    known = by_extra(owner.distribution, owner.provider.requires)
+    added = known.get(extra, [owner.install_name]) if extra else []
+    return frozenset([owner.distribution, *added])

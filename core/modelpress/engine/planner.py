@@ -76,6 +76,7 @@ class _Planner:
         self._data = {name: self._data_plan(choice) for name, choice in self._draft.data.items()}
         steps = self._steps(model)
         measurements = self._measurements(model, steps)
+        self._libraries.tell()
         memory = max((step.memory for step in steps if not step.cached), default=0)
         if memory > available_memory():
             self._findings.note(
@@ -168,7 +169,7 @@ class _Planner:
         formats = [*([facts.format] if facts else []), _produces(spec, facts)]
         task = self._task(registered, choice, resolved, system, formats, context, model_key)
         _check_target(spec, context)
-        if facts is None or len(self._problems) > before or not self._libraries.usable(system):
+        if facts is None or len(self._problems) > before or not self._libraries.complete(system):
             return None
         return Step(
             **{field.name: getattr(task, field.name) for field in fields(Task)},

@@ -66,7 +66,7 @@ def modelpress_formats() -> list[FormatSpec]:
             tokenizer=f"{_HF}.tokenizer:load_tokenizer",
             usage=f"{_HF}.usage:use_hf_model",
             requires=(ACCELERATE, TORCH, TRANSFORMERS, SAFETENSORS, PEFT),
-            extra="cpu",
+            extra="train",
         ),
         FormatSpec(
             name="hf-adapter",
@@ -76,7 +76,7 @@ def modelpress_formats() -> list[FormatSpec]:
             tokenizer=f"{_HF}.tokenizer:load_tokenizer",
             usage=f"{_HF}.usage:use_hf_adapter",
             requires=(ACCELERATE, TORCH, TRANSFORMERS, SAFETENSORS, PEFT),
-            extra="cpu",
+            extra="train",
         ),
     ]
 
@@ -91,7 +91,7 @@ def modelpress_data_containers() -> list[DataContainerSpec]:
             describe=f"{_HERE}.data_checks:describe_huggingface",
             config=f"{_HERE}.data_config:HuggingfaceOptions",
             requires=(DATASETS, TRANSFORMERS),
-            extra="cpu",
+            extra="train",
             version=2,
             renames=_DATA_RENAMES,
         ),
@@ -102,7 +102,7 @@ def modelpress_data_containers() -> list[DataContainerSpec]:
             describe=f"{_HERE}.data_checks:describe_dummy",
             config=f"{_HERE}.data_config:DummyOptions",
             requires=(),
-            extra="cpu",
+            extra="train",
         ),
     ]
 

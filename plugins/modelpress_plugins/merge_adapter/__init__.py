@@ -22,6 +22,6 @@ def modelpress_passes() -> Iterable[PassSpec]:
             config="modelpress_plugins.merge_adapter.config:MergeAdapterOptions",
             plan="modelpress_plugins.merge_adapter.plan:plan",
             requires=(TORCH,),
-            extra="cpu",
+            extra="train",
         )
     ]

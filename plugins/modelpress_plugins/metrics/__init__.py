@@ -46,6 +46,7 @@ def modelpress_metrics() -> list[MetricSpec]:
             config=f"{config}:PerplexityOptions",
             gives={"perplexity": ("", False)},
             requires=(NUMPY,),
+            extra="train",
         ),
         MetricSpec(
             name="size_on_disk",
@@ -63,6 +64,7 @@ def modelpress_metrics() -> list[MetricSpec]:
             config=f"{config}:SpeedOptions",
             gives=_LATENCY,
             requires=(NUMPY,),
+            extra="train",
             renames=_TIMED,
         ),
         MetricSpec(
@@ -72,6 +74,7 @@ def modelpress_metrics() -> list[MetricSpec]:
             config=f"{config}:SpeedOptions",
             gives=_THROUGHPUT,
             requires=(NUMPY,),
+            extra="train",
             renames=_TIMED,
         ),
     ]

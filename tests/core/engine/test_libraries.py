@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -62,7 +63,10 @@ def test_too_old_a_library_is_told_with_found_and_expected(demo, asked: Asked) -
     demo.write(passes={"first": {"type": "Library"}})
     asked.answers = {"demo-library": "0.9"}
     (problem,) = run(demo)
-    assert "Library needs demo-library>=1.0 (demo-library 0.9 is there) on 'local'." in problem
+    assert (
+        "'local' lacks what is needed there: demo-library>=1.0 (demo-library 0.9 is there) (first)."
+        in problem
+    )
     assert 'pip install "demo-plugin[cpu]"' in problem
     assert demo.done == []
 
@@ -75,7 +79,40 @@ def test_libraries_of_data_and_metrics_are_checked_too(demo, asked: Asked) -> No
     )
     asked.absent = {"demo-lines"}
     (problem,) = run(demo)
-    assert "The data container Lines needs demo-lines (not installed) on 'local'." in problem
+    assert "'local' lacks what is needed there: demo-lines (b)." in problem
+
+
+def test_all_that_is_missing_is_one_problem_with_the_steps_and_one_remedy(demo, asked: Asked) -> None:
+    (demo.folder / "lines.txt").write_text("a\n")
+    demo.write(
+        data_configs=[{"name": "d", "type": "Lines", "file": "lines.txt"}],
+        passes={
+            "a": {"type": "Library"},
+            "b": {"type": "Append", "train_data_config": "d"},
+            "c": {"type": "Library"},
+        },
+    )
+    asked.absent = {"demo-lines", "psutil"}
+    (problem,) = run(demo)
+    assert "psutil>=6.0 (the worker); demo-library>=1.0 (a, c); demo-lines (b)." in problem
+    assert problem.count("pip install") == 1
+    assert 'pip install "psutil>=6.0" "demo-plugin[cpu]"' in problem
+    assert demo.done == []
+
+
+def test_of_extras_that_contain_one_another_the_largest_is_the_remedy(
+    demo, asked: Asked, emotions_model: Path
+) -> None:
+    """`modelpress[cpu]` brings what `modelpress[train]` brings, and onnxruntime-genai."""
+    demo.write(
+        input_model={"type": "HfModel", "model_path": str(emotions_model)},
+        passes={"quant": {"type": "Rtn"}, "build": {"type": "ModelBuilder", "precision": "int4"}},
+    )
+    asked.absent = {"torch", "onnxruntime-genai", "onnx"}
+    (problem,) = run(demo)
+    assert "torch>=2.9 (quant, build); " in problem
+    assert "onnx>=1.20" in problem
+    assert problem.endswith('pip install "modelpress[cpu]"')
 
 
 def test_an_environment_that_cannot_hold_the_worker_is_told(demo, asked: Asked) -> None:
@@ -83,7 +120,8 @@ def test_an_environment_that_cannot_hold_the_worker_is_told(demo, asked: Asked) 
     asked.absent = {"psutil"}
     (problem,) = run(demo)
     assert "pydantic>=2.11 (pydantic 1.9 is there)" in problem
-    assert "psutil>=6.0 (not installed)" in problem
+    assert "psutil>=6.0, pydantic" in problem
+    assert 'pip install "psutil>=6.0" "pydantic>=2.11"' in problem
 
 
 def test_another_version_of_a_containers_library_changes_the_key(demo, asked: Asked) -> None:
