@@ -90,7 +90,7 @@ def _kind_page(kind: str, noun: str) -> str:
         f"## What it says of itself: `{spec.__name__}`\n\n",
         f"```\n{inspect.cleandoc(spec.__doc__ or '')}\n```\n\n",
         "| field | left out |\n|---|---|\n",
-        *(_field(field.name, field.default) for field in fields(spec)),
+        *(_field(field.name, field.default, field.default_factory) for field in fields(spec)),
         "\n## What its functions are given, and what they return\n",
         *(_function(spec, field) for field in spec.references if field not in ("config", "command")),
         "\n## What is written\n\nEach file is there at once, works, and is yours to change.\n",
@@ -102,9 +102,10 @@ def _kind_page(kind: str, noun: str) -> str:
     return "".join([*parts, *_checks(kind)])
 
 
-def _field(name: str, default: object) -> str:
-    if default is MISSING:
+def _field(name: str, default: object, made: object) -> str:
+    if default is MISSING and made is MISSING:
         return f"| `{name}` | required |\n"
+    default = made() if callable(made) else default
     return f"| `{name}` | {f'`{default!r}`' if default else 'nothing'} |\n"
 
 
