@@ -159,7 +159,9 @@ def read_manifest(folder: Path) -> Manifest:
         return from_json(Manifest, document)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{folder} is not an artifact: it has no {MANIFEST}.") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except OSError as error:
+        raise UserError(f"{folder / MANIFEST} cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{folder / MANIFEST} cannot be read: {error}.") from None
 
 

@@ -44,7 +44,10 @@ def find_artifact(folder: Path, registry: Registry, *, trust_remote_code: bool =
             continue
         refuse_links(folder)
         return Artifact(folder, entry.spec.name, key="", meta=Meta(trust_remote_code=trust_remote_code))
-    raise UserError(f"{folder} holds no model of a known format ({'; '.join(reasons)}).")
+    raise UserError(
+        f"{folder} holds no model of a known format ({'; '.join(reasons)}).",
+        "Give the folder of a model, or a run's output folder.",
+    )
 
 
 def _told_by_a_stranger(artifact: Artifact, trust: bool) -> Artifact:

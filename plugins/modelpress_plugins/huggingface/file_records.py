@@ -79,7 +79,8 @@ def records(
             "Save the file as UTF-8.",
         ) from None
     except (EOFError, OSError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read: {reason}.") from error
 
 
 def _open(path: Path, **options: object) -> IO[str]:

@@ -51,7 +51,9 @@ def read_config(folder: Path) -> dict[str, Any]:
             raise ValueError("it has no section `model`")
     except FileNotFoundError:
         raise UserError(f"{folder} is no ort-genai model: it has no {CONFIG}.", _REBUILD) from None
-    except (OSError, ValueError, AttributeError) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.", _REBUILD) from None
+    except (ValueError, AttributeError) as error:
         raise UserError(f"{path} cannot be read: {error}.", _REBUILD) from None
     return dict(config)
 

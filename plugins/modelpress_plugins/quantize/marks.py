@@ -40,8 +40,15 @@ def read_marks(folder: Path) -> Marks:
     try:
         document = json.loads((folder / FILE).read_text(encoding="utf-8"))
         return Marks(dict(document["default"]), {m: dict(g) for m, g in document["overrides"].items()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{folder / FILE} cannot be read: {error}.") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{folder} has no {FILE}.") from None
+    except OSError as error:
+        raise UserError(f"{folder / FILE} cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(
+            f"{folder / FILE} cannot be read: it is not what SelectiveMixedPrecision writes.",
+            "Make the marks again.",
+        ) from None
 
 
 def check_marks(folder: Path) -> None:

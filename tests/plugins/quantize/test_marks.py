@@ -271,3 +271,17 @@ def test_a_budget_is_looked_at_before_anything_is_measured(
     )
     with pytest.raises(UserError, match="bytes too small"):
         marks_of(model, tmp_path, algorithm="snr", max_size=1000)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"), [(None, "has no marks.json"), ("{}", "it is not what"), ("[", "it is not what")]
+)
+def test_what_is_wrong_with_marks_is_told_in_words(
+    tmp_path: Path, content: str | None, expected: str
+) -> None:
+    if content is not None:
+        (tmp_path / "marks.json").write_text(content)
+    with pytest.raises(UserError) as told:
+        check_marks(tmp_path)
+    assert expected in told.value.message
+    assert "Errno" not in told.value.message
