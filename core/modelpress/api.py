@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from modelpress.cli.completion import names_of
     from modelpress.cli.execute import execute_workflow
     from modelpress.cli.option_facts import OptionFacts, option_facts, takes
-    from modelpress.cli.planning import offline_option
+    from modelpress.cli.planning import offline_option, set_option
     from modelpress.cli.text import examples, fold, json_option, on_terminal, print_json, print_table, say
     from modelpress.cli.verbosity import verbosity_options
+    from modelpress.config.given import Setting
     from modelpress.config.load import load_workflow
     from modelpress.config.workflow import PassChoice
     from modelpress.context import (
@@ -145,6 +146,7 @@ __all__ = [
     "Searchable",
     "Secret",
     "SecretName",
+    "Setting",
     "Size",
     "System",
     "SystemSpec",
@@ -191,6 +193,7 @@ __all__ = [
     "read_job",
     "read_secret",
     "say",
+    "set_option",
     "size",
     "spec_from_source",
     "takes",
@@ -219,6 +222,7 @@ _LAZY = {
     "print_table": "modelpress.cli.text",
     "say": "modelpress.cli.text",
     "size": "modelpress.figures",
+    "set_option": "modelpress.cli.planning",
     "load_workflow": "modelpress.config.load",
     "PassChoice": "modelpress.config.workflow",
     "find_artifact": "modelpress.engine.load",
@@ -291,6 +295,7 @@ _LAZY = {
     "Searchable": "modelpress.markers",
     "Secret": "modelpress.markers",
     "SecretName": "modelpress.markers",
+    "Setting": "modelpress.config.given",
     "Verbatim": "modelpress.markers",
     "read_secret": "modelpress.secrets",
     "Usage": "modelpress.usage",

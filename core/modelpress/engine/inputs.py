@@ -8,6 +8,7 @@ that moving changes nothing).
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,12 +202,13 @@ class _Resolver:
     def _text(self, value: str, marker: Resource, option: str) -> _Faces:
         if "://" in value:
             return _Faces(value, value, value)
-        path = self._lookup.folder / Path(value).expanduser()
-        if glob.has_magic(value) and not path.exists():
+        path = self._lookup.folder / os.path.expanduser(value)
+        there = os.path.exists(path)  # that of Path raises for a name that is too long: text may stand here
+        if glob.has_magic(value) and not there:
             matches = sorted(glob.glob(str(path), recursive=True))
             if matches:
                 return self.resolve(matches, marker, option)
-        if not path.exists():
+        if not there:
             if not marker.optional:
                 self._missing(value, path, option)
             return _Faces(value, value, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from modelpress.config.given import Given, Setting
 from modelpress.engine.inputs import resolve_options
 from modelpress.engine.load import load_tokenizer
 from modelpress.engine.plan import PlanDraft
@@ -17,10 +18,18 @@ from modelpress.samples import DataSource
 
 
 def open_data(
-    file: Path, name: str, registry: Registry, *, model: Path | None = None
+    file: Path,
+    name: str,
+    registry: Registry,
+    *,
+    model: Path | None = None,
+    settings: tuple[Setting, ...] = (),
 ) -> tuple[DataSource, Tokenizer]:
-    """The data config of that name, opened, and the tokenizer of the workflow's model (or of `model`)."""
-    with prepare(file, registry) as prepared:
+    """The data config of that name, opened, and the tokenizer of the workflow's model (or of `model`).
+
+    settings: values that count more than the file's
+    """
+    with prepare(Given(file, settings=settings), registry) as prepared:
         plan = prepared.plan
     choice = plan.workflow.data.get(name)
     if choice is None:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from modelpress.api import DataFacts, PlanContext, UserError, looks_like_path, nearest
-from modelpress_plugins.hf.chat_names import NAMED_TEMPLATES
 from modelpress_plugins.huggingface.chat_messages import read_messages
+from modelpress_plugins.huggingface.chat_template import template_text
 from modelpress_plugins.huggingface.combinations import faults
 from modelpress_plugins.huggingface.data_config import (
     Dataloader,
@@ -35,7 +35,6 @@ from modelpress_plugins.huggingface.text import pair_templates, text_columns
 _PRE = "pre_process_data_config"
 _LOAD = "load_dataset_config"
 _SPLIT = re.compile(r"^[\w.-]+(\[-?\d*%?:-?\d*%?\])?(\+[\w.-]+(\[-?\d*%?:-?\d*%?\])?)*$")
-_JINJA = re.compile(r"\{\{|\{%")
 _TEXT_COMPONENTS = ("text_generation_huggingface_pre_process", "huggingface_pre_process")
 
 
@@ -193,13 +192,11 @@ def _check_components(config: HuggingfaceOptions, ctx: PlanContext) -> None:
     if pre not in (None, *_TEXT_COMPONENTS):
         ctx.problem(f"The pre-processing {pre!r} is not known.", "Leave `type` out.", option=f"{_PRE}.type")
     template = config.pre_process_data_config.chat_template
-    if isinstance(template, str) and template not in NAMED_TEMPLATES and not _JINJA.search(template):
-        ctx.problem(
-            f"{template!r} is no chat template: every row would be this very text.",
-            "Write true for the model's own, the template itself in Jinja, or a name: "
-            f"{', '.join(NAMED_TEMPLATES)}.",
-            option=f"{_PRE}.chat_template",
-        )
+    if isinstance(template, str):
+        try:
+            template_text(template)
+        except UserError as error:
+            ctx.problem(error.message, error.hint, option=f"{_PRE}.chat_template")
     if (post := config.post_process_data_config.type) not in (None, "text_generation_post_process"):
         ctx.note(f"post_process_data_config.type {post!r} has no effect on text generation.")
     _tell_idle(config.dataloader_config, ctx)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from modelpress.api import Options, Resource, Verbatim
+from modelpress_plugins.hf.chat_names import ChatName
 
 Strategy = Literal["line-by-line", "line-by-line-random", "join", "join-random", "join-sliding-window"]
 DataPath = Annotated[str, Resource(optional=True)]
@@ -67,9 +68,10 @@ class PreProcess(Options):
         description="`module:function`, or a function in user_script: takes a row, gives its text, "
         "or (prompt, answer).",
     )
-    chat_template: Annotated[bool | str | None, Verbatim()] = Field(
+    chat_template: Annotated[bool | ChatName | DataPath | None, Verbatim()] = Field(
         default=None,
-        description="true: the tokenizer's own chat template; or a template in Jinja, or `chatml`.",
+        description="true: the tokenizer's own chat template; or a template in Jinja, the file that it "
+        "is in, or `chatml`.",
     )
     message_col: str = Field(
         default="messages", description="With chat_template: the column with the list of {role, content}."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from modelpress_plugins.hf.chat_names import NAMED_TEMPLATES
 from modelpress_plugins.huggingface.chat import ChatLayout
+from modelpress_plugins.huggingface.chat_template import template_text
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions, PreProcess
 from modelpress_plugins.huggingface.pair_formats import PAIR_FORMATS
 from modelpress_plugins.huggingface.text import (
@@ -24,8 +24,8 @@ def make_layout(options: HuggingfaceOptions, pre: PreProcess, first: Row) -> Lay
     pre: the options' own, completed by `recognize`; first: the first row
     """
     if pre.chat_template:
-        template = pre.chat_template if isinstance(pre.chat_template, str) else None
-        return ChatLayout(pre.message_col, NAMED_TEMPLATES.get(template or "", template))
+        given = pre.chat_template
+        return ChatLayout(pre.message_col, template_text(given) if isinstance(given, str) else None)
     if pre.text_formatting_func:
         script = options.user_script if isinstance(options.user_script, str) else None
         folder = options.script_dir if isinstance(options.script_dir, str) else None

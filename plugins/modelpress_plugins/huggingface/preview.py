@@ -14,12 +14,14 @@ from modelpress.api import (
     NO_LOSS,
     Registry,
     Sample,
+    Setting,
     examples,
     json_option,
     on_terminal,
     open_data,
     plural,
     print_json,
+    set_option,
 )
 
 
@@ -31,13 +33,22 @@ from modelpress.api import (
 )
 @click.option("--model", type=click.Path(path_type=Path), help="Take the tokenizer of this folder.")
 @click.option("--full", is_flag=True, help="Show long samples whole.")
+@set_option
 @json_option
-def command(file: Path, name: str, samples: int, model: Path | None, full: bool, as_json: bool) -> None:
+def command(
+    file: Path,
+    name: str,
+    samples: int,
+    model: Path | None,
+    full: bool,
+    settings: tuple[Setting, ...],
+    as_json: bool,
+) -> None:
     """Show the first samples of the data config NAME, tokenized, as a pass would train on them.
 
     What the loss covers is in colour on a terminal, and in [[double brackets]] elsewhere.
     """
-    source, tokenizer = open_data(file, name, Registry.load(), model=model)
+    source, tokenizer = open_data(file, name, Registry.load(), model=model, settings=settings)
     shown = [Shown.of(sample, tokenizer) for sample in islice(iter(source.samples(tokenizer)), samples)]
     if as_json:
         print_json([_as_json(sample) for sample in shown])

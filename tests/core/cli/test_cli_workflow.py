@@ -161,6 +161,21 @@ def test_preview_gives_ids_and_labels_as_json(invoke, write) -> None:
     assert sample["input_ids"][-4:] == covered
 
 
+def test_preview_takes_settings_as_run_does(invoke, write) -> None:
+    """The template is looked for from the workflow's folder, and a change in it is a change of the data."""
+    file = write()
+    (file.parent / "own.jinja").write_text("{% for m in messages %}<{{ m['content'] }}>{% endfor %}")
+    (file.parent / "chats.jsonl").write_text(
+        json.dumps({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})
+    )
+    output = invoke(
+        "data", "preview", str(file), "train",
+        "--set", "data_configs.0.load_dataset_config.data_files=chats.jsonl",
+        "--set", "data_configs.0.pre_process_data_config={chat_template: own.jinja}",
+    ).output  # fmt: skip
+    assert "<a><b>" in output.replace("[[", "").replace("]]", "")
+
+
 def test_preview_of_unknown_data_suggests_the_nearest_name(invoke, write) -> None:
     with pytest.raises(UserError) as caught:
         invoke("data", "preview", str(write()), "trian")

@@ -161,3 +161,33 @@ def test_a_template_by_name_and_a_text_that_is_none(
     assert text.startswith("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nhello")
     describe_huggingface(options(rows("s.json", [CHAT]), chat_template="chatlm"), told)
     assert "'chatlm' is no chat template" in told.text
+
+
+@pytest.mark.parametrize("name", ["mine.jinja", "chatlm", "tokenizer_config.json"])
+def test_a_template_in_a_file_is_read(
+    opened: Any, tokenizer: Any, options: Any, rows: Any, told: Any, tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / name
+    file.write_text(json.dumps({"chat_template": PHI3}) if name.endswith(".json") else PHI3)
+    assert whole(opened(CHAT, chat_template=str(file)), tokenizer) == whole(
+        opened(CHAT, chat_template=PHI3), tokenizer
+    )
+    describe_huggingface(options(rows("s.json", [CHAT]), chat_template=str(file)), told)
+    assert told.problems == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("plain.txt", b"hello", "plain.txt holds no chat template"),
+        ("binary.jinja", b"\xff\xfe{{ x }}", "binary.jinja is not UTF-8 text"),
+        ("config.json", b'{"a": "{{ x }}"}', "no text under 'chat_template'"),
+        ("cut.json", b'{"chat_template": "{{ x', "cut.json is not valid JSON"),
+    ],
+)
+def test_a_file_with_no_template_is_told(
+    options: Any, rows: Any, told: Any, tmp_path: Path, name: str, content: bytes, expected: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    describe_huggingface(options(rows("s.json", [CHAT]), chat_template=str(tmp_path / name)), told)
+    assert expected in told.text
