@@ -45,13 +45,13 @@ if TYPE_CHECKING:
         PlanContext,
         Sampler,
         SearchSpace,
-        System,
     )
     from modelpress.engine.environment import worker_environment
-    from modelpress.engine.job import Job, Result, read_answer, read_job
+    from modelpress.engine.job import Job, Result, Source, input_names, read_answer, read_job
     from modelpress.engine.load import find_artifact, load_model, load_tokenizer
     from modelpress.engine.open_data import open_data
-    from modelpress.engine.process import WarmWorker, import_path
+    from modelpress.engine.process import EventReader, WarmWorker, import_path
+    from modelpress.engine.worker_system import WorkerSystem
     from modelpress.errors import (
         HostError,
         MissingDependencyError,
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
         WorkerDied,
         WorkflowError,
     )
-    from modelpress.events import Event, Log, Progress, Report
+    from modelpress.events import Event, Log, Progress, Report, decode_event
     from modelpress.figures import duration, number, plural, size
     from modelpress.files import finished, mark_finished, move, write_whole
     from modelpress.from_source import spec_from_source
@@ -85,9 +85,11 @@ if TYPE_CHECKING:
     from modelpress.progress.levels import Verbosity
     from modelpress.provider import installed_versions
     from modelpress.registry import Registered, Registry
+    from modelpress.requirements import required_names
     from modelpress.samples import NO_LOSS, DataSource, Exchange, Sample, SampleTable
     from modelpress.secrets import read_secret
     from modelpress.sizes import parse_size
+    from modelpress.system import Environment, Handle, Needs, System, Tell, Traits
     from modelpress.usage import Usage
 
 __all__ = [
@@ -103,10 +105,13 @@ __all__ = [
     "DataFacts",
     "DataRole",
     "DataSource",
+    "Environment",
     "Event",
+    "EventReader",
     "Exchange",
     "FetchContext",
     "FormatSpec",
+    "Handle",
     "HostError",
     "JSONValue",
     "Job",
@@ -119,6 +124,7 @@ __all__ = [
     "ModelFacts",
     "ModelSpec",
     "ModelpressError",
+    "Needs",
     "OptionFacts",
     "Options",
     "PassChoice",
@@ -148,19 +154,24 @@ __all__ = [
     "SecretName",
     "Setting",
     "Size",
+    "Source",
     "System",
     "SystemSpec",
+    "Tell",
     "TensorInfo",
     "TextModel",
     "Tokenizer",
+    "Traits",
     "Usage",
     "UserError",
     "Verbatim",
     "Verbosity",
     "WarmWorker",
     "WorkerDied",
+    "WorkerSystem",
     "WorkflowError",
     "content_identity",
+    "decode_event",
     "did_you_mean",
     "duration",
     "examples",
@@ -170,6 +181,7 @@ __all__ = [
     "fold",
     "hookimpl",
     "import_path",
+    "input_names",
     "installed_versions",
     "json_option",
     "load_model",
@@ -192,6 +204,7 @@ __all__ = [
     "read_answer",
     "read_job",
     "read_secret",
+    "required_names",
     "say",
     "set_option",
     "size",
@@ -256,13 +269,21 @@ _LAZY = {
     "Sampling": "modelpress.opened",
     "Sampler": "modelpress.context",
     "SearchSpace": "modelpress.context",
-    "System": "modelpress.context",
     "TextModel": "modelpress.opened",
+    "Environment": "modelpress.system",
+    "Handle": "modelpress.system",
+    "Needs": "modelpress.system",
+    "System": "modelpress.system",
+    "Tell": "modelpress.system",
+    "Traits": "modelpress.system",
     "Job": "modelpress.engine.job",
+    "Source": "modelpress.engine.job",
+    "input_names": "modelpress.engine.job",
     "Result": "modelpress.engine.job",
     "read_answer": "modelpress.engine.job",
     "read_job": "modelpress.engine.job",
     "WarmWorker": "modelpress.engine.process",
+    "WorkerSystem": "modelpress.engine.worker_system",
     "import_path": "modelpress.engine.process",
     "worker_environment": "modelpress.engine.environment",
     "HostError": "modelpress.errors",
@@ -272,6 +293,8 @@ _LAZY = {
     "UserError": "modelpress.errors",
     "WorkerDied": "modelpress.errors",
     "Event": "modelpress.events",
+    "decode_event": "modelpress.events",
+    "EventReader": "modelpress.engine.process",
     "Log": "modelpress.events",
     "Progress": "modelpress.events",
     "Report": "modelpress.events",
@@ -297,6 +320,7 @@ _LAZY = {
     "SecretName": "modelpress.markers",
     "Setting": "modelpress.config.given",
     "Verbatim": "modelpress.markers",
+    "required_names": "modelpress.requirements",
     "read_secret": "modelpress.secrets",
     "Usage": "modelpress.usage",
 }

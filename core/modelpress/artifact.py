@@ -89,6 +89,14 @@ def artifact_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def file_facts(folder: Path, digest: Callable[[Path], str] = digest_file) -> dict[str, FileFacts]:
+    """Size and digest of each file below the folder, by path with slashes."""
+    return {
+        path.relative_to(folder).as_posix(): FileFacts(path.stat().st_size, digest(path))
+        for path in artifact_files(folder)
+    }
+
+
 def links_leading_out(folder: Path, *, hidden: bool = False) -> list[Path]:
     """Links below a folder that lead out of it: what they lead to is not the model's, and would be copied
     with it. The blobs of a hub's cache are its snapshot's own (`models--org--name/{snapshots/X, blobs}`).
@@ -139,11 +147,9 @@ def write_manifest(
     digest: Callable[[Path], str] = digest_file,
 ) -> None:
     """Write the manifest of a finished folder. Every file is flushed to disk and hashed before it."""
-    files = {}
     for path in artifact_files(artifact.path):
         flush_to_disk(path)
-        facts = FileFacts(path.stat().st_size, digest(path))
-        files[path.relative_to(artifact.path).as_posix()] = asdict(facts)
+    files = {name: asdict(facts) for name, facts in file_facts(artifact.path, digest).items()}
     record = to_json(artifact)
     del record["path"]
     document = {"modelpress": MANIFEST_VERSION, **record, "made_by": dict(made_by or {}), "files": files}

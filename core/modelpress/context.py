@@ -5,14 +5,13 @@ What a pass opens with its context is described in modelpress.samples and modelp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from modelpress.artifact import NO_META, Artifact, Meta
 from modelpress.errors import PassError
-from modelpress.events import Event
 from modelpress.json_types import JSONValue
 from modelpress.opened import LoadedModel
 from modelpress.samples import DataSource
@@ -197,33 +196,3 @@ class Sampler(Protocol):
 
     def tell(self, candidate: Candidate, result: Mapping[str, float] | None) -> None:
         """What a candidate measured, by full name of each goal; None when it could not be made."""
-
-
-class System(Protocol):
-    """A place where work runs. Its one duty: run `python -m modelpress.worker FOLDER` there and bring the
-    folder back. See modelpress.engine.job for what is in the folder.
-
-    ships_code: whether the place may lack modelpress or the pass: jobs then carry the code in `code/`.
-    """
-
-    name: str
-    ships_code: bool
-
-    def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
-        """Versions of those distributions that are installed there. Asked once for all that a workflow
-        needs. Raises HostError when unreachable."""
-
-    def has(self, accelerator: Accelerator) -> bool:
-        """Whether the place is known to have this device and what it takes to use it. Light; asked before any
-        work, of accelerators other than the plain CPU. Raises HostError when unreachable."""
-
-    def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
-        """Run the job in the folder to its end, passing on each event as it comes.
-
-        Returns normally whenever the worker wrote `result.json` or `error.json`. Raises WorkerDied when it
-        ended without either, HostError when it could not be run at all. KeyboardInterrupt must end the
-        remote work before it is passed on.
-        """
-
-    def close(self) -> None:
-        """End whatever is still running. Called once, at the end of the run."""

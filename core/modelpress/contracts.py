@@ -20,11 +20,11 @@ from modelpress.context import (
     PlanContext,
     Sampler,
     SearchSpace,
-    System,
 )
 from modelpress.opened import LoadedModel, Tokenizer
 from modelpress.options import Options
 from modelpress.samples import DataSource
+from modelpress.system import System
 from modelpress.usage import Usage
 
 C = TypeVar("C", bound=Options, contravariant=True)

@@ -7,10 +7,11 @@ remote streaming all read that file. Observers (hook `modelpress_event`) get bot
 from __future__ import annotations
 
 import json
+import threading
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from modelpress.json_types import JSONValue
 from modelpress.secrets import redact
@@ -18,9 +19,16 @@ from modelpress.secrets import redact
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The root of all events. `kind` is what stands in the JSON."""
+    """The root of all events. `kind` is what stands in the JSON.
+
+    job, number, time: of which job it is, which of its events (from 1), and when (Unix seconds). A stream
+    that broke and is read again tells nothing twice by them. Unset for what no worker told.
+    """
 
     kind: ClassVar[str] = ""
+    job: str = field(default="", kw_only=True, compare=False, repr=False)
+    number: int = field(default=0, kw_only=True, compare=False, repr=False)
+    time: float = field(default=0.0, kw_only=True, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +133,11 @@ _KINDS: dict[str, type[Event]] = {
 }
 
 
-def encode_event(event: Event, at: float | None = None) -> str:
-    """One JSON line, without the newline. at: when it happened, Unix seconds."""
-    when = {} if at is None else {"time": round(at, 3)}
-    return json.dumps({**when, "kind": event.kind, **asdict(event)}, default=str)
+def encode_event(event: Event) -> str:
+    """One JSON line, without the newline."""
+    values = asdict(event)
+    where = {name: value for name in _WHERE if (value := values.pop(name))}
+    return json.dumps({**where, "kind": event.kind, **values}, default=str)
 
 
 def decode_event(line: str) -> Event | None:
@@ -143,16 +152,50 @@ def decode_event(line: str) -> Event | None:
 
 
 class EventFile:
-    """Append events to a file; one write per event, so that a reader never sees half a line for long."""
+    """Appends the events of a job to a file; one write per event, so that a reader never sees half a line for
+    long. They are numbered, also where several write to the file or an earlier try has written to it.
+
+    job: whose events they are; left out: as the last writer to the file said
+    """
 
     def __init__(self, path: Path) -> None:
+        self.job = ""
+        self._path = path
         self._file = path.open("a", encoding="utf-8")
+        if path.read_bytes()[-1:] not in (b"", b"\n"):
+            self._file.write("\n")  # an earlier writer was killed in the middle of a line
+            self._file.flush()
         self.size = 0
         """Characters that were written."""
 
     def __call__(self, event: Event) -> None:
-        self.size += self._file.write(redact(encode_event(event, time.time())) + "\n")
-        self._file.flush()
+        with _numbering:
+            last = _last_of(self._path)
+            where = _Last(self.job or last.job, last.number + 1)
+            told = replace(event, job=where.job, number=where.number, time=round(time.time(), 3))
+            self.size += self._file.write(redact(encode_event(told)) + "\n")
+            self._file.flush()
+            _written[self._path] = where, self._path.stat().st_size
 
     def close(self) -> None:
         self._file.close()
+
+
+class _Last(NamedTuple):
+    job: str = ""
+    number: int = 0
+
+
+_WHERE = ("time", "job", "number")
+_numbering = threading.Lock()
+_written: dict[Path, tuple[_Last, int]] = {}
+"""The last event of each file that this process writes to, and how long the file was then."""
+
+
+def _last_of(path: Path) -> _Last:
+    last, size = _written.get(path, (_Last(), 0))
+    if size == path.stat().st_size:
+        return last
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    events = (decode_event(line) for line in reversed(lines))
+    return next((_Last(event.job, event.number) for event in events if event and event.number), _Last())

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from modelpress import fence
+from modelpress.artifact import file_facts
 from modelpress.disk import disk_full, is_disk_full
 from modelpress.engine.job import (
     ErrorRecord,
@@ -128,6 +129,7 @@ def _execute(folder: Path, events: EventFile) -> Result:
         add_code(str(code))
     importlib.invalidate_caches()
     job = read_job(folder)
+    events.job = job.id
     if job.offline:
         os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     context = WorkerContext(folder, job, events)
@@ -137,6 +139,7 @@ def _execute(folder: Path, events: EventFile) -> Result:
     return replace(
         result,
         reports=context.reports,
+        files=file_facts(folder / "out") if job.list_out else {},
         seconds=round(time.monotonic() - started, 3),
         peak_memory=peak.bytes,
         python=sys.version.split()[0],

@@ -82,10 +82,15 @@ def test_a_fault_in_another_function_of_the_plan_is_told(acme: Acme, fault: str)
 SYSTEMS = {
     "open raises": ("def open_cloud(config, name)", "raise ConnectionError('no route')", "no route"),
     "open gives no system": ("def open_cloud(config, name)", "return object()", "expected a System"),
-    "libraries raises": ("Cloud.libraries = lambda self, names", "1 / 0", "ZeroDivisionError"),
-    "libraries gives a list": ("Cloud.libraries = lambda self, names", "list(names)", "it returned list"),
-    "libraries exits": ("Cloud.libraries = lambda self, names", "sys.exit(9)", "sys.exit(9)"),
-    "run raises": ("Cloud.run = lambda self, folder, on_event", "{}['x']", "KeyError: 'x'"),
+    "environment raises": ("Cloud.environment = lambda self, requires", "1 / 0", "ZeroDivisionError"),
+    "environment is a list": ("Cloud.environment = lambda self, requires", "requires", "it returned tuple"),
+    "environment exits": ("Cloud.environment = lambda self, requires", "sys.exit(9)", "sys.exit(9)"),
+    "traits are none": ("Cloud.traits = {}; nothing = lambda", "0", "it returned dict"),
+    "prepare raises": ("Cloud.prepare = lambda self, requires, tell", "{}['x']", "KeyError: 'x'"),
+    "submit raises": ("Cloud.submit = lambda self, folder", "{}['x']", "KeyError: 'x'"),
+    "a handle is no JSON": ("Cloud.submit = lambda self, folder", "{'folder': folder}", "a dict of JSON"),
+    "watch raises": ("Cloud.watch = lambda self, handle, tell", "{}['x']", "KeyError: 'x'"),
+    "collect raises": ("Cloud.collect = lambda self, *rest", "{}['x']", "KeyError: 'x'"),
     "close raises": ("Cloud.close = lambda self", "1 / 0", "ZeroDivisionError"),
 }
 

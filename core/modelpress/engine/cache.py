@@ -2,6 +2,7 @@
 
 artifacts/KEY/          a finished artifact with its manifest; appears whole or not at all
 evaluations/KEY.json    the numbers of a finished metric
+handles/KEY.json        how a job that was submitted is found again, see modelpress.engine.submitted
 jobs/KEY/               a step in work, or one that failed or was interrupted, with its checkpoint
 locks/KEY.lock          held while a step is in work, so that two runs do shared work once
 leases/KEY.*            one for each run that reads the artifact, held as long as that run lives
@@ -54,6 +55,7 @@ ROOMS = (
     "evaluations",
     "history",
     "runs",
+    "handles",
     "jobs",
     "locks",
     "leases",
@@ -208,6 +210,7 @@ class Cache:
         for room in ("evaluations", "history"):
             for part in (self.folder / room).glob(f".{key}.*.part"):
                 part.unlink(missing_ok=True)
+        (self.folder / "handles" / f"{key}.json").unlink(missing_ok=True)
         shutil.rmtree(self.job_folder(key), ignore_errors=True)
 
     def numbers_file(self, key: str) -> Path:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from modelpress.artifact import NO_META, Artifact, Meta
+from modelpress.artifact import NO_META, Artifact, FileFacts, Meta
 from modelpress.context import Accelerator
 from modelpress.errors import (
     HostError,
@@ -32,6 +32,7 @@ from modelpress.json_types import JSONValue
 from modelpress.provider import shipped_files
 from modelpress.records import read_record, write_record
 from modelpress.secrets import scrub
+from modelpress.system import NO_NEEDS, Handle, Needs
 
 R = TypeVar("R")
 
@@ -73,9 +74,25 @@ class FormatCode:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """What an input is, so that a place may have it already, or fetch it from where it comes from.
+
+    identity: changes with the content; origin: `hub:org/name@commit`, a resource's; empty when here only
+    kept:     the handle of the job at this very place whose `out` it is; None when it has to be brought there
+    """
+
+    identity: str
+    origin: str = ""
+    kept: Handle | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What job.json says. run and config are `module:name`; config may be empty.
 
+    id:     of this try, the same for no other; a system starts a job of one id once
+    sources: what each input is, by its name under inputs/, where that is known
+    requires: what has to be installed where it runs (PEP 508): pass, formats, data and the worker itself
     origin: of the pass or metric: which it is, whose it is, what to install when a library is missing
     produces, gives: the format that a pass promises; the names that a metric may give
     """
@@ -99,6 +116,12 @@ class Job:
     secrets: tuple[str, ...] = ()
     """Environment variables whose secrets the job may read: names alone. Who runs the worker gives it the
     secrets on a way of its own, never in this folder."""
+    id: str = ""
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    needs: Needs = NO_NEEDS
+    list_out: bool = False
+    """Whether the answer lists the files of `out`: it may stay where it was made."""
     load_once: bool = False
     """Whether the output is to be opened in its runtime before the job counts as done."""
 
@@ -111,6 +134,7 @@ class Result:
     metrics:  the numbers of a metric
     reports:  what it said of each name last
     seconds:  of the work; peak_memory: bytes; python: its version there
+    files:    of `out`, by path, where the job was to list them
     """
 
     format: str = ""
@@ -121,6 +145,7 @@ class Result:
     seconds: float = 0.0
     peak_memory: int = 0
     python: str = ""
+    files: Mapping[str, FileFacts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class Libraries:
         self._registry = registry
         self._systems = systems
         self._findings = findings
-        self._wanted = _wanted_names(draft, registry)
+        self._wanted = _wanted(draft, registry)
         self._installed: dict[str, Mapping[str, str] | None] = {}
         self._missing: dict[str, _Missing] = {}
 
@@ -72,7 +72,7 @@ class Libraries:
             return None  # what is wrong with it was told when the file was read
         path = f"systems.{name}"
         try:
-            installed = self._systems.get(name).libraries(self._wanted)
+            installed = self._systems.environment(name, self._wanted).libraries
         except HostError as error:
             self._findings.problem(path, error.message, error.hint, step=name)
             return None
@@ -81,8 +81,14 @@ class Libraries:
         return installed
 
 
-def _wanted_names(draft: WorkflowDraft, registry: Registry) -> Sequence[str]:
-    """Every distribution that anything in the workflow may need: a system is asked for all at once."""
+def requires_of(owners: Iterable[Registered[Spec]]) -> tuple[str, ...]:
+    """What has to be installed where these do their work, the worker's own requirements included."""
+    texts = [text for owner in owners for text in owner.spec.requires]
+    return tuple(dict.fromkeys([*texts, *WORKER_REQUIRES]))
+
+
+def _wanted(draft: WorkflowDraft, registry: Registry) -> Sequence[str]:
+    """All that anything in the workflow may require: a system is asked for all at once."""
     formats = {draft.input_model.produces}
     specs: list[Spec] = []
     for choice in draft.passes:
@@ -94,7 +100,7 @@ def _wanted_names(draft: WorkflowDraft, registry: Registry) -> Sequence[str]:
     any_of_them = ANY_FORMAT in formats
     specs += [entry.spec for entry in registry.all(FormatSpec) if any_of_them or entry.spec.name in formats]
     requires = [text for spec in specs for text in spec.requires]
-    return required_names([*requires, *WORKER_REQUIRES])
+    return sorted({*requires, *WORKER_REQUIRES})
 
 
 @dataclass(slots=True)

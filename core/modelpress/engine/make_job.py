@@ -15,6 +15,7 @@ from modelpress.engine.plan import DataPlan, Measurement, Plan, Step
 from modelpress.events import Event
 from modelpress.registry import Registry
 from modelpress.specs import FormatSpec, MetricSpec
+from modelpress.system import Traits
 
 
 class JobMaker:
@@ -29,8 +30,8 @@ class JobMaker:
         self._offline = offline
         self._formats = registry.all(FormatSpec)
 
-    def job(self, task: Step | Measurement, model: Artifact) -> Job:
-        """What job.json of the task says."""
+    def job(self, task: Step | Measurement, model: Artifact, id: str, traits: Traits) -> Job:
+        """What job.json of the task says. id: of this try; traits: of the system that runs it."""
         spec = task.registered.spec
         step = task if isinstance(task, Step) else None
         return Job(
@@ -51,6 +52,10 @@ class JobMaker:
             offline=self._offline,
             load_once=step is not None and step.index == len(self._plan.steps) and step.target_is_here,
             secrets=_secrets(task),
+            id=id,
+            requires=task.requires,
+            needs=task.needs,
+            list_out=step is not None and not traits.shares_files,
         )
 
     def inputs(self, task: Step | Measurement, model: Artifact) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from modelpress.json_types import JSONValue
 from modelpress.problems import Problems
 from modelpress.registry import Registered
 from modelpress.specs import MetricSpec, PassSpec
+from modelpress.system import Needs
 
 S = TypeVar("S", PassSpec, MetricSpec)
 
@@ -38,6 +39,8 @@ class Task(Generic[S]):
     target:    what the model is for; None for a pass to which that makes no difference
     target_is_here: whether the system has what the model is for
     libraries: name -> version, of what it requires on its system
+    requires:  what that is (PEP 508), the worker's own included
+    needs:     what it takes there
     key:       what its result is called in the cache; cached: whether it is there
     """
 
@@ -50,6 +53,8 @@ class Task(Generic[S]):
     target: Accelerator | None
     target_is_here: bool
     libraries: Mapping[str, str]
+    requires: tuple[str, ...]
+    needs: Needs
     key: str
     cached: bool
 

@@ -25,7 +25,7 @@ from modelpress.engine.goals import compares_with_input
 from modelpress.engine.input_model import format_told, input_key, open_model
 from modelpress.engine.inputs import ResolvedOptions, resolve_options
 from modelpress.engine.keys import step_key, threads_here
-from modelpress.engine.libraries import Libraries
+from modelpress.engine.libraries import Libraries, requires_of
 from modelpress.engine.places import Places, host_device, target_system
 from modelpress.engine.plan import DataPlan, Measurement, PlanDraft, S, Step, Task
 from modelpress.engine.plan_context import Findings, StepContext
@@ -36,6 +36,7 @@ from modelpress.memory import available_memory
 from modelpress.options import Options
 from modelpress.registry import Registered, Registry
 from modelpress.specs import ANY_TARGET, PassSpec, Spec
+from modelpress.system import NO_NEEDS, Needs
 
 
 def make_plan(
@@ -171,11 +172,14 @@ class _Planner:
         _check_target(spec, context)
         if facts is None or len(self._problems) > before or not self._libraries.complete(system):
             return None
+        facts_out = _facts_out(registered, facts, resolved.here, context, ask=not self._is_elsewhere)
+        common = {field.name: getattr(task, field.name) for field in fields(Task) if field.name != "needs"}
         return Step(
-            **{field.name: getattr(task, field.name) for field in fields(Task)},
+            **common,
+            needs=Needs(memory=context.memory, disk=facts_out.size),
             index=index,
             facts_in=facts,
-            facts_out=_facts_out(registered, facts, resolved.here, context, ask=not self._is_elsewhere),
+            facts_out=facts_out,
             memory=context.memory,
             output_name=choice.output_name,
         )
@@ -275,6 +279,8 @@ class _Planner:
             target=context.target,
             target_is_here=context.target_is_here,
             libraries=libraries,
+            requires=requires_of(owners),
+            needs=NO_NEEDS,
             key=key,
             cached=self._cache.has(key) if is_step else self._cache.find_numbers(key) is not None,
         )

@@ -31,6 +31,7 @@ from modelpress.memory import available_memory, out_of_memory_kills, tree_memory
 from modelpress.records import from_json
 from modelpress.secrets import collect, look_for, redact
 
+EVENTS = "events.jsonl"
 START = Path(start.__file__)
 OLDEST = start.OLDEST
 _POLL_SECONDS = 0.05
@@ -57,6 +58,7 @@ class WarmWorker:
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[bytes | None] = queue.Queue()
         self._startup_log: IO[bytes] | None = None
+        self._watch = _MemoryWatch(0)
 
     def libraries(self, names: Sequence[str]) -> dict[str, str]:
         """Versions of those distributions that are installed there. Raises HostError when the Python does not
@@ -74,20 +76,24 @@ class WarmWorker:
             raise HostError(f"{self._python[0]} is Python {python}; the worker needs {oldest} or later.")
         return found
 
-    def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
-        """Run the job in the folder to its end; see modelpress.context.System.run for what is raised."""
+    def start(self, folder: Path) -> psutil.Process:
+        """Begin with the job in the folder; `wait` for it. Raises HostError when there is no such Python."""
         process = self._ready()
-        reader = EventReader(folder / "events.jsonl", on_event)
-        watch = _MemoryWatch(process.pid)
-        try:
+        self._watch = _MemoryWatch(process.pid)
+        # ASCII, whatever the path is made of: no locale has a part in what reaches the worker.
+        order = {"folder": str(folder.resolve()), "secrets": collect(read_job(folder).secrets)}
+        with contextlib.suppress(BrokenPipeError):  # it has died: `wait` tells how
             if process.stdin is not None:
-                # ASCII, whatever the path is made of: no locale has a part in what reaches the worker.
-                order = {"folder": str(folder.resolve()), "secrets": collect(read_job(folder).secrets)}
                 process.stdin.write(json.dumps(order).encode("ascii") + b"\n")
                 process.stdin.flush()
-            answer = self._wait(reader, watch)
-        except BrokenPipeError:
-            answer = None
+        return psutil.Process(process.pid)
+
+    def wait(self, folder: Path, tell: Callable[[Event], None]) -> None:
+        """Wait for the job that was begun, and tell its events; see modelpress.system.System.watch for what
+        is raised. Whatever else is raised meanwhile, KeyboardInterrupt too, ends the process."""
+        process, reader = self._process, EventReader(folder / EVENTS, tell)
+        try:
+            answer = self._wait(reader)
         except BaseException:
             self._end()
             scrub_job(folder)
@@ -95,12 +101,17 @@ class WarmWorker:
         reader.read()
         scrub_job(folder)
         if answer is None:
-            code = process.wait()
+            code = process.wait() if process else 0
             self._process = None
             if not any((folder / name).exists() for name in ("result.json", "error.json")):
-                raise self._death(code, watch, folder)
+                raise self._death(code, folder)
         elif answer.strip() != b"done":
             raise from_json(ErrorRecord, json.loads(answer)).error()  # it could not be written to the folder
+
+    def run(self, folder: Path, tell: Callable[[Event], None]) -> None:
+        """Run the job in the folder to its end."""
+        self.start(folder)
+        self.wait(folder, tell)
 
     def close(self) -> None:
         """End the process, gently when it is idle."""
@@ -137,14 +148,14 @@ class WarmWorker:
         self._process = process
         return process
 
-    def _wait(self, reader: EventReader, watch: _MemoryWatch) -> bytes | None:
+    def _wait(self, reader: EventReader) -> bytes | None:
         polls = 0
         while True:
             with contextlib.suppress(queue.Empty):
                 return self._answers.get(timeout=_POLL_SECONDS)
             reader.read()
             if polls % _MEMORY_EVERY == 0:
-                watch.look()
+                self._watch.look()
             polls += 1
 
     def _end(self) -> None:
@@ -152,19 +163,11 @@ class WarmWorker:
         process, self._process = self._process, None
         if process is None:
             return
-        try:
-            family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-        except psutil.Error:
-            family = []
-        for end in (psutil.Process.terminate, psutil.Process.kill):
-            for member in family:
-                with contextlib.suppress(psutil.Error):
-                    end(member)
-            if not psutil.wait_procs(family, timeout=_END_SECONDS)[1]:
-                break
+        with contextlib.suppress(psutil.Error):
+            end_family(psutil.Process(process.pid))
         process.wait()
 
-    def _death(self, code: int, watch: _MemoryWatch, folder: Path) -> ModelpressError:
+    def _death(self, code: int, folder: Path) -> ModelpressError:
         log = _last_lines(_read_bytes(folder / "log.txt") + self._startup_text())
         if code == 1 and "No module named" in log and "modelpress" in log:
             return HostError(
@@ -174,7 +177,7 @@ class WarmWorker:
             shutil.rmtree(folder / "out", ignore_errors=True)
             return disk_full(folder, log)
         if code < 0 and -code == getattr(signal, "SIGKILL", 9):
-            return WorkerDied(*watch.explain_kill())
+            return WorkerDied(*self._watch.explain_kill())
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return WorkerDied(
             f"The worker process ended with {how} and gave no answer." + (f"\n{log}" if log else ""),
@@ -186,6 +189,17 @@ class WarmWorker:
             return b""
         self._startup_log.seek(0)
         return self._startup_log.read()
+
+
+def end_family(process: psutil.Process) -> None:
+    """Stop a process and all that it started: gently, then not. Raises psutil.Error when it has gone."""
+    family = [*process.children(recursive=True), process]
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for member in family:
+            with contextlib.suppress(psutil.Error):
+                end(member)
+        if not psutil.wait_procs(family, timeout=_END_SECONDS)[1]:
+            break
 
 
 def import_path() -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelpress.artifact import Artifact
 from modelpress.context import ModelFacts
 from modelpress.disk import megabytes
-from modelpress.engine.history import close_history, keep_events, told_before
+from modelpress.engine.history import close_history, told_before
 from modelpress.engine.input_model import open_input
-from modelpress.engine.job import Result, read_answer, ship_code, write_job
+from modelpress.engine.job import Result, ship_code, write_job
+from modelpress.engine.job_runner import JobRunner, Order
 from modelpress.engine.make_job import JobMaker
 from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.prepare import Prepared
@@ -70,6 +71,7 @@ class TaskRunner:
         self._offline = prepared.offline
         self._jobs = JobMaker(plan, prepared.cache, registry, tell, offline=prepared.offline)
         self._tell = tell
+        self.jobs = JobRunner(prepared.cache, prepared.systems, tell, str(plan.workflow.path or ""))
 
     def input_model(self) -> Artifact:
         """The input model on this machine, fetched when it is elsewhere."""
@@ -147,20 +149,19 @@ class TaskRunner:
     def _work(
         self, task: Step | Measurement, model: Artifact, on_start: Callable[[bool], None]
     ) -> tuple[Path, Result]:
-        """Run the task's job on its system. Returns its folder `out` and what the worker answered."""
-        system = self._systems.ready(task.system, self._cache, self._tell)
+        """Have the task's job done on its system. Returns its folder `out` and what the worker answered."""
+
+        def lay_out(folder: Path, id: str) -> None:
+            traits = self._systems.get(task.system).traits
+            write_job(folder, self._jobs.job(task, model, id, traits), self._jobs.inputs(task, model))
+            if packages := self._jobs.packages(task, all_of_them=traits.ships_code):
+                ship_code(folder, packages)
+
         folder = self._cache.job_folder(task.key)
-        checkpoint = folder / "checkpoint"
-        resumed = checkpoint.is_dir() and any(checkpoint.iterdir())
-        folder.mkdir(parents=True, exist_ok=True)
-        keep_events(folder)
-        write_job(folder, self._jobs.job(task, model), self._jobs.inputs(task, model))
-        if packages := self._jobs.packages(task, all_of_them=system.ships_code):
-            ship_code(folder, packages)
-        on_start(resumed)
         try:
-            system.run(folder, self._tell)
-            return folder / "out", read_answer(folder)
+            is_metric = isinstance(task, Measurement)
+            order = Order(task.key, task.name, task.type_name, task.system, lay_out, leaves_out=is_metric)
+            return folder / "out", self.jobs.do(order, on_start)
         except WorkerDied as error:
             origin = task.registered.origin
             error.message += f" It was at work on the {origin.kind} {origin.name} of {origin}."
@@ -182,7 +183,7 @@ def _input_artifact(facts: ModelFacts) -> Artifact:
 
 def _made_by(step: Step, result: Result) -> Mapping[str, JSONValue]:
     return {
-        **to_json(result),
+        **to_json(replace(result, files={})),
         "pass": step.type_name,
         "provider": step.registered.identity,
         "options": dict(step.resolved.key),

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelpress import worker
 from modelpress.config.workflow import LOCAL_SYSTEM, WorkflowParts
-from modelpress.context import Accelerator, System
+from modelpress.context import Accelerator
 from modelpress.engine.cache import Cache
 from modelpress.engine.inputs import Lookup, resolve_options
 from modelpress.engine.process import EventReader
 from modelpress.engine.resources import RemoteResource
 from modelpress.errors import ModelpressError
 from modelpress.events import Event
-from modelpress.fence import Origin, check_answer, fence
+from modelpress.fence import Origin, check_answer, fault, fence
+from modelpress.json_types import JSONValue
+from modelpress.options import Options
 from modelpress.provider import installed_versions
-from modelpress.registry import Registry
+from modelpress.registry import Registered, Registry
+from modelpress.requirements import required_names
 from modelpress.specs import SystemSpec
+from modelpress.system import Environment, Handle, System, Tell, Traits
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceRecord:
+    """Which system it is and how it is reached, so that it can be opened again without the workflow."""
+
+    name: str
+    type: str
+    options: dict[str, JSONValue]
+
+    def open(self, registry: Registry) -> System:
+        """Raises UserError when no plugin brings such a system, HostError when it cannot be opened."""
+        registered = registry.find(SystemSpec, self.type)
+        return _open(registered, registered.parse(self.options), self.name)
 
 
 class OpenSystems:
@@ -33,39 +54,72 @@ class OpenSystems:
         self._registry = registry
         self._in_process = in_process
         self._open: dict[str, System] = {}
+        self._environments: dict[tuple[str, tuple[str, ...]], Environment] = {}
+        self._asked: dict[str, tuple[str, ...]] = {}
+        self._prepared: dict[str, tuple[str, ...]] = {}
+        self._lock = threading.RLock()
 
     def __contains__(self, name: str) -> bool:
         return name == LOCAL_SYSTEM or name in self._workflow.systems
 
     def get(self, name: str) -> System:
         """The system of that name, which is one of these. Raises HostError when it cannot be opened."""
-        if name not in self._open:
-            self._open[name] = self._make(name)
-        return self._open[name]
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = self._make(name)
+            return self._open[name]
+
+    def environment(self, name: str, requires: Sequence[str]) -> Environment:
+        """What the system says of its Python; asked once for the same requirements, which are those of all
+        that a workflow does there."""
+        asked = (name, tuple(requires))
+        self._asked[name] = asked[1]
+        if asked not in self._environments:
+            self._environments[asked] = self.get(name).environment(asked[1])
+        return self._environments[asked]
 
     def ready(self, name: str, cache: Cache, tell: Callable[[Event], None]) -> System:
-        """The same, to be worked on: files that its options name are fetched first."""
-        if name in self._workflow.systems:
-            options = self._workflow.systems[name].options
-            inputs = resolve_options(options, name, self.lookup, _untold).inputs.values()
-            elsewhere = [each for each in inputs if isinstance(each, RemoteResource) and not each.path]
-            for resource in elsewhere:
-                resource.bring(cache, tell)
-            if elsewhere and name in self._open:
-                self._open.pop(name).close()  # it was opened for the plan, without them
-        return self.get(name)
+        """The same, to be worked on: files that its options name are fetched first, its environment made."""
+        with self._lock:
+            if name in self._workflow.systems:
+                options = self._workflow.systems[name].options
+                inputs = resolve_options(options, name, self.lookup, _untold).inputs.values()
+                elsewhere = [each for each in inputs if isinstance(each, RemoteResource) and not each.path]
+                for resource in elsewhere:
+                    resource.bring(cache, tell)
+                if elsewhere and name in self._open:
+                    self._open.pop(name).close()  # it was opened for the plan, without them
+            system = self.get(name)
+            requires = self._asked.get(name, ())
+            if self._prepared.get(name) != requires:
+                system.prepare(requires, tell)
+                self._prepared[name] = requires
+            return system
 
-    def _make(self, name: str) -> System:
-        if self._in_process:
-            return InProcessSystem(name)
+    def at(self, place: PlaceRecord) -> System:
+        """The system where a job of an earlier run is: perhaps another than this workflow names so."""
+        if self._in_process or (place.name in self and self.record(place.name) == place):
+            return self.get(place.name)
+        with self._lock:
+            name = json.dumps([place.type, place.options], sort_keys=True)
+            if name not in self._open:
+                self._open[name] = place.open(self._registry)
+            return self._open[name]
+
+    def record(self, name: str) -> PlaceRecord:
+        """How to reach it in another process."""
+        registered, options = self._chosen(name)
+        return PlaceRecord(name, registered.spec.name, options.canonical())
+
+    def _chosen(self, name: str) -> tuple[Registered[SystemSpec], Options]:
         if name in self._workflow.systems:
             choice = self._workflow.systems[name]
-            registered = choice.registered
-            options = resolve_options(choice.options, name, self.lookup, _untold).here
-        else:
-            registered = self._registry.find(SystemSpec, "LocalSystem")
-            options = registered.parse({})
-        return _FencedSystem(registered.call(registered.spec.open, options, name), registered.origin)
+            return choice.registered, resolve_options(choice.options, name, self.lookup, _untold).here
+        registered = self._registry.find(SystemSpec, "LocalSystem")
+        return registered, registered.parse({})
+
+    def _make(self, name: str) -> System:
+        return InProcessSystem(name) if self._in_process else _open(*self._chosen(name), name)
 
     def close(self) -> None:
         """Close all that were opened, also when one fails at it. Raises its error, if there is no other."""
@@ -80,19 +134,25 @@ class OpenSystems:
             raise failed[0]
 
 
+def _open(registered: Registered[SystemSpec], options: Options, name: str) -> System:
+    return _FencedSystem(registered.call(registered.spec.open, options, name), registered.origin)
+
+
 class _FencedSystem:
     """A plugin's system, whose failures name the plugin."""
 
     def __init__(self, system: System, origin: Origin) -> None:
         self.name = system.name
-        self.ships_code = system.ships_code
         self._system = system
         self._origin = origin
+        with self._fence("traits") as function:
+            self.traits = system.traits
+            check_answer(origin, function, self.traits, Traits)
 
-    def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
-        with self._fence("libraries") as function:
-            found = self._system.libraries(names)
-            check_answer(self._origin, function, found, Mapping[str, str])
+    def environment(self, requires: Sequence[str]) -> Environment:
+        with self._fence("environment") as function:
+            found = self._system.environment(requires)
+            check_answer(self._origin, function, found, Environment)
             return found
 
     def has(self, accelerator: Accelerator) -> bool:
@@ -101,9 +161,32 @@ class _FencedSystem:
             check_answer(self._origin, function, found, bool)
             return found
 
-    def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
-        with self._fence("run"):
-            self._system.run(folder, on_event)
+    def prepare(self, requires: Sequence[str], tell: Tell) -> None:
+        with self._fence("prepare"):
+            self._system.prepare(requires, tell)
+
+    def submit(self, folder: Path) -> Handle:
+        with self._fence("submit") as function:
+            handle = self._system.submit(folder)
+            try:
+                same: bool = json.loads(json.dumps(handle)) == handle and isinstance(handle, dict)
+            except (TypeError, ValueError):
+                same = False
+            if not same:
+                raise fault(self._origin, function, f"it returned {handle!r:.100}, expected a dict of JSON")
+            return handle
+
+    def watch(self, handle: Handle, tell: Tell) -> None:
+        with self._fence("watch"):
+            self._system.watch(handle, tell)
+
+    def collect(self, handle: Handle, parts: Sequence[str], folder: Path) -> None:
+        with self._fence("collect"):
+            self._system.collect(handle, parts, folder)
+
+    def cancel(self, handle: Handle) -> None:
+        with self._fence("cancel"):
+            self._system.cancel(handle)
 
     def close(self) -> None:
         with self._fence("close"):
@@ -124,20 +207,33 @@ def _untold(message: str, hint: str, option: str) -> None:
 class InProcessSystem:
     """Runs jobs in this very process, for debuggers: a breakpoint in a pass stops here."""
 
-    ships_code = False
+    traits = Traits()
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
-        return installed_versions(names)
+    def environment(self, requires: Sequence[str]) -> Environment:
+        return Environment(libraries=installed_versions(required_names(requires)))
 
     def has(self, accelerator: Accelerator) -> bool:
         return True  # whoever debugs knows his machine
 
-    def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
+    def prepare(self, requires: Sequence[str], tell: Tell) -> None:
+        """It is there."""
+
+    def submit(self, folder: Path) -> Handle:
+        return {"folder": str(folder)}
+
+    def watch(self, handle: Handle, tell: Tell) -> None:
+        folder = Path(str(handle["folder"]))
         worker.work(folder)
-        EventReader(folder / "events.jsonl", on_event).read()
+        EventReader(folder / "events.jsonl", tell).read()
+
+    def collect(self, handle: Handle, parts: Sequence[str], folder: Path) -> None:
+        """It is here."""
+
+    def cancel(self, handle: Handle) -> None:
+        """It ended with what interrupted it."""
 
     def close(self) -> None:
         """Nothing is kept."""

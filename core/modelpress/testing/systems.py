@@ -13,17 +13,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
+from uuid import uuid4
 
 import pytest
 
 import modelpress
-from modelpress.context import Accelerator, System
+from modelpress.context import Accelerator
 from modelpress.engine.job import Job, ModelInput, ship_code, write_job
+from modelpress.engine.job_runner import ANSWER
 from modelpress.errors import WorkerDied
 from modelpress.events import Event, Log, Progress
 from modelpress.fence import Origin
 from modelpress.registry import Registered, Registry
 from modelpress.specs import SystemSpec
+from modelpress.system import System, Tell
 from modelpress.testing.contract import Contract
 
 _WORK = "modelpress.testing.sample_work"
@@ -59,18 +62,29 @@ class SystemContract(Contract[SystemSpec]):
         job = Job(
             Origin("pass", what, "modelpress", "modelpress", "0"), name=what, run=f"{_WORK}:{what}",
             config="modelpress.options:Options", options={}, model=ModelInput("model", "text", "content:1"),
-            produces="text",
+            produces="text", id=uuid4().hex,
         )  # fmt: skip
         write_job(folder, job, {"model": model})
-        if system.ships_code:
+        if system.traits.ships_code:
             ship_code(folder, {"modelpress": Path(modelpress.__file__).parent})
         return folder
+
+    def run(self, system: System, folder: Path, tell: Tell = lambda event: None) -> None:
+        """A job from its begin to its end, as a run does it."""
+        handle = json.loads(json.dumps(system.submit(folder)))
+        try:
+            system.watch(handle, tell)
+        except BaseException:
+            system.cancel(handle)
+            raise
+        finally:
+            system.collect(handle, (*ANSWER, "out", "checkpoint"), folder)
 
     def test_it_is_called_as_the_workflow_calls_it(self, system: System) -> None:
         assert system.name == "place"
 
     def test_it_tells_what_is_installed_there(self, system: System) -> None:
-        found = system.libraries(["pydantic", "a-distribution-that-nobody-has"])
+        found = system.environment(["pydantic>=2", "a-distribution-that-nobody-has"]).libraries
         assert "pydantic" in found
         assert "a-distribution-that-nobody-has" not in found
         assert all(isinstance(version, str) and version for version in found.values())
@@ -81,7 +95,7 @@ class SystemContract(Contract[SystemSpec]):
 
     def test_it_runs_a_job_and_brings_back_what_it_made(self, system: System, tmp_path: Path) -> None:
         folder, events = self._job(system, tmp_path / "job", "shout"), list[Event]()
-        system.run(folder, events.append)
+        self.run(system, folder, events.append)
         assert (folder / "out" / "text.txt").read_text(encoding="utf-8") == "ONE TWO"
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         assert result["format"] == "text"
@@ -91,26 +105,26 @@ class SystemContract(Contract[SystemSpec]):
     def test_it_runs_one_job_after_another(self, system: System, tmp_path: Path) -> None:
         for number in range(2):
             folder = self._job(system, tmp_path / f"job {number}", "shout")
-            system.run(folder, lambda event: None)
+            self.run(system, folder)
             assert (folder / "result.json").exists()
 
     def test_an_error_of_the_work_is_an_answer(self, system: System, tmp_path: Path) -> None:
         folder = self._job(system, tmp_path / "job", "fail")
-        system.run(folder, lambda event: None)
+        self.run(system, folder)
         error = json.loads((folder / "error.json").read_text(encoding="utf-8"))
         assert error["message"] == "It cannot be done."
 
     def test_a_worker_that_dies_is_told_and_replaced(self, system: System, tmp_path: Path) -> None:
         with pytest.raises(WorkerDied):
-            system.run(self._job(system, tmp_path / "job", "die"), lambda event: None)
+            self.run(system, self._job(system, tmp_path / "job", "die"))
         folder = self._job(system, tmp_path / "next", "shout")
-        system.run(folder, lambda event: None)
+        self.run(system, folder)
         assert (folder / "result.json").exists()
 
     def test_what_survives_a_try_is_there_at_the_next(self, system: System, tmp_path: Path) -> None:
         for _ in range(2):
             folder = self._job(system, tmp_path / "job", "count_tries")
-            system.run(folder, lambda event: None)
+            self.run(system, folder)
         assert (folder / "out" / "text.txt").read_text(encoding="utf-8") == "2"
 
     def test_an_interruption_ends_the_work_there(self, system: System, tmp_path: Path) -> None:
@@ -125,7 +139,7 @@ class SystemContract(Contract[SystemSpec]):
         watchdog.start()
         try:
             with pytest.raises(KeyboardInterrupt):
-                system.run(folder, interrupt)
+                self.run(system, folder, interrupt)
         finally:
             watchdog.cancel()
         time.sleep(0.5)

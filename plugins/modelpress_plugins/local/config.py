@@ -20,3 +20,9 @@ class LocalOptions(Options):
         description="Whether passes may use the Hugging Face token of this machine (`HF_TOKEN` or the token "
         "file). False keeps it out of the worker, whatever else is named.",
     )
+    max_jobs: int = Field(
+        default=1,
+        ge=1,
+        description="Jobs that may be at work at once, each in a process of its own. One job uses all "
+        "processors as it is; more are for the small models of a search.",
+    )

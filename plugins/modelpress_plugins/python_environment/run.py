@@ -5,45 +5,39 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from modelpress.api import Accelerator, Event, HostError, WarmWorker
+from modelpress.api import Accelerator, Handle, HostError, Traits, WarmWorker, WorkerSystem
 from modelpress_plugins.python_environment.config import PythonEnvironmentOptions
 from modelpress_plugins.systems.accelerators import has
 from modelpress_plugins.systems.environment import local_environment
 
 
-class PythonEnvironment:
+class PythonEnvironment(WorkerSystem):
     """Runs jobs in a warm worker of another Python on this machine.
 
     The code of modelpress and of each pass is copied to a folder that comes before all that is installed
     there, so that what runs is what the plan was made with, whatever is installed in the environment.
     """
 
-    ships_code = True
-
     def __init__(self, name: str, python: Path, environment: Mapping[str, str]) -> None:
-        self.name = name
-        self._python = python
         self._code = Path(tempfile.mkdtemp(prefix="modelpress-code-"))
-        self._worker = WarmWorker([str(python)], environment, self._code)
-
-    def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
-        """Versions of those distributions that are installed there."""
-        return self._worker.libraries(names)
+        super().__init__(
+            name, lambda: WarmWorker([str(python)], environment, self._code), Traits(ships_code=True)
+        )
 
     def has(self, accelerator: Accelerator) -> bool:
         return has(accelerator, self.libraries)
 
-    def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
+    def submit(self, folder: Path) -> Handle:
         code = folder / "code"
         shutil.copytree(code, self._code, dirs_exist_ok=True)
         shutil.rmtree(code)  # one place for all jobs: the warm worker keeps importing from it
-        self._worker.run(folder, on_event)
+        return super().submit(folder)
 
     def close(self) -> None:
-        self._worker.close()
+        super().close()
         shutil.rmtree(self._code, ignore_errors=True)
 
 

@@ -4,42 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
-from modelpress.api import Accelerator, Event, WarmWorker, import_path, installed_versions
+from modelpress.api import WarmWorker, WorkerSystem, import_path
 
 from .options import FreshOptions
 
 
-class FreshProcess:
+class FreshProcess(WorkerSystem):
     """Jobs find modelpress and the plugins where this process finds them."""
 
-    ships_code = False
-
     def __init__(self, name: str, threads: int) -> None:
-        self.name = name
-        self._environment = {
-            **os.environ,
-            "PYTHONPATH": import_path(),
-            "OMP_NUM_THREADS": str(threads),
-        }
-
-    def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
-        return installed_versions(names)
-
-    def has(self, accelerator: Accelerator) -> bool:
-        return accelerator == Accelerator()  # the CPU, and no more
-
-    def run(self, folder: Path, on_event: Callable[[Event], None]) -> None:
-        worker = WarmWorker([sys.executable], self._environment)
-        try:
-            worker.run(folder, on_event)
-        finally:
-            worker.close()
-
-    def close(self) -> None:
-        """Nothing is left running."""
+        environment = {**os.environ, "PYTHONPATH": import_path(), "OMP_NUM_THREADS": str(threads)}
+        super().__init__(name, lambda: WarmWorker([sys.executable], environment), keep=False)
 
 
 def open_fresh(options: FreshOptions, name: str) -> FreshProcess:

@@ -1,0 +1,194 @@
+"""Has a job done on its system: submitted once, watched, and taken up again after whatever ended the run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+
+from modelpress.artifact import FileFacts, file_facts
+from modelpress.engine.cache import Cache
+from modelpress.engine.heard import Heard
+from modelpress.engine.history import keep_events
+from modelpress.engine.job import Result, read_answer
+from modelpress.engine.submitted import Submitted, SubmittedJobs
+from modelpress.engine.systems import OpenSystems
+from modelpress.errors import HostError, ModelpressError, WorkerDied
+from modelpress.events import Log
+from modelpress.system import System, Tell
+
+ANSWER = ("result.json", "error.json", "events.jsonl", "log.txt")
+"""What tells how a job went: brought back from wherever it ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A job to be done.
+
+    lay_out: (folder, id) lays out the folder for a fresh try. leaves_out: whether `out` stays on the system
+    """
+
+    key: str
+    name: str
+    type: str
+    system: str
+    lay_out: Callable[[Path, str], None]
+    leaves_out: bool = False
+
+
+class JobRunner:
+    """Has the jobs of a run done. detach: asked at an interruption, whether a job that can go on without the
+    run is to do so."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        systems: OpenSystems,
+        tell: Tell,
+        workflow: str = "",
+        detach: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._cache = cache
+        self._systems = systems
+        self._tell = tell
+        self._workflow = workflow
+        self._detach = detach
+        self._submitted = SubmittedJobs(cache.folder)
+        self._at_work: dict[str, tuple[System, Submitted]] = {}
+        self._lock = threading.Lock()
+
+    def do(self, order: Order, on_start: Callable[[bool], None]) -> Result:
+        """Do it, or take up what an earlier run began. Returns what the worker answered; raises the error
+        that it met. on_start(resumed)"""
+        left = self._submitted.find(order.key)
+        if left and left.attachable:
+            return self._attach(order, left, on_start)
+        if left and (found := self._finished(left)):
+            on_start(True)
+            self._end(left, lambda: None)
+            return found
+        return self._begin(order, on_start)
+
+    def cancel_all(self) -> None:
+        """End all jobs that are at work, for whoever waits for them in other threads."""
+        with self._lock:
+            jobs = list(self._at_work.values())
+        for system, job in jobs:
+            if job.handle is not None and not (job.attachable and self._detach()):
+                system.cancel(job.handle)
+
+    def _begin(self, order: Order, on_start: Callable[[bool], None]) -> Result:
+        system = self._systems.ready(order.system, self._cache, self._tell)
+        folder = self._cache.job_folder(order.key)
+        checkpoint = folder / "checkpoint"
+        resumed = checkpoint.is_dir() and any(checkpoint.iterdir())
+        folder.mkdir(parents=True, exist_ok=True)
+        keep_events(folder)
+        job = Submitted(
+            key=order.key,
+            id=f"{order.key[:12]}-{uuid4().hex[:8]}",
+            name=order.name,
+            type=order.type,
+            place=self._systems.record(order.system),
+            attachable=system.traits.attachable,
+            handle=None,
+            at=time.time(),
+            boot=psutil.boot_time(),
+            workflow=self._workflow,
+        )
+        order.lay_out(folder, job.id)
+        on_start(resumed)
+        return self._see_through(order, system, self._submit(system, job, folder))
+
+    def _attach(self, order: Order, left: Submitted, on_start: Callable[[bool], None]) -> Result:
+        """Go on with a job that another run has submitted, on the system where it is."""
+        system = self._systems.at(left.place)
+        on_start(True)
+        if left.handle is None:  # killed while it was submitted: the system knows whether it began
+            left = self._submit(system, left, self._cache.job_folder(left.key))
+        else:
+            self._tell(Log("note", f"{left.name}: attached to the job {left.id} on {left.place.name!r}."))
+        return self._see_through(order, system, left)
+
+    def _submit(self, system: System, job: Submitted, folder: Path) -> Submitted:
+        self._submitted.keep(job)
+        try:
+            job = replace(job, handle=system.submit(folder))
+        except ModelpressError:
+            self._submitted.forget(job.key)
+            raise
+        self._submitted.keep(job)
+        return job
+
+    def _see_through(self, order: Order, system: System, job: Submitted) -> Result:
+        with self._lock:
+            self._at_work[job.key] = system, job
+        try:
+            self._wait(system, job)
+            folder = self._cache.job_folder(job.key)
+            result = read_answer(folder)
+            if not order.leaves_out and not system.traits.shares_files and job.handle is not None:
+                system.collect(job.handle, ("out",), folder)
+                check_whole(folder / "out", result.files)
+            return result
+        finally:
+            with self._lock:
+                del self._at_work[job.key]
+
+    def _wait(self, system: System, job: Submitted) -> None:
+        """Until the job has ended and its answer is here. The record of a job that failed is forgotten: the
+        next run tries again. One that succeeded is forgotten by whoever has kept its result."""
+        handle, folder = job.handle, self._cache.job_folder(job.key)
+        if handle is None:
+            raise HostError(f"The job {job.id} was not submitted.")
+        heard = Heard(job.id, self._tell)
+        try:
+            system.watch(handle, heard)
+        except WorkerDied:
+            self._end(job, lambda: system.collect(handle, (*ANSWER, "checkpoint"), folder))
+            raise
+        except KeyboardInterrupt:
+            if not (job.attachable and self._detach()):
+                system.cancel(handle)
+                self._end(job, lambda: system.collect(handle, (*ANSWER, "checkpoint"), folder))
+            raise
+        system.collect(handle, ANSWER, folder)
+        heard.finish(folder / "events.jsonl")
+        if not (folder / "result.json").exists():
+            self._end(job, lambda: system.collect(handle, ("checkpoint",), folder))
+
+    def _end(self, job: Submitted, collect: Callable[[], None]) -> None:
+        try:
+            collect()
+        except HostError as error:
+            self._tell(Log("warning", f"{job.name}: what it left could not be fetched: {error.message}"))
+        self._submitted.forget(job.key)
+
+    def _finished(self, left: Submitted) -> Result | None:
+        """The result of a job that ended with the run, or just before; what else is left of it is ended."""
+        folder = self._cache.job_folder(left.key)
+        if left.handle is not None:
+            self._systems.at(left.place).cancel(left.handle)
+        if (folder / "result.json").exists() and left.boot == psutil.boot_time():
+            try:
+                return read_answer(folder)
+            except HostError:
+                pass  # damaged: it is done again
+        self._submitted.forget(left.key)
+        return None
+
+
+def check_whole(out: Path, files: Mapping[str, FileFacts]) -> None:
+    """Raise HostError when what was brought back is not what was made there."""
+    here = file_facts(out)
+    wrong = [name for name in {*files, *here} if files.get(name) != here.get(name)]
+    if wrong:
+        raise HostError(
+            f"What the job made did not arrive as it was: {', '.join(sorted(wrong)[:3])}.",
+            "Run the same command again: it is fetched again.",
+        )
