@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from modelpress.engine.process import EventReader, WarmWorker, import_path
     from modelpress.engine.worker_system import WorkerSystem
     from modelpress.errors import (
+        ArtifactGone,
         HostError,
         MissingDependencyError,
         ModelpressError,
@@ -98,6 +99,7 @@ __all__ = [
     "NO_LOSS",
     "Accelerator",
     "Artifact",
+    "ArtifactGone",
     "Checkpoint",
     "CheckpointWriter",
     "CommandSpec",
@@ -286,6 +288,7 @@ _LAZY = {
     "WorkerSystem": "modelpress.engine.worker_system",
     "import_path": "modelpress.engine.process",
     "worker_environment": "modelpress.engine.environment",
+    "ArtifactGone": "modelpress.errors",
     "HostError": "modelpress.errors",
     "MissingDependencyError": "modelpress.errors",
     "ModelpressError": "modelpress.errors",

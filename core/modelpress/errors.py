@@ -114,6 +114,10 @@ class HostError(ModelpressError):
     exit_code = 5
 
 
+class ArtifactGone(HostError):
+    """What a system was to keep is there no more: somebody has removed it. It can be made anew."""
+
+
 class Interrupted(ModelpressError):
     """Stopped by the user. What was finished is in the cache; a re-run goes on from there."""
 

@@ -112,7 +112,8 @@ class System(Protocol):
 
         The job has an id of its own (`read_job(folder).id`). A job of an id that was submitted before is not
         started again: its handle is returned, since whoever asked was killed before it was written down.
-        Raises HostError when it cannot be started; nothing is left behind then.
+        Raises HostError when it cannot be started, ArtifactGone when an input that the place was to keep is
+        there no more; nothing is left behind then.
         """
 
     def watch(self, handle: Handle, tell: Tell, /) -> None:

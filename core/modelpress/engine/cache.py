@@ -2,6 +2,7 @@
 
 artifacts/KEY/          a finished artifact with its manifest; appears whole or not at all
 evaluations/KEY.json    the numbers of a finished metric
+away/KEY.json           an artifact that stays on the system that made it, see modelpress.engine.away
 handles/KEY.json        how a job that was submitted is found again, see modelpress.engine.submitted
 jobs/KEY/               a step in work, or one that failed or was interrupted, with its checkpoint
 locks/KEY.lock          held while a step is in work, so that two runs do shared work once
@@ -55,6 +56,8 @@ ROOMS = (
     "evaluations",
     "history",
     "runs",
+    "away",
+    "fetched",
     "handles",
     "jobs",
     "locks",
@@ -97,7 +100,9 @@ class Cache:
         return self.folder / "jobs" / key
 
     def has(self, key: str) -> bool:
-        """Whether the step with this key is finished and undamaged."""
+        """Whether the step with this key is finished and undamaged, here or where it was made."""
+        if (self.folder / "away" / f"{key}.json").exists():
+            return True
         folder = self.artifact_folder(key)
         try:
             return read_manifest(folder).key == key and not damaged_files(folder, self.digests)

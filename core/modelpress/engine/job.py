@@ -79,11 +79,13 @@ class Source:
 
     identity: changes with the content; origin: `hub:org/name@commit`, a resource's; empty when here only
     kept:     the handle of the job at this very place whose `out` it is; None when it has to be brought there
+    writable: a folder that jobs share and write to. Where files are not shared it is any folder that lasts
     """
 
     identity: str
     origin: str = ""
     kept: Handle | None = None
+    writable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,8 @@ def input_path(folder: Path, name: str) -> Path:
 
 def input_names(job: Job) -> Iterator[str]:
     """The names of all inputs that the job needs."""
+    if DATA_FOLDER_INPUT in job.sources:
+        yield DATA_FOLDER_INPUT
     model: ModelInput | None = job.model
     while model:
         yield model.input

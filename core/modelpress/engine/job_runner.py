@@ -18,9 +18,9 @@ from modelpress.engine.history import keep_events
 from modelpress.engine.job import Result, read_answer
 from modelpress.engine.submitted import Submitted, SubmittedJobs
 from modelpress.engine.systems import OpenSystems
-from modelpress.errors import HostError, ModelpressError, WorkerDied
+from modelpress.errors import ArtifactGone, HostError, ModelpressError, WorkerDied
 from modelpress.events import Log
-from modelpress.system import System, Tell
+from modelpress.system import Handle, System, Tell
 
 ANSWER = ("result.json", "error.json", "events.jsonl", "log.txt")
 """What tells how a job went: brought back from wherever it ran."""
@@ -30,7 +30,7 @@ ANSWER = ("result.json", "error.json", "events.jsonl", "log.txt")
 class Order:
     """A job to be done.
 
-    lay_out: (folder, id) lays out the folder for a fresh try. leaves_out: whether `out` stays on the system
+    lay_out: (folder, id) lays out the folder for a fresh try. gives_out: whether it makes anything in `out`
     """
 
     key: str
@@ -38,7 +38,7 @@ class Order:
     type: str
     system: str
     lay_out: Callable[[Path, str], None]
-    leaves_out: bool = False
+    gives_out: bool = True
 
 
 class JobRunner:
@@ -62,16 +62,15 @@ class JobRunner:
         self._at_work: dict[str, tuple[System, Submitted]] = {}
         self._lock = threading.Lock()
 
-    def do(self, order: Order, on_start: Callable[[bool], None]) -> Result:
-        """Do it, or take up what an earlier run began. Returns what the worker answered; raises the error
-        that it met. on_start(resumed)"""
+    def do(self, order: Order, on_start: Callable[[bool], None]) -> tuple[Result, Handle | None]:
+        """Do it, or take up what an earlier run began. Returns what the worker answered, and the job's handle
+        where the system keeps what it made; raises the error that it met. on_start(resumed)"""
         left = self._submitted.find(order.key)
         if left and left.attachable:
             return self._attach(order, left, on_start)
         if left and (found := self._finished(left)):
             on_start(True)
-            self._end(left, lambda: None)
-            return found
+            return found, None
         return self._begin(order, on_start)
 
     def cancel_all(self) -> None:
@@ -82,7 +81,7 @@ class JobRunner:
             if job.handle is not None and not (job.attachable and self._detach()):
                 system.cancel(job.handle)
 
-    def _begin(self, order: Order, on_start: Callable[[bool], None]) -> Result:
+    def _begin(self, order: Order, on_start: Callable[[bool], None]) -> tuple[Result, Handle | None]:
         system = self._systems.ready(order.system, self._cache, self._tell)
         folder = self._cache.job_folder(order.key)
         checkpoint = folder / "checkpoint"
@@ -105,7 +104,9 @@ class JobRunner:
         on_start(resumed)
         return self._see_through(order, system, self._submit(system, job, folder))
 
-    def _attach(self, order: Order, left: Submitted, on_start: Callable[[bool], None]) -> Result:
+    def _attach(
+        self, order: Order, left: Submitted, on_start: Callable[[bool], None]
+    ) -> tuple[Result, Handle | None]:
         """Go on with a job that another run has submitted, on the system where it is."""
         system = self._systems.at(left.place)
         on_start(True)
@@ -125,17 +126,21 @@ class JobRunner:
         self._submitted.keep(job)
         return job
 
-    def _see_through(self, order: Order, system: System, job: Submitted) -> Result:
+    def _see_through(self, order: Order, system: System, job: Submitted) -> tuple[Result, Handle | None]:
         with self._lock:
             self._at_work[job.key] = system, job
         try:
             self._wait(system, job)
             folder = self._cache.job_folder(job.key)
             result = read_answer(folder)
-            if not order.leaves_out and not system.traits.shares_files and job.handle is not None:
-                system.collect(job.handle, ("out",), folder)
-                check_whole(folder / "out", result.files)
-            return result
+            traits = system.traits
+            if traits.shares_files or not order.gives_out or job.handle is None:
+                return result, None
+            if traits.keeps_artifacts and job.place == self._systems.record(order.system):
+                return result, job.handle
+            system.collect(job.handle, ("out",), folder)
+            check_whole(folder / "out", result.files)
+            return result, None
         finally:
             with self._lock:
                 del self._at_work[job.key]
@@ -181,6 +186,14 @@ class JobRunner:
                 pass  # damaged: it is done again
         self._submitted.forget(left.key)
         return None
+
+
+def gone(what: str, place: str) -> ArtifactGone:
+    """The error, with what to do."""
+    return ArtifactGone(
+        f"{what} is no longer on {place!r}, where it was kept.",
+        "Run the same command again: it is made anew.",
+    )
 
 
 def check_whole(out: Path, files: Mapping[str, FileFacts]) -> None:

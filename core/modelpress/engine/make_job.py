@@ -2,36 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from modelpress import errors
 from modelpress.artifact import Artifact
+from modelpress.engine.away import Reach
 from modelpress.engine.cache import Cache
 from modelpress.engine.inputs import ResolvedOptions, bring
-from modelpress.engine.job import DATA_FOLDER_INPUT, DataInput, FormatCode, Job, ModelInput
+from modelpress.engine.job import DATA_FOLDER_INPUT, DataInput, FormatCode, Job, ModelInput, Source
 from modelpress.engine.plan import DataPlan, Measurement, Plan, Step
-from modelpress.events import Event
+from modelpress.engine.resources import RemoteResource
+from modelpress.identity import content_identity
 from modelpress.registry import Registry
 from modelpress.specs import FormatSpec, MetricSpec
-from modelpress.system import Traits
+from modelpress.system import Tell, Traits
 
 
 class JobMaker:
     """Makes the jobs of a plan."""
 
     def __init__(
-        self, plan: Plan, cache: Cache, registry: Registry, tell: Callable[[Event], None], *, offline: bool
+        self, plan: Plan, cache: Cache, registry: Registry, reach: Reach, tell: Tell, *, offline: bool
     ) -> None:
+        self._reach = reach
         self._plan = plan
         self._tell = tell
         self._cache = cache
         self._offline = offline
         self._formats = registry.all(FormatSpec)
 
-    def job(self, task: Step | Measurement, model: Artifact, id: str, traits: Traits) -> Job:
-        """What job.json of the task says. id: of this try; traits: of the system that runs it."""
+    def job(
+        self, task: Step | Measurement, model: Artifact, id: str, traits: Traits
+    ) -> tuple[Job, dict[str, Path]]:
+        """What job.json of the task says, and its inputs: name -> path on this machine, for those that the
+        system does not keep itself. id: of this try; traits: of the system."""
+        inputs = self._inputs(task, model)
+        if not traits.shares_files:
+            del inputs[DATA_FOLDER_INPUT]
+        sources = self._sources(task, model, inputs)
+        job = self._job(task, model, id, traits, sources)
+        return job, {name: path for name, path in inputs.items() if sources[name].kept is None}
+
+    def _sources(
+        self, task: Step | Measurement, model: Artifact, inputs: Mapping[str, Path]
+    ) -> dict[str, Source]:
+        sources = {DATA_FOLDER_INPUT: Source("", writable=True)}
+        resolved = (task.resolved, *(plan.resolved for plan in task.data.values()))
+        for name, given in ((name, given) for each in resolved for name, given in each.inputs.items()):
+            if isinstance(given, RemoteResource):
+                sources[name] = Source(given.identity, given.identity)
+        current: Artifact | None = model
+        name = "model"
+        while current:
+            origin = current.key if current.key.startswith("hub:") else ""
+            sources[name] = Source(current.key, origin, self._reach.kept(current.key, task.system))
+            current, name = current.base, f"{name}-base"
+        rest = inputs.keys() - sources.keys()
+        return sources | {n: Source(content_identity(inputs[n], self._cache.digests)) for n in rest}
+
+    def _job(
+        self,
+        task: Step | Measurement,
+        model: Artifact,
+        id: str,
+        traits: Traits,
+        sources: Mapping[str, Source],
+    ) -> Job:
         spec = task.registered.spec
         step = task if isinstance(task, Step) else None
         return Job(
@@ -53,13 +91,14 @@ class JobMaker:
             load_once=step is not None and step.index == len(self._plan.steps) and step.target_is_here,
             secrets=_secrets(task),
             id=id,
+            sources=sources,
             requires=task.requires,
             needs=task.needs,
             list_out=step is not None and not traits.shares_files,
         )
 
-    def inputs(self, task: Step | Measurement, model: Artifact) -> dict[str, Path]:
-        """Name under inputs/ -> path on this machine; what is elsewhere is fetched."""
+    def _inputs(self, task: Step | Measurement, model: Artifact) -> dict[str, Path]:
+        """Name under inputs/ -> path on this machine; resources are fetched."""
         inputs = {DATA_FOLDER_INPUT: self._cache.data_folder, **self._bring(task.resolved)}
         current: Artifact | None = model
         name = "model"

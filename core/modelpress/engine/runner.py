@@ -134,6 +134,7 @@ class _Run:
             if output_dir and isinstance(task, Step) and task.output_name:
                 self._export(artifact, output_dir / task.output_name, task.index)
         if self._plan.steps:  # a model that was only measured stays where it is
+            artifact = self._tasks.here(artifact)
             if output_dir:
                 artifact = self._export(artifact, output_dir / "model", len(self._plan.steps))
             keeper.made(artifact)
@@ -152,7 +153,7 @@ class _Run:
 
     def _export(self, artifact: Artifact, target: Path, passes: int) -> Artifact:
         """Copy the model after so many passes to where the user wants it."""
-        exported = export_model(artifact, target, self._cache.digests)
+        exported = export_model(self._tasks.here(artifact), target, self._cache.digests)
         self._exported.append((exported, passes))
         return exported
 

@@ -9,19 +9,21 @@ from pathlib import Path
 from modelpress.artifact import Artifact
 from modelpress.context import ModelFacts
 from modelpress.disk import megabytes
+from modelpress.engine.away import Away, Reach
 from modelpress.engine.history import close_history, told_before
 from modelpress.engine.input_model import open_input
 from modelpress.engine.job import Result, ship_code, write_job
-from modelpress.engine.job_runner import JobRunner, Order
+from modelpress.engine.job_runner import JobRunner, Order, gone
 from modelpress.engine.make_job import JobMaker
 from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.prepare import Prepared
-from modelpress.errors import DiskFull, HostError, WorkerDied
+from modelpress.errors import ArtifactGone, DiskFull, HostError, WorkerDied
 from modelpress.events import Event, Log, Progress
 from modelpress.files import is_marked, mark_finished
 from modelpress.json_types import JSONValue
 from modelpress.records import to_json
 from modelpress.registry import Registry
+from modelpress.system import Handle
 
 _SUMMARY_NAMES = ("loss", "eval_loss", "merged_modules", "accuracy", "perplexity", "bits_per_weight")
 
@@ -39,7 +41,9 @@ class Done:
     @property
     def size(self) -> int:
         """Bytes of the artifact; 0 for a measurement."""
-        return 0 if self.result.metrics else self.model.size
+        if self.result.metrics:
+            return 0
+        return sum(facts.size for facts in self.result.files.values()) or self.model.size
 
     @property
     def summary(self) -> str:
@@ -69,8 +73,9 @@ class TaskRunner:
         self._cache = prepared.cache
         self._systems = prepared.systems
         self._offline = prepared.offline
-        self._jobs = JobMaker(plan, prepared.cache, registry, tell, offline=prepared.offline)
         self._tell = tell
+        self.reach = Reach(prepared.cache, prepared.systems, tell)
+        self._jobs = JobMaker(plan, prepared.cache, registry, self.reach, tell, offline=prepared.offline)
         self.jobs = JobRunner(prepared.cache, prepared.systems, tell, str(plan.workflow.path or ""))
 
     def input_model(self) -> Artifact:
@@ -87,6 +92,11 @@ class TaskRunner:
                     self._cache.hold(path.name)  # the result of an earlier run, used from the cache
         return _input_artifact(facts)
 
+    def here(self, model: Artifact) -> Artifact:
+        """The model and its base on this machine, fetched from the system that keeps it."""
+        base = self.here(model.base) if model.base else None
+        return self.reach.here(replace(model, base=base))
+
     def do(self, task: Step | Measurement, model: Artifact, on_start: Callable[[bool], None]) -> Done:
         """Do a task on a model, or take its result from the cache. on_start(resumed): work begins."""
         with self._cache.lock(task.key, lambda: self._tell(_waiting(task.name))):
@@ -102,13 +112,27 @@ class TaskRunner:
             self._finish_killed(step, result)
             self._tell_again(step)
             return Done(True, _with_base(found, model), result, self._notes(step))
-        out, result = self._work(step, model, on_start)
-        base = (model.base or model) if result.base else None
-        made = Artifact(out, result.format, step.key, base=base, meta=result.meta)
-        made = self._cache.commit(out, made, _made_by(step, result))
-        self._cache.hold(step.key)
+        if away := self.reach.away.find(step.key):
+            self._finish_killed(step, away.result)
+            self._tell_again(step)
+            return Done(True, self._made(step, away.result, model), away.result, self._notes(step))
+        out, result, handle = self._work(step, model, on_start)
+        made = self._made(step, result, model)
+        if handle is None:
+            made = self._cache.commit(out, replace(made, path=out), _made_by(step, result))
+            self._cache.hold(step.key)
+        else:
+            place, made_by = self._systems.record(step.system), _made_by(step, result)
+            self.reach.away.keep(
+                Away(key=step.key, place=place, handle=handle, result=result, made_by=made_by)
+            )
         self._finish(step, result)
         return Done(False, made, result, self._notes(step))
+
+    def _made(self, step: Step, result: Result, model: Artifact) -> Artifact:
+        base = (model.base or model) if result.base else None
+        path = self._cache.artifact_folder(step.key)
+        return Artifact(path, result.format, step.key, base=base, meta=result.meta)
 
     def _measure(self, wanted: Measurement, model: Artifact, on_start: Callable[[bool], None]) -> Done:
         found = self._cache.find_numbers(wanted.key, lambda text: self._tell(Log("warning", text)))
@@ -116,7 +140,7 @@ class TaskRunner:
             self._finish_killed(wanted, found)
             self._tell_again(wanted)
             return Done(True, model, wanted.select(found), self._notes(wanted))
-        _, result = self._work(wanted, model, on_start)
+        _, result, _ = self._work(wanted, model, on_start)
         self._cache.commit_numbers(wanted.key, result)
         self._finish(wanted, result)
         return Done(False, model, wanted.select(result), self._notes(wanted))
@@ -148,24 +172,29 @@ class TaskRunner:
 
     def _work(
         self, task: Step | Measurement, model: Artifact, on_start: Callable[[bool], None]
-    ) -> tuple[Path, Result]:
-        """Have the task's job done on its system. Returns its folder `out` and what the worker answered."""
+    ) -> tuple[Path, Result, Handle | None]:
+        """Have the task's job done on its system. Returns its folder `out`, what the worker answered, and the
+        job's handle where `out` has stayed on the system."""
 
         def lay_out(folder: Path, id: str) -> None:
             traits = self._systems.get(task.system).traits
-            write_job(folder, self._jobs.job(task, model, id, traits), self._jobs.inputs(task, model))
+            within = self.reach.within(model, task.system)
+            write_job(folder, *self._jobs.job(task, within, id, traits))
             if packages := self._jobs.packages(task, all_of_them=traits.ships_code):
                 ship_code(folder, packages)
 
         folder = self._cache.job_folder(task.key)
         try:
-            is_metric = isinstance(task, Measurement)
-            order = Order(task.key, task.name, task.type_name, task.system, lay_out, leaves_out=is_metric)
-            return folder / "out", self.jobs.do(order, on_start)
+            gives_out = isinstance(task, Step)
+            order = Order(task.key, task.name, task.type_name, task.system, lay_out, gives_out)
+            return folder / "out", *self.jobs.do(order, on_start)
         except WorkerDied as error:
             origin = task.registered.origin
             error.message += f" It was at work on the {origin.kind} {origin.name} of {origin}."
             raise
+        except ArtifactGone as error:
+            self.reach.forget(model)
+            raise gone(error.message.rstrip("."), task.system) from error
         except DiskFull as error:
             if isinstance(task, Step) and task.size:
                 error.message += f" {task.name} writes about {megabytes(task.size)}."
