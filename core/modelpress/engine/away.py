@@ -1,4 +1,4 @@
-"""Artifacts that stay on the system that made them, where it keeps them; known here by what the worker listed.
+"""Artifacts that stay on the system that made them, if it keeps them; known here by what was listed.
 
 `away/KEY.json` in the cache. The bytes are fetched when another place needs them, or the user.
 """

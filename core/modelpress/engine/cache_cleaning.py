@@ -11,6 +11,7 @@ from pathlib import Path
 
 from modelpress.artifact import MANIFEST, damaged_files, read_manifest
 from modelpress.engine.cache import SHARED_ROOMS, Cache, is_held
+from modelpress.engine.submitted import SubmittedJobs
 from modelpress.errors import UserError
 from modelpress.json_types import JSONValue
 
@@ -59,8 +60,8 @@ def collect(
 ) -> int:
     """Remove what is old, then the least recently used until keep_bytes are left. Returns bytes freed.
 
-    What a run makes or reads right now is left alone. Folders of failed and interrupted steps go too,
-    unless keep_jobs.
+    What a run makes or reads right now is left alone, and jobs that a system may still be at work on. Folders
+    of failed and interrupted steps go too, unless keep_jobs.
     """
     freed = _size(cache.folder / "trash")
     tidy(cache)
@@ -73,12 +74,14 @@ def collect(
         if (old or over) and cache.remove_free(entry.key, entry.path):
             freed += entry.size
             kept -= entry.size
-    jobs = cache.folder / "jobs"
+    jobs, submitted = cache.folder / "jobs", SubmittedJobs(cache.folder)
     if jobs.is_dir() and not keep_jobs:
         for folder in jobs.iterdir():
             stale = limit is None or _changed(folder) < limit
             size = _size(folder)
-            if stale and cache.remove_free(folder.name, folder):
+            job = submitted.find(folder.name)
+            if stale and not (job and job.attachable) and cache.remove_free(folder.name, folder):
+                submitted.forget(folder.name)
                 freed += size
     return freed + _collect_numbers(cache, limit) + _collect_histories(cache)
 
@@ -96,7 +99,8 @@ def _collect_histories(cache: Cache) -> int:
 
 
 def _is_kept(cache: Cache, key: str) -> bool:
-    return cache.artifact_folder(key).exists() or cache.numbers_file(key).exists()
+    away = cache.folder / "away" / f"{key}.json"
+    return cache.artifact_folder(key).exists() or cache.numbers_file(key).exists() or away.exists()
 
 
 def _remove_file(cache: Cache, file: Path) -> int:
@@ -112,7 +116,7 @@ def clear(cache: Cache) -> int:
         size = _size(cache.folder / name)
         if size and cache.remove_free(name, cache.folder / name):
             freed += size
-    for name in ("evaluations", "digests", "history"):
+    for name in ("evaluations", "digests", "history", "away"):
         for file in (cache.folder / name).glob("*"):
             with suppress(OSError):
                 freed += file.stat().st_size

@@ -1,4 +1,4 @@
-"""A system that shares no files: what is carried there and back, and what becomes of its jobs when a run ends."""
+"""A system that shares no files: what is carried there and back, and what becomes of its jobs."""
 
 from __future__ import annotations
 
