@@ -61,6 +61,7 @@ class JobRunner:
         self._submitted = SubmittedJobs(cache.folder)
         self._at_work: dict[str, tuple[System, Submitted]] = {}
         self._lock = threading.Lock()
+        self._stopped = False
 
     def do(self, order: Order, on_start: Callable[[bool], None]) -> tuple[Result, Handle | None]:
         """Do it, or take up what an earlier run began. Returns what the worker answered, and the job's handle
@@ -74,8 +75,10 @@ class JobRunner:
         return self._begin(order, on_start)
 
     def cancel_all(self) -> None:
-        """End all jobs that are at work, for whoever waits for them in other threads."""
+        """End all jobs that are at work, for whoever waits for them in other threads; none is begun any
+        more."""
         with self._lock:
+            self._stopped = True
             jobs = list(self._at_work.values())
         for system, job in jobs:
             if job.handle is not None and not (job.attachable and self._detach()):
@@ -153,6 +156,8 @@ class JobRunner:
             raise HostError(f"The job {job.id} was not submitted.")
         heard = Heard(job.id, self._tell)
         try:
+            if self._stopped:
+                raise KeyboardInterrupt
             system.watch(handle, heard)
         except WorkerDied:
             self._end(job, lambda: system.collect(handle, (*ANSWER, "checkpoint"), folder))

@@ -17,6 +17,7 @@ from modelpress.engine.cache import Cache
 from modelpress.engine.inputs import Lookup, resolve_options
 from modelpress.engine.process import EventReader
 from modelpress.engine.resources import RemoteResource
+from modelpress.engine.scheduler import Slots
 from modelpress.errors import ModelpressError
 from modelpress.events import Event
 from modelpress.fence import Origin, check_answer, fault, fence
@@ -105,6 +106,11 @@ class OpenSystems:
             if name not in self._open:
                 self._open[name] = place.open(self._registry)
             return self._open[name]
+
+    def slots(self, name: str) -> Slots:
+        """What it can bear; for the scheduler."""
+        traits = self.get(name).traits
+        return Slots(traits.max_jobs, "here" if traits.is_here else name)
 
     def record(self, name: str) -> PlaceRecord:
         """How to reach it in another process."""
