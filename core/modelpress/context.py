@@ -151,8 +151,9 @@ class PassContext(Protocol):
         """Open the data config named by the option with this role. Raises UserError when none is."""
 
     def secret(self, name: str) -> str:
-        """The secret in the environment variable that a Secret option names. Never write it anywhere; what
-        the pass prints or raises is searched for it. Raises UserError when the job may not read it."""
+        """The secret that a Secret option names, in an environment variable or a vault: `config.token`. Never
+        write it anywhere; what the pass prints or raises is searched for it. Raises PassError when no option
+        of the step names it."""
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Say how far it is; total 0 when unknown. Cheap: call it as often as you like."""

@@ -118,6 +118,14 @@ class ResourceFetch(Protocol[C]):
     def __call__(self, config: C, folder: Path, /) -> Path: ...
 
 
+class ResourceSecret(Protocol[C]):
+    """ResourceSpec.secret: the secret that the options name, as text. Asked once in a run, when a job
+    that needs it is about to start, and kept in no file. What it prints is not shown;
+    what it raises must not repeat the secret."""
+
+    def __call__(self, config: C, /) -> str: ...
+
+
 class SamplerOpen(Protocol[C]):
     """SamplerSpec.open: begins a search."""
 

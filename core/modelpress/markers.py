@@ -103,10 +103,16 @@ class LocalPath:
 @dataclass(frozen=True, slots=True)
 class Secret:
     """Marks the name of an environment variable that holds a secret; the pass reads it with
-    `ctx.secret(config.token)`. The secret itself is in no option, key, job folder, record or message."""
+    `ctx.secret(config.token)`. The secret itself is in no option, key, job folder, record or message.
+
+    Users may give a vault's reference (`{type: …}`, a resource with `secret`) instead: what the pass sees is
+    a name all the same, under which it reads what the vault holds.
+    """
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(_require_variable_name, handler(source))
+        remote = handler.generate_schema(ResourceRef)
+        name = core_schema.no_info_after_validator_function(_require_variable_name, handler(source))
+        return core_schema.union_schema([remote, name], mode="left_to_right")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ class Verbatim:
 ResourcePath = Annotated[str, Resource()]
 """A file or folder, or a resource; a missing file is an error of the plan."""
 SecretName = Annotated[str, Secret()]
-"""The name of an environment variable that holds a secret."""
+"""The name of an environment variable that holds a secret, or a vault's reference."""
 
 Marker = DataRole | Resource | LocalPath | Secret | Searchable | Verbatim
 M = TypeVar("M", DataRole, Resource, LocalPath, Secret, Searchable, Verbatim)
@@ -247,7 +253,7 @@ def _holds_model(value: object) -> bool:
 def _fits(annotation: object, value: object) -> bool:
     """Whether a branch of a union can be the one that the value was read by."""
     annotation, metadata = bare(annotation)
-    if is_remote(value) and of_kind(metadata, Resource) is not None:
+    if is_remote(value) and (of_kind(metadata, Resource) or of_kind(metadata, Secret)):
         return True
     if is_union(annotation):
         return any(_fits(branch, value) for branch in get_args(annotation))

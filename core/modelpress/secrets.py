@@ -1,5 +1,7 @@
 """Secrets: read by the name of an environment variable, and taken out of whatever is written or said.
 
+What a vault holds has a name like that of a variable, and is asked for when it is first read by it.
+
 A worker gets those that its job names through its standard input, never in a file or its environment.
 """
 
@@ -8,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from modelpress.errors import UserError
@@ -27,6 +29,8 @@ _SHORTEST = 4  # a shorter one is not looked for: it would be found in every oth
 _SHORTEST_FOUND = 8  # of what nobody called a secret, but for the name of its variable
 
 _given: dict[str, str] = {}
+_in_vaults: dict[str, Callable[[], str]] = {}
+"""Name -> what asks the vault."""
 _values: dict[str, str] = {}
 """Secret -> the name of its variable, of all that were read or named in this process."""
 
@@ -48,9 +52,14 @@ def give(secrets: Mapping[str, str]) -> None:
         _remember(name, value)
 
 
-def is_set(name: str) -> bool:
-    """Whether there is a secret of that name here."""
-    return bool(_find(name))
+def give_from_vault(name: str, ask: Callable[[], str]) -> None:
+    """Let this process read by a name what a vault holds. ask: called when it is first read, not before."""
+    _in_vaults[name] = ask
+
+
+def is_known(name: str) -> bool:
+    """Whether there is a secret of that name here; a vault is not asked."""
+    return name in _in_vaults or bool(_find(name))
 
 
 def read_secret(name: str) -> str:
@@ -103,6 +112,8 @@ def scrub(paths: Iterable[Path]) -> None:
 
 
 def _find(name: str) -> str:
+    if name in _in_vaults and name not in _given:
+        _given[name] = _in_vaults[name]()
     value = _given.get(name) or os.environ.get(name, "")
     _remember(name, value)
     return value

@@ -32,6 +32,16 @@ def what_is_wrong(spec: Spec) -> str:
         if expected:
             name = spec.name if isinstance(spec.name, str) and spec.name else "?"
             return f"{spec.kind} {name}: {field.name} has to be {expected}, and is {_shown(value)}"
+    return _wrong_together(spec)
+
+
+def _wrong_together(spec: Spec) -> str:
+    """Which fields do not go together, each of them right by itself."""
+    if spec.kind == "resource":
+        given = [name for name in ("identity", "fetch", "secret") if getattr(spec, name)]
+        if given not in (["identity", "fetch"], ["secret"]):
+            told = " and ".join(given) or "none of them"
+            return f"resource {spec.name} has to have identity and fetch, or secret alone, and has {told}"
     return ""
 
 

@@ -261,15 +261,19 @@ class MetricSpec(Spec):
 
 @_facts
 class ResourceSpec(Spec):
-    """A kind of path that has to be fetched, named by `type` (`azureml_datastore`).
+    """A kind of path that has to be fetched, named by `type` (`azureml_datastore`): it has `identity` and
+    `fetch`. Or a vault, whose secrets can stand for the variable of an option that is a Secret: it has
+    `secret` alone.
 
-    identity: see contracts.ResourceIdentity; fetch: see contracts.ResourceFetch
+    identity: see contracts.ResourceIdentity; fetch: see contracts.ResourceFetch; secret: see
+    contracts.ResourceSecret
     """
 
     kind: ClassVar[str] = "resource"
-    references: ClassVar[tuple[str, ...]] = ("identity", "fetch", "config")
-    identity: Ref[contracts.ResourceIdentity[Options]] = _required()
-    fetch: Ref[contracts.ResourceFetch[Options]] = _required()
+    references: ClassVar[tuple[str, ...]] = ("identity", "fetch", "secret", "config")
+    identity: Ref[contracts.ResourceIdentity[Options]] = _ABSENT
+    fetch: Ref[contracts.ResourceFetch[Options]] = _ABSENT
+    secret: Ref[contracts.ResourceSecret[Options]] = _ABSENT
     config: Ref[type[Options]] = _ABSENT
 
 

@@ -41,7 +41,7 @@ _EXPECTED = {
     "model_attributes_type": "a mapping",
     "none_required": "empty (null)",
     "size": 'a number of bytes, or text like "500MB" or "20GB"',
-    "secret_name": "the name of an environment variable (capital letters, digits, _)",
+    "secret_name": "the name of an environment variable (capital letters, digits, _) or a vault's reference",
 }
 _LIMITS = {
     "greater_than": ("greater than {}", "gt"),

@@ -26,19 +26,21 @@ def expand(
     """The values with each `${NAME}` replaced by the environment variable; `$${NAME}` stands for `${NAME}`.
 
     One that is not set is told. Fields marked Verbatim stay as they are; in one marked Secret, `${NAME}` is
-    another spelling of NAME. may_be_secret: whether the options are kept in no record.
+    another spelling of NAME, but in a vault's reference. may_be_secret: whether the options are kept in no
+    record.
     """
     verbatim = {mark.path for mark in marks(model, values, Verbatim)}
     secret = {mark.path for mark in marks(model, values, Secret)}
 
-    def walk(value: object, path: Path) -> object:
+    def walk(value: object, path: Path, *, referred: bool = False) -> object:
         if isinstance(value, dict):
-            return {key: walk(child, (*path, key)) for key, child in value.items()}
+            referred = referred or is_remote(value)
+            return {key: walk(child, (*path, key), referred=referred) for key, child in value.items()}
         if isinstance(value, list):
-            return [walk(child, (*path, index)) for index, child in enumerate(value)]
+            return [walk(child, (*path, index), referred=referred) for index, child in enumerate(value)]
         if not isinstance(value, str) or _under(path, verbatim):
             return value
-        if _under(path, secret):
+        if _under(path, secret) and not referred:
             whole = _REFERENCE.fullmatch(value)
             return whole[2] if whole and not whole[1] else value
         return expand_text(value, dotted(path), tell, may_be_secret=may_be_secret)
@@ -68,8 +70,8 @@ def expand_text(text: str, path: str, tell: Tell, *, may_be_secret: bool = False
 
 
 def refuse_secrets(owner: str, model: type[BaseModel], values: Mapping[str, object], tell: Tell) -> bool:
-    """Tell each secret that is written out. Returns whether there was none. What stands in a resource is for
-    the options of that resource to judge."""
+    """Tell each secret that is written out. Returns whether there was none. What stands in a resource or in a
+    vault's reference is for the options of that to judge."""
     named = {mark.path for mark in marks(model, values, Secret)}
     named |= {mark.path for mark in marks(model, values, Resource) if is_remote(mark.value)}
     found = [path for path in _secret_texts(values, ()) if not _under(path, named)]
@@ -81,7 +83,8 @@ def refuse_secrets(owner: str, model: type[BaseModel], values: Mapping[str, obje
 
 _REMEDY = (
     "Take it out of the file. A plugin that needs it declares the option as a Secret, which holds the name "
-    "of an environment variable; `environment_variables` of a system gives one to the worker."
+    "of an environment variable or a vault's reference; `environment_variables` of a system gives one to the "
+    "worker."
 )
 
 

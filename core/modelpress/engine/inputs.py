@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from modelpress.config.validation import faults
 from modelpress.engine.cache import Cache
 from modelpress.engine.job import INPUT_MARK, replace_inputs
-from modelpress.engine.resources import RemoteResource, Remotes, ResourceFault
+from modelpress.engine.resources import RemoteResource, Remotes, ResourceFault, name_secrets
 from modelpress.errors import ModelpressError, PluginError, UserError
 from modelpress.events import Event
 from modelpress.identity import DigestMemo, content_identity
@@ -28,7 +28,7 @@ from modelpress.markers import IDENTITY, DataRole, Mark, Resource, Secret, is_re
 from modelpress.nearest import nearest
 from modelpress.options import Options
 from modelpress.paths import put_at, value_at, with_local_paths
-from modelpress.secrets import is_set
+from modelpress.secrets import is_known
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - the letter that stands for options
 
@@ -36,7 +36,7 @@ O = TypeVar("O", bound=Options)  # noqa: E741 - the letter that stands for optio
 @dataclass(frozen=True, slots=True)
 class ResolvedOptions:
     """The three faces of a step's options, the inputs that they name (name -> path on this machine), and
-    the environment variables whose secrets they name."""
+    the names by which the secrets are read: environment variables, or what stands for a vault's."""
 
     here: Options
     job: dict[str, JSONValue]
@@ -89,7 +89,10 @@ def resolve_options(options: Options, prefix: str, lookup: Lookup, tell: Tell) -
     prefix: begins the names of the inputs found, so that those of two data configs differ.
     """
     resolver = _Resolver(prefix, lookup, tell)
-    cls, local = type(options), with_local_paths(options, lookup.folder)
+    cls = type(options)
+    local, faulty = name_secrets(with_local_paths(options, lookup.folder), lookup.remotes)
+    for fault in faulty:
+        tell(fault.message, fault.hint, fault.path)
     # Only what the user wrote, so that a plan function can tell it from a default.
     here = local.model_dump(mode="json", exclude_unset=True)
     whole, job, key = local.canonical(), local.canonical(), options.canonical()
@@ -104,7 +107,7 @@ def resolve_options(options: Options, prefix: str, lookup: Lookup, tell: Tell) -
                 put_at(face, mark.path, resolved, whole, spread=is_glob)
     for data in marks(cls, options, DataRole):
         put_at(key, data.path, "$data", whole)  # the data's fingerprint counts, not what it is called
-    secrets = _secrets(options, key, tell)
+    secrets = () if faulty else _secrets(local, key, tell)
     return ResolvedOptions(_parsed(options, here, tell), job, key, resolver.inputs, secrets)
 
 
@@ -120,9 +123,12 @@ def _parsed(options: Options, values: Mapping[str, object], tell: Tell) -> Optio
 
 
 def place_remotes(options: O, lookup: Lookup, tell: Tell) -> tuple[O, list[RemoteResource]]:
-    """The options with each resource as a path where it was fetched, else as a ResourceRef with its identity;
-    and those resources. Paths stay as they were written."""
+    """The options with each resource as a path where it was fetched, else as a ResourceRef with its identity,
+    and each secret by its name; and those resources. Paths stay as they were written."""
     resolver = _Resolver("", lookup, tell)
+    options, faulty = name_secrets(options, lookup.remotes)
+    for fault in faulty:
+        tell(fault.message, fault.hint, fault.path)
     whole = options.canonical()
     values = options.model_dump(mode="json", exclude_unset=True)
     for mark in marks(type(options), options, Resource):
@@ -142,13 +148,13 @@ def _serialized(values: JSONValue, mark: Mark[Resource]) -> JSONValue:
 
 
 def _secrets(options: Options, key: dict[str, JSONValue], tell: Tell) -> tuple[str, ...]:
-    """The variables that secrets are in; those that are not set are told. What they are called is no part of
-    the key."""
+    """The names by which secrets are read; variables that are not set are told. What they are called is no
+    part of the key."""
     found: dict[str, None] = {}
     for mark in marks(type(options), options, Secret):
         for name in _texts(mark.value):
             found[name] = None
-            if not is_set(name):  # not repeated: it may be a secret that was written here by mistake
+            if not is_known(name):  # not repeated: it may be a secret that was written here by mistake
                 message = f"{mark.option!r} names an environment variable that is not set."
                 hint = "Set the variable that it names; the secret itself is written nowhere."
                 tell(message, hint, mark.option)

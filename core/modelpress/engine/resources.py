@@ -1,17 +1,21 @@
 """Remote resources: files and folders that have to be fetched (`{type: azureml_datastore, …}`).
 
 A resource is known by its identity while planning, and fetched once, whole or not at all, before the step
-that needs it. What was fetched lies in the cache, `resources/NAME/{content/, record.json}`.
+that needs it. What was fetched lies in the cache, `resources/NAME/{content/, record.json}`. A vault's
+secret is a resource, too, and lies nowhere.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import xxhash
 from pydantic import ValidationError
@@ -19,17 +23,20 @@ from pydantic import ValidationError
 from modelpress.config.validation import Fault, faults
 from modelpress.config.written import refuse_secrets
 from modelpress.engine.cache import Cache
-from modelpress.errors import HostError, PluginError, UserError
+from modelpress.errors import HostError, ModelpressError, PluginError, UserError
 from modelpress.events import Event, Log
-from modelpress.fence import fault
+from modelpress.fence import fault, fence, load
 from modelpress.files import digest_file, flush_to_disk, move, sealed, unsealed, write_whole
-from modelpress.markers import IDENTITY, Secret, marks
+from modelpress.json_types import JSONValue
+from modelpress.markers import IDENTITY, Secret, is_remote, marks
 from modelpress.options import Options
-from modelpress.paths import put_at, with_local_paths
+from modelpress.paths import put_at, value_at, with_local_paths
 from modelpress.records import from_json, to_json
 from modelpress.registry import Registered, Registry
+from modelpress.secrets import give_from_vault
 from modelpress.specs import ResourceSpec
 
+O = TypeVar("O", bound=Options)  # noqa: E741 - the letter that stands for options
 _RECORD = "record.json"
 _FOLDER = "resources"
 
@@ -147,12 +154,12 @@ class Remotes:
     def look_up(self, value: Mapping[str, object]) -> RemoteResource:
         """The resource that a mapping names. Raises ResourceFault when it is wrongly written, or another
         ModelpressError when it cannot be asked."""
-        written = {name: child for name, child in value.items() if name not in ("type", IDENTITY)}
-        name = str(value["type"])
-        found = self._registry.get(ResourceSpec, name)
-        if found is None:
-            hint = f"{self._registry.hint(ResourceSpec, name)} Or fetch it, and write its path instead."
-            raise UserError(f"There is no resource named {name!r}.", hint.strip())
+        found, written = self._find(value, "Or fetch it, and write its path instead.")
+        if not found.spec.fetch:
+            raise UserError(
+                f"{found.spec.name!r} keeps secrets, and a file or folder is expected here.",
+                "It can stand where an option takes the name of an environment variable with a secret.",
+            )
         options = self._options(found, written)
         source = _source(found, options)
         if source not in self._known:
@@ -160,6 +167,38 @@ class Remotes:
             folder = self._root / xxhash.xxh3_128_hexdigest(identity.encode())
             self._known[source] = RemoteResource(found, options, identity, folder)
         return self._known[source]
+
+    def secret_name(self, value: Mapping[str, object]) -> str:
+        """The name by which the secret that a mapping names can be read from now on. The vault is asked when
+        it is read. Raises as look_up does."""
+        found, written = self._find(value, "Or set an environment variable, and write its name instead.")
+        if not found.spec.secret:
+            raise UserError(
+                f"The resource {found.spec.name!r} is a file or folder, and a secret is expected here.",
+                "Write the name of an environment variable, or a resource that keeps secrets.",
+            )
+        options = self._options(found, written)
+        if self._offline:
+            raise UserError(
+                f"The secret is kept by {found.spec.name!r}, and the run is offline.",
+                "Run it without --offline, or write the name of an environment variable.",
+            )
+        place = json.dumps([found.spec.name, options.canonical()], sort_keys=True)
+        kind = re.sub(r"\W", "_", found.spec.name).upper()
+        name = f"VAULT_{kind}_{xxhash.xxh3_64_hexdigest(place.encode()).upper()}"
+        give_from_vault(name, lambda: _secret(found, options))
+        return name
+
+    def _find(
+        self, value: Mapping[str, object], remedy: str
+    ) -> tuple[Registered[ResourceSpec], dict[str, object]]:
+        """The kind of resource that a mapping names, and the options that it gives it."""
+        name = str(value["type"])
+        found = self._registry.get(ResourceSpec, name)
+        if found is None:
+            hint = f"{self._registry.hint(ResourceSpec, name)} {remedy}"
+            raise UserError(f"There is no resource named {name!r}.", hint.strip())
+        return found, {key: child for key, child in value.items() if key not in ("type", IDENTITY)}
 
     def _options(self, found: Registered[ResourceSpec], written: dict[str, object]) -> Options:
         owner = f"The resource {found.spec.name!r}"
@@ -171,9 +210,13 @@ class Remotes:
         if not refuse_secrets(owner, found.options_class, written, tell):
             raise ResourceFault(secrets)
         try:
-            return with_local_paths(found.parse(written), self._folder)
+            options = with_local_paths(found.parse(written), self._folder)
         except ValidationError as error:
             raise ResourceFault(list(faults(error, found.options_class, written, owner))) from None
+        named, faulty = name_secrets(options, self)
+        if faulty:
+            raise ResourceFault(faulty)
+        return named
 
     def _fetched_before(self, found: Registered[ResourceSpec], source: str) -> str:
         records = (_read_record(folder) for folder in sorted(self._root.glob("*")))
@@ -184,6 +227,52 @@ class Remotes:
             f"The resource {found.spec.name!r} was not fetched before, and the run is offline.",
             "Run it once without --offline, or give the path of a file or folder.",
         )
+
+
+def name_secrets(options: O, remotes: Remotes) -> tuple[O, list[Fault]]:
+    """The options with each vault's reference as the name by which its secret is read; and those that are
+    wrong."""
+    whole = options.canonical()
+    values = options.model_dump(mode="json", exclude_unset=True)
+    found: list[Fault] = []
+
+    def named(value: JSONValue, option: str) -> JSONValue:
+        if isinstance(value, dict) and is_remote(value):
+            try:
+                return remotes.secret_name(value)
+            except ResourceFault as error:
+                found.extend(replace(each, path=f"{option}.{each.path}".rstrip(".")) for each in error.faults)
+            except PluginError:
+                raise
+            except ModelpressError as error:
+                found.append(Fault(option, error.message, error.hint))
+        elif isinstance(value, dict):
+            return {key: named(child, f"{option}.{key}") for key, child in value.items()}
+        elif isinstance(value, list):
+            return [named(child, f"{option}.{index}") for index, child in enumerate(value)]
+        return value
+
+    changed = False
+    for mark in marks(type(options), options, Secret):
+        written = value_at(whole, mark.path)
+        name = named(written, mark.option)
+        if name != written:
+            put_at(values, mark.path, name, whole)
+            changed = True
+    return (type(options).parse(values) if changed else options), found
+
+
+def _secret(found: Registered[ResourceSpec], options: Options) -> str:
+    """Ask the vault. Not by `call`: what is wrong with an answer would be told with the answer. Nor is shown
+    what it prints: the secret is known, and can be taken out, when it has answered."""
+    read = found.spec.secret
+    unseen = io.StringIO()
+    with _reaching(found), redirect_stdout(unseen), redirect_stderr(unseen), fence(found.origin, read):
+        value = load(found.origin, read)(options)
+        if not isinstance(value, str) or not value:
+            kind = "empty text" if isinstance(value, str) else type(value).__name__
+            raise fault(found.origin, read, f"it returned {kind}, expected the secret as text")
+    return value
 
 
 def fetched_identity(path: Path) -> str:

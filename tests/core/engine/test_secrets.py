@@ -13,7 +13,9 @@ import pytest
 
 from modelpress.engine.job import read_job
 from modelpress.errors import UserError
-from modelpress.secrets import collect, give, is_set, read_secret, redact, scrub
+from modelpress.secrets import collect, give, is_known, read_secret, redact, scrub
+from modelpress.spec_checks import what_is_wrong
+from modelpress.specs import ResourceSpec
 
 SECRET = "planted-7b1e-secret"
 PLUGIN = """
@@ -38,6 +40,12 @@ class Part(Options):
     token: SecretName
 
 
+class SafeOptions(Options):
+    name: str
+    token: SecretName | None = None
+    behaviour: str = ""
+
+
 class UseOptions(Options):
     token: SecretName | None = None
     parts: list[Part] = []
@@ -56,7 +64,26 @@ class VaultOptions(Options):
 @hookimpl
 def modelpress_resources():
     return [ResourceSpec("vault", "Files behind a token.", identity=f"{HERE}:identity", fetch=f"{HERE}:fetch",
-                         config=f"{HERE}:VaultOptions")]
+                         config=f"{HERE}:VaultOptions"),
+            ResourceSpec("safe", "Secrets behind a token.", secret=f"{HERE}:open_safe",
+                         config=f"{HERE}:SafeOptions")]
+
+
+def open_safe(config):
+    site = Path(__file__).parent
+    with (site / "asked").open("a") as asked:
+        asked.write(config.name + "\\n")
+    if config.token:
+        assert read_secret(config.token)
+    value = (site / config.name).read_text()
+    print("it is", value)
+    if config.behaviour == "bytes":
+        return value.encode()
+    if config.behaviour == "empty":
+        return ""
+    if config.behaviour == "away":
+        raise ConnectionError("no route to the safe")
+    return value
 
 
 def identity(config):
@@ -227,6 +254,108 @@ def test_the_secret_of_a_resource_is_found_nowhere(work: Path, behaviour: str, c
     assert leaks(work, done) == []
 
 
+IN_SAFE = {"type": "safe", "name": "kept"}
+
+
+@pytest.fixture
+def safe(work: Path) -> Path:
+    """The work folder, and a safe whose `kept` is the secret; ACME_TOKEN is another."""
+    (work.parent / "site" / "kept").write_text(SECRET)
+    os.environ["ACME_TOKEN"] = "planted-key-of-the-safe"  # `work` takes it away again
+    return work
+
+
+def asked(work: Path) -> list[str]:
+    """What the safe was asked for."""
+    file = work.parent / "site" / "asked"
+    return file.read_text().split() if file.exists() else []
+
+
+def test_a_secret_in_a_vault_reaches_the_pass_and_nobody_else(safe: Path) -> None:
+    reference = {**IN_SAFE, "token": "ACME_TOKEN"}
+    done = run(safe, token=reference, parts=[{"token": reference}, {"token": "ACME_TOKEN"}])
+    assert done.returncode == 0, done.stderr
+    letters = 2 * len(SECRET) + len("planted-key-of-the-safe")
+    assert (safe / "output" / "model" / "text.txt").read_text() == f"{letters} letters"
+    assert leaks(safe, done) == leaks(safe, done, "planted-key-of-the-safe") == []
+    assert asked(safe) == ["kept"]
+    record = json.loads((safe / "output" / "run.json").read_text())
+    assert record["steps"][0]["options"]["token"] == "$secret"
+
+
+def test_a_vault_is_not_asked_where_nothing_needs_the_secret(safe: Path) -> None:
+    run(safe, token="ACME_TOKEN")
+    for command in ("validate", "plan", "run"):
+        done = run(safe, command, token=IN_SAFE)
+        assert done.returncode == 0, done.stderr
+    assert "in the cache" in done.stdout + done.stderr
+    assert asked(safe) == []
+
+
+@pytest.mark.parametrize("behaviour", ["print", "raise", "crash", "die"])
+def test_what_a_pass_says_of_a_vaults_secret_is_taken_out(safe: Path, behaviour: str) -> None:
+    done = run(safe, token=IN_SAFE, behaviour=behaviour)
+    assert done.returncode == (0 if behaviour == "print" else 4), done.stdout + done.stderr
+    assert "<VAULT_SAFE_" in done.stdout + done.stderr
+    assert leaks(safe, done) == []
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code", "told"),
+    [
+        ("bytes", 4, "it returned bytes, expected the secret as text"),
+        ("empty", 4, "it returned empty text"),
+        ("away", 5, "The resource 'safe' cannot be reached: ConnectionError: no route to the safe"),
+    ],
+)
+def test_a_vault_that_does_not_answer_is_told_without_the_secret(
+    safe: Path, behaviour: str, code: int, told: str
+) -> None:
+    done = run(safe, token={**IN_SAFE, "behaviour": behaviour})
+    assert done.returncode == code, done.stdout + done.stderr
+    assert told in done.stderr
+    assert leaks(safe, done) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ({"token": {"type": "saef", "name": "kept"}}, "There is no resource named 'saef'"),
+        ({"token": {"type": "safe", "nmae": "kept"}}, "has no option 'nmae'"),
+        ({"token": {"type": "safe", "name": "kept", "token": SECRET}}, "the name of an environment variable"),
+        ({"token": {"type": "vault", "token": "ACME_TOKEN"}}, "a secret is expected here"),
+        ({"file": IN_SAFE}, "a file or folder is expected here"),
+        ({"token": {**IN_SAFE, "token": {**IN_SAFE, "name": 3}}}, "'name' has to be text"),
+    ],
+)
+def test_a_reference_that_is_wrong_is_told_before_any_work(
+    safe: Path, step: dict[str, object], told: str
+) -> None:
+    done = run(safe, "validate", **step)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert told in done.stdout + done.stderr
+    assert (leaks(safe, done), asked(safe)) == ([], [])
+
+
+def test_a_run_that_is_offline_asks_no_vault(safe: Path) -> None:
+    done = run(safe, "run", "--offline", token=IN_SAFE)
+    assert done.returncode == 2
+    assert "kept by 'safe', and the run is offline" in done.stderr
+    assert asked(safe) == []
+
+
+def test_the_secret_of_a_resource_can_be_in_a_vault(safe: Path) -> None:
+    done = run(safe, file={"type": "vault", "token": IN_SAFE})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert leaks(safe, done) == []
+    assert asked(safe) == ["kept"]
+
+
+@pytest.mark.parametrize("fields", [{}, {"identity": "a:b"}, {"secret": "a:b", "fetch": "a:b"}])
+def test_a_resource_is_a_file_or_keeps_secrets(fields: dict[str, str]) -> None:
+    assert "identity and fetch, or secret alone" in what_is_wrong(ResourceSpec("acme", "It.", **fields))
+
+
 def test_a_secret_written_out_in_a_resource_or_a_system_is_refused(work: Path) -> None:
     in_resources = ({"token": SECRET}, {"token": "ACME_TOKEN", "password": SECRET})
     files = [{"file": {"type": "vault", **options}} for options in in_resources]
@@ -287,7 +416,7 @@ def test_secrets_are_read_given_and_redacted(monkeypatch: pytest.MonkeyPatch, tm
     with pytest.raises(UserError, match="B_TOKEN is not set"):
         read_secret("B_TOKEN")
     give({"B_TOKEN": "planted-b"})
-    assert is_set("B_TOKEN")
+    assert is_known("B_TOKEN")
     assert collect(["A_TOKEN", "B_TOKEN", "C_TOKEN"]) == {"A_TOKEN": "planted-a", "B_TOKEN": "planted-b"}
     (tmp_path / "log").write_bytes(b"\xff planted-b planted-a")
     scrub([tmp_path / "log", tmp_path / "absent"])
