@@ -253,7 +253,8 @@ def _holds_model(value: object) -> bool:
 def _fits(annotation: object, value: object) -> bool:
     """Whether a branch of a union can be the one that the value was read by."""
     annotation, metadata = bare(annotation)
-    if is_remote(value) and (of_kind(metadata, Resource) or of_kind(metadata, Secret)):
+    may_be_remote = of_kind(metadata, Resource) is not None or of_kind(metadata, Secret) is not None
+    if may_be_remote and is_remote(value):
         return True
     if is_union(annotation):
         return any(_fits(branch, value) for branch in get_args(annotation))

@@ -73,10 +73,12 @@ def serve() -> None:
     os.close(nothing)
     os.dup2(2, 1)  # what libraries print must not be taken for an answer
     orders: queue.Queue[dict[str, Any]] = queue.Queue()
-    threading.Thread(target=_read_orders, args=(jobs, orders), daemon=True).start()
+    at_work: list[Path] = []
+    threading.Thread(target=_read_orders, args=(jobs, orders, at_work), daemon=True).start()
     while True:
         order = orders.get()
         folder = Path(order["folder"])
+        at_work[:] = [folder]
         give(order["secrets"])
         with output_to(folder):
             unwritten = work(folder)
@@ -84,10 +86,12 @@ def serve() -> None:
         answers.flush()
 
 
-def _read_orders(jobs: IO[bytes], orders: queue.Queue[dict[str, Any]]) -> None:
+def _read_orders(jobs: IO[bytes], orders: queue.Queue[dict[str, Any]], at_work: list[Path]) -> None:
     for line in jobs:
         orders.put(json.loads(line))
     # The run has ended, perhaps by SIGKILL in the middle of a job: nobody waits for the answer.
+    for folder in at_work:
+        scrub_job(folder)
     os._exit(0)
 
 

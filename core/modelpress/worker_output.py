@@ -1,4 +1,5 @@
-"""Where the output of a job goes: into its log.txt, of which no more is kept than a disk can bear."""
+"""Where the output of a job goes: into its log.txt, of which no more is kept than a disk can bear, and no
+secret: it is overwritten at once, since a job may be killed before it can tidy up."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from modelpress.events import EventFile, Log
 from modelpress.fence import aside
+from modelpress.secrets import hide
 
 MOST_PRINTED = 10**9
 """Characters that the Python code of a job may print. Who prints more does so without end, and is stopped."""
@@ -26,6 +28,7 @@ class output_to:
         self._path = folder / "log.txt"
         self._events = folder / "events.jsonl"
         self._told = False
+        self._seen = 0
         self._end = threading.Event()
         self._watch = threading.Thread(target=self._keep_short, daemon=True)
         self._aside = ExitStack()
@@ -54,6 +57,7 @@ class output_to:
         while not ended:
             ended = self._end.wait(_LOOK_SECONDS)
             with suppress(OSError):  # a disk that is full, a folder that has gone: not told here
+                self._seen = hide(self._path, self._seen)
                 self._shorten()
 
     def _shorten(self) -> None:
@@ -65,6 +69,7 @@ class output_to:
             file.seek(size - MOST_KEPT // 8)
             end = file.read(MOST_KEPT // 8)
         os.truncate(self._path, MOST_KEPT // 4)
+        self._seen = MOST_KEPT // 4
         with self._path.open("ab") as file:
             file.write(b"\n[modelpress: more was printed here than is kept]\n" + end)
         if not self._told:

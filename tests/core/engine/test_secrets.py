@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from modelpress.engine.job import read_job
@@ -18,135 +20,7 @@ from modelpress.spec_checks import what_is_wrong
 from modelpress.specs import ResourceSpec
 
 SECRET = "planted-7b1e-secret"
-PLUGIN = """
-import os
-from pathlib import Path
-from typing import Annotated
-
-from modelpress.api import (
-    FormatSpec, Meta, ModelFacts, ModelSpec, Options, PassError, PassSpec, ResourcePath, ResourceSpec,
-    SecretName, hookimpl, read_secret,
-)
-
-MODELPRESS_API = 1
-HERE = "secret_plugin"
-
-
-class ModelOptions(Options):
-    model_path: str
-
-
-class Part(Options):
-    token: SecretName
-
-
-class SafeOptions(Options):
-    name: str
-    token: SecretName | None = None
-    behaviour: str = ""
-
-
-class UseOptions(Options):
-    token: SecretName | None = None
-    parts: list[Part] = []
-    password: str | None = None
-    behaviour: str = ""
-    variable: str = ""
-    file: ResourcePath | dict | None = None
-
-
-class VaultOptions(Options):
-    token: SecretName
-    password: str = ""
-    behaviour: str = ""
-
-
-@hookimpl
-def modelpress_resources():
-    return [ResourceSpec("vault", "Files behind a token.", identity=f"{HERE}:identity", fetch=f"{HERE}:fetch",
-                         config=f"{HERE}:VaultOptions"),
-            ResourceSpec("safe", "Secrets behind a token.", secret=f"{HERE}:open_safe",
-                         config=f"{HERE}:SafeOptions")]
-
-
-def open_safe(config):
-    site = Path(__file__).parent
-    with (site / "asked").open("a") as asked:
-        asked.write(config.name + "\\n")
-    if config.token:
-        assert read_secret(config.token)
-    value = (site / config.name).read_text()
-    print("it is", value)
-    if config.behaviour == "bytes":
-        return value.encode()
-    if config.behaviour == "empty":
-        return ""
-    if config.behaviour == "away":
-        raise ConnectionError("no route to the safe")
-    return value
-
-
-def identity(config):
-    if config.behaviour == "refuses":
-        raise RuntimeError(f"HTTP 401 for {read_secret(config.token)}")
-    return "etag:1"
-
-
-def fetch(config, folder):
-    print("asked with", read_secret(config.token))
-    if config.behaviour == "breaks":
-        raise RuntimeError(f"HTTP 403 for {read_secret(config.token)}")
-    (folder / "file.txt").write_text("from the vault")
-    return folder / "file.txt"
-
-
-@hookimpl
-def modelpress_models():
-    return [ModelSpec(name="Text", summary="Text.", produces="text", open=f"{HERE}:open_model",
-                      config=f"{HERE}:ModelOptions")]
-
-
-@hookimpl
-def modelpress_formats():
-    return [FormatSpec(name="text", summary="Text.", check=f"{HERE}:check")]
-
-
-@hookimpl
-def modelpress_passes():
-    return [PassSpec(name="Use", summary="Use a secret.", accepts=("text",), produces="text",
-                     run=f"{HERE}:use", config=f"{HERE}:UseOptions")]
-
-
-def open_model(config, ctx):
-    return ModelFacts("text", path=ctx.folder / config.model_path)
-
-
-def check(folder):
-    assert (folder / "text.txt").is_file()
-
-
-def use(model, config, ctx):
-    found = ctx.secret(config.token) if config.token else ""
-    found += "".join(ctx.secret(part.token) for part in config.parts)
-    found += os.environ[config.variable] if config.variable else ""
-    assert not config.token or config.token not in os.environ or config.behaviour == "in process"
-    if config.behaviour == "print":
-        print("a library says", found, flush=True)
-        os.write(2, f"and so does another: {found}\\n".encode())
-        ctx.note(f"noted {found}")
-        ctx.report("reported", found)
-    if config.behaviour == "raise":
-        raise PassError(f"refused for {found}", f"use another than {found}")
-    if config.behaviour == "crash":
-        raise RuntimeError(f"HTTP 401 for {found}")
-    if config.behaviour == "die":
-        print("about to die with", found, flush=True)
-        os._exit(3)
-    if config.behaviour == "other":
-        ctx.secret("NOT_NAMED_TOKEN")
-    (ctx.out / "text.txt").write_text(f"{len(found)} letters")
-    return ctx.artifact("text", meta=Meta(extra={"told": found} if config.behaviour == "print" else {}))
-"""
+PLUGIN = Path(__file__).with_name("secret_plugin.py.txt").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -170,9 +44,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     return folder
 
 
-def run(
-    work: Path, command: str = "run", *flags: str, systems: object = None, **step: object
-) -> subprocess.CompletedProcess[str]:
+def write_workflow(work: Path, systems: object = None, **step: object) -> None:
     document = {
         **({"systems": systems, "host": "here"} if systems else {}),
         "input_model": {"type": "Text", "model_path": "model"},
@@ -181,6 +53,12 @@ def run(
         "output_dir": "output",
     }
     (work / "w.json").write_text(json.dumps(document))
+
+
+def run(
+    work: Path, command: str = "run", *flags: str, systems: object = None, **step: object
+) -> subprocess.CompletedProcess[str]:
+    write_workflow(work, systems, **step)
     return subprocess.run(
         [sys.executable, "-m", "modelpress", command, "w.json", *flags],
         cwd=work, capture_output=True, text=True, check=False, timeout=120,
@@ -354,6 +232,46 @@ def test_the_secret_of_a_resource_can_be_in_a_vault(safe: Path) -> None:
 @pytest.mark.parametrize("fields", [{}, {"identity": "a:b"}, {"secret": "a:b", "fetch": "a:b"}])
 def test_a_resource_is_a_file_or_keeps_secrets(fields: dict[str, str]) -> None:
     assert "identity and fetch, or secret alone" in what_is_wrong(ResourceSpec("acme", "It.", **fields))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+@pytest.mark.parametrize("killed", ["the run", "the run and its worker"])
+@pytest.mark.parametrize("moment", ["plan", "vault", "fetch", "fetched", "pass", "check"])
+def test_what_is_killed_leaves_no_secret(safe: Path, moment: str, killed: str) -> None:
+    """A secret in an option, a vault and the worker's environment; a pass and libraries that print it."""
+    site = safe.parent / "site"
+    (site / "moment").write_text(moment)
+    write_workflow(
+        safe,
+        here(environment_variables={"API_TOKEN": SECRET}),
+        token=IN_SAFE,
+        parts=[{"token": "ACME_TOKEN"}],
+        variable="API_TOKEN",
+        file={"type": "vault", "token": "ACME_TOKEN"},
+        behaviour="linger",
+    )
+    with (safe.parent / "streams").open("wb") as streams:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "modelpress", "run", "w.json"], cwd=safe, stdout=streams, stderr=streams
+        )
+    wait_for(lambda: (site / "reached").exists() or started.poll() is not None)
+    assert started.poll() is None, (safe.parent / "streams").read_text()
+    wait_for(lambda: True, seconds=0.5)  # what a native library wrote to the log is overwritten by now
+    family = psutil.Process(started.pid).children(recursive=True)
+    for process in [started, *(family if killed != "the run" else [])]:
+        process.kill()
+    started.wait()
+    psutil.wait_procs(family, timeout=30)
+    ended = subprocess.CompletedProcess([], started.returncode, "", "")
+    assert leaks(safe, ended) == leaks(safe, ended, "planted-key-of-the-safe") == []
+
+
+def wait_for(ready: Callable[[], bool], seconds: float = 0.0) -> None:
+    time.sleep(seconds)
+    deadline = time.monotonic() + 60
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_secret_written_out_in_a_resource_or_a_system_is_refused(work: Path) -> None:
