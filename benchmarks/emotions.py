@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from harness import REPOSITORY
 
+from modelpress.api import DataContext
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions
 from modelpress_plugins.huggingface.source import open_huggingface
 
@@ -66,7 +67,9 @@ def split_rows(folder: Path) -> tuple[Path, Path]:
     for name in ("train", "heldout"):
         options = {key: value for key, value in data_config(name).items() if key not in ("name", "type")}
         with tempfile.TemporaryDirectory() as scratch:
-            rows = list(open_huggingface(HuggingfaceOptions.parse(options), Path(scratch)).records())
+            rows = list(
+                open_huggingface(HuggingfaceOptions.parse(options), DataContext(Path(scratch))).records()
+            )
         parts.append(folder / f"{name}.json")
         parts[-1].write_text(json.dumps(rows), encoding="utf-8")
     return parts[0], parts[1]

@@ -116,10 +116,10 @@ class Bench:
         self.workflow.write_text(json.dumps(kept, indent=1), encoding="utf-8")
         return self.workflow
 
-    def run(self) -> Ran:
+    def run(self, *, offline: bool = True) -> Ran:
         """Run it in this process, where the libraries are imported already."""
         events: list[Event] = []
-        result = modelpress.run(self.workflow, in_process=True, offline=True, on_event=events.append)
+        result = modelpress.run(self.workflow, in_process=True, offline=offline, on_event=events.append)
         told = [
             each.message for each in events if isinstance(each, Log) and each.level in ("note", "warning")
         ]

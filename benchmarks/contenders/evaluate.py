@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from modelpress.api import Artifact, DataSource, FormatSpec, TextModel
+from modelpress.api import Artifact, DataContext, DataSource, FormatSpec, TextModel
 from modelpress.registry import Registry
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions
 from modelpress_plugins.huggingface.source import open_huggingface
@@ -28,7 +28,7 @@ def main(what: str, data_file: str, base: str, *folders: str) -> None:
     metrics = {name: {"accuracy": accuracy, "perplexity": perplexity}[name] for name in what.split(",")}
     found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        data = open_huggingface(read_options(data_file), Path(scratch))
+        data = open_huggingface(read_options(data_file), DataContext(Path(scratch)))
         for folder in folders:
             with closing(load(Path(folder), Path(base))) as model:
                 found[folder] = {name: metric(model, data) for name, metric in metrics.items()}

@@ -37,6 +37,7 @@ def by_map(file: str, tokenizer: object, folder: str) -> int:
 
 def by_container(file: str, tokenizer: object, folder: str, limit: int | None, *, masked: bool) -> int:
     """Samples that are there to be taken by number."""
+    from modelpress.api import DataContext
     from modelpress_plugins.huggingface.data_config import HuggingfaceOptions
     from modelpress_plugins.huggingface.source import open_huggingface
 
@@ -45,7 +46,7 @@ def by_container(file: str, tokenizer: object, folder: str, limit: int | None, *
         "load_dataset_config": {"data_name": "json", "data_files": file, "split": "train"},
         "pre_process_data_config": pre,
     }
-    samples = open_huggingface(HuggingfaceOptions.model_validate(options), Path(folder)).samples(
+    samples = open_huggingface(HuggingfaceOptions.model_validate(options), DataContext(Path(folder))).samples(
         tokenizer, limit, 0 if limit else None
     )
     return samples[0].input_ids and len(samples)

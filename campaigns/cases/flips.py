@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from damage import choose, damage
 from trials import Broken, Outcome, Trial
-from workbench import INT4, MEASURED, MERGE, Bench, Ran, lora
+from workbench import EXAMPLE, INT4, MEASURED, MERGE, Bench, Ran, data, lora
 
 from modelpress.cli.runs import find_runs
 from modelpress.engine import cache_cleaning as cleaning
@@ -34,7 +35,7 @@ COUNT, FEW, LIMIT = 300, 12, 120.0
 @dataclass(frozen=True)
 class Room:
     """A part of the cache. state: which of the prepared folders it is damaged in; told: whether somebody has
-    to hear of it; matters: whether a run reads it."""
+    to hear of it."""
 
     state: str
     pattern: str
@@ -48,11 +49,13 @@ def begin(folder: Path) -> Trial:
         "whole": _whole(folder / "whole"),
         "cut": _cut(folder / "cut"),
         "layers": _layers(folder / "layers"),
+        "loaded": _loaded(folder / "loaded"),
     }
     expected = {
         "whole": states["whole"].run(),
         "cut": _expected(states["cut"]),
         "layers": _expected(states["layers"]),
+        "loaded": _expected(states["loaded"]),
     }
 
     def trial(chance: Random, place: Path) -> Outcome:
@@ -76,7 +79,7 @@ def _judge(bench: Bench, room: Room, path: Path, expected: Ran) -> str:
     damaged = path.read_bytes()
     if room.check:
         return room.check(bench, path)
-    ran = bench.run()
+    ran = bench.run(offline=False)  # what was fetched has to be fetched again
     try:
         ran.require_equal(expected)
     except Broken as fault:
@@ -122,7 +125,9 @@ ROOMS = {
     "runs": Room("whole", "runs/*/run.json", check=_record_is_told, weight=1),
     "checkpoint": Room("cut", "jobs/*/checkpoint/*/*", weight=5),
     "told before": Room("cut", "jobs/*/*.jsonl", told=False, weight=1),
-    "data": Room("cut", "data/**/*", told=False, weight=4),
+    "data": Room("cut", "data/**/*.[!l]*", weight=4),
+    "folder of data": Room("loaded", "data/**/*.[!l]*", told=False, weight=3),
+    "resource": Room("cut", "resources/**/*", weight=4),
     "layer": Room("layers", "jobs/*/checkpoint/**/*", weight=3),
 }
 
@@ -135,9 +140,23 @@ def _whole(folder: Path) -> Bench:
 
 
 def _cut(folder: Path) -> Bench:
-    """A training that was interrupted after its second checkpoint."""
+    """A training on fetched data that was interrupted after its second checkpoint."""
     bench = Bench(folder)
-    bench.write({"lora": lora()}, output_dir=None)
+    rows = EXAMPLE / "data" / "emotions.json"
+    fetched = {"type": "example_store", "store": str(rows.parent), "name": rows.name}
+    bench.write(
+        {"lora": lora()}, data_configs=[data(load_dataset_config={"data_files": fetched})], output_dir=None
+    )
+    return _interrupted(bench, checkpoints)
+
+
+def _loaded(folder: Path) -> Bench:
+    """The same on the files of a folder, which the `datasets` library loads."""
+    bench = Bench(folder)
+    (folder / "rows").mkdir(parents=True)
+    shutil.copy(EXAMPLE / "data" / "emotions.json", folder / "rows")
+    load = {"data_name": "json", "data_dir": "rows"}
+    bench.write({"lora": lora()}, data_configs=[data(load_dataset_config=load)], output_dir=None)
     return _interrupted(bench, checkpoints)
 
 
@@ -161,7 +180,7 @@ def _interrupted(bench: Bench, module: ModuleType) -> Bench:
 
     module.mark_finished = mark
     try:
-        bench.run()
+        bench.run(offline=False)
     except (Interrupted, KeyboardInterrupt):
         return bench
     finally:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from modelpress.config.workflow import PassChoice
     from modelpress.context import (
         Accelerator,
+        DataContext,
         DataFacts,
         FetchContext,
         ModelFacts,
@@ -104,6 +105,7 @@ __all__ = [
     "CheckpointWriter",
     "CommandSpec",
     "DataContainerSpec",
+    "DataContext",
     "DataFacts",
     "DataRole",
     "DataSource",
@@ -261,6 +263,7 @@ _LAZY = {
     "DataFacts": "modelpress.context",
     "DataSource": "modelpress.samples",
     "Exchange": "modelpress.samples",
+    "DataContext": "modelpress.context",
     "FetchContext": "modelpress.context",
     "LoadedModel": "modelpress.opened",
     "ModelFacts": "modelpress.context",

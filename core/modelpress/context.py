@@ -5,7 +5,7 @@ What a pass opens with its context is described in modelpress.samples and modelp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -120,6 +120,19 @@ class FetchContext(Protocol):
     def progress(self, done: int, total: int, unit: str) -> None: ...
 
     def note(self, message: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DataContext:
+    """Given to `open` functions of data containers.
+
+    folder: for converted data, shared by all steps on the machine
+    note:   says something that the user should read (what was kept is damaged), also later, when samples are
+            made
+    """
+
+    folder: Path
+    note: Callable[[str], None] = field(default=lambda message: None)
 
 
 class PassContext(Protocol):

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from modelpress.artifact import Artifact
 from modelpress.context import (
+    DataContext,
     DataFacts,
     FetchContext,
     ModelFacts,
@@ -82,9 +83,9 @@ class FormatUsage(Protocol):
 
 
 class DataOpen(Protocol[C]):
-    """DataContainerSpec.open: where the pass runs. folder: for converted data, shared by all steps there."""
+    """DataContainerSpec.open: where the pass runs. data: where it may keep what it converts, and tell."""
 
-    def __call__(self, config: C, folder: Path, /) -> DataSource: ...
+    def __call__(self, config: C, data: DataContext, /) -> DataSource: ...
 
 
 class DataDescribe(Protocol[C]):

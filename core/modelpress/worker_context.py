@@ -12,7 +12,7 @@ from typing import Any
 
 from modelpress import fence
 from modelpress.artifact import Artifact, Meta
-from modelpress.context import Accelerator, declared_target
+from modelpress.context import Accelerator, DataContext, declared_target
 from modelpress.engine.job import DATA_FOLDER_INPUT, FormatCode, Job, Result, input_path, with_paths
 from modelpress.errors import MissingDependencyError, ModelpressError, PassError, PluginError, UserError
 from modelpress.events import Event, EventFile, Log, Progress, Report
@@ -91,7 +91,9 @@ class WorkerContext:
         options = parse_options(data.origin, data.config, with_paths(data.options, self._folder))
         self.data_folder.mkdir(parents=True, exist_ok=True)
         opened = reference_of(data.origin, data.open, "open")
-        source: DataSource = fence.call(data.origin, opened, options, self.data_folder)
+        source: DataSource = fence.call(
+            data.origin, opened, options, DataContext(self.data_folder, self.note)
+        )
         return source
 
     def secret(self, name: str) -> str:

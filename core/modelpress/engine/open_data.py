@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelpress.config.given import Given, Setting
+from modelpress.context import DataContext
 from modelpress.engine.inputs import resolve_options
 from modelpress.engine.load import load_tokenizer
 from modelpress.engine.plan import PlanDraft
 from modelpress.engine.prepare import prepare
 from modelpress.errors import Problem, UserError, WorkflowError
-from modelpress.events import Event
+from modelpress.events import Event, Log
 from modelpress.nearest import did_you_mean
 from modelpress.opened import Tokenizer
 from modelpress.registry import Registry
@@ -55,9 +56,14 @@ def open_data(
     def observe(event: Event) -> None:
         registry.emit(event)
 
+    def tell_note(message: str) -> None:
+        observe(Log("note", message))
+
     options = choice.registered.parse(resolved.local(cache, observe))
     cache.data_folder.mkdir(parents=True, exist_ok=True)
-    source = choice.registered.call(choice.registered.spec.open, options, cache.data_folder)
+    source = choice.registered.call(
+        choice.registered.spec.open, options, DataContext(cache.data_folder, tell_note)
+    )
     return source, load_tokenizer(model or _model_folder(plan), registry)
 
 

@@ -86,19 +86,18 @@ class RemoteResource:
         """
         waiting = Log("note", f"Another run is fetching the {self._words}; waiting for it.")
         with cache.lock(f"resource-{self.folder.name}", lambda: tell(waiting)):
-            if found := self.path:
-                if self._is_whole(cache.digests):
-                    return found
-                tell(
-                    Log("warning", f"What was fetched of the {self._words} is damaged: it is fetched again.")
-                )
+            if (found := self.path) and self._is_whole(cache.digests):
+                return found
+            if self.folder.exists():
+                message = f"What was fetched of the {self._words} is damaged: it is fetched again."
+                tell(Log("warning", message))
             tell(Log("note", f"Fetching the {self._words}."))
             part = self.folder.with_name(f"{self.folder.name}.part")
             shutil.rmtree(part, ignore_errors=True)
             try:
                 self._fetch(part)
                 flush_to_disk(part)
-                shutil.rmtree(self.folder, ignore_errors=True)  # one without a record
+                shutil.rmtree(self.folder, ignore_errors=True)
                 move(part, self.folder)
             except BaseException:
                 shutil.rmtree(part, ignore_errors=True)
@@ -218,13 +217,19 @@ class Remotes:
             raise ResourceFault(faulty)
         return named
 
+    def _kept(self) -> list[Path]:
+        """The folders of what was fetched; what is half fetched has a suffix."""
+        return [folder for folder in sorted(self._root.glob("*")) if not folder.suffix]
+
     def _fetched_before(self, found: Registered[ResourceSpec], source: str) -> str:
-        records = (_read_record(folder) for folder in sorted(self._root.glob("*")))
-        for record in records:
+        records = {folder: _read_record(folder) for folder in self._kept()}
+        for record in records.values():
             if record and record.source == source:
                 return record.identity
+        damaged = [str(folder) for folder, record in records.items() if record is None]
+        why = f" (or is damaged: {', '.join(damaged)})" if damaged else ""
         raise UserError(
-            f"The resource {found.spec.name!r} was not fetched before, and the run is offline.",
+            f"The resource {found.spec.name!r} was not fetched before{why}, and the run is offline.",
             "Run it once without --offline, or give the path of a file or folder.",
         )
 

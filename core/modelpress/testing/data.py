@@ -23,7 +23,7 @@ from typing import ClassVar
 import pytest
 from pydantic import JsonValue
 
-from modelpress.context import DataFacts
+from modelpress.context import DataContext, DataFacts
 from modelpress.engine.process import child_environment, import_path
 from modelpress.registry import Registered, Registry
 from modelpress.samples import DataSource, Sample
@@ -82,7 +82,7 @@ class DataContract(Contract[DataContainerSpec]):
     def _open(self, registered: Registered[DataContainerSpec], place: Path) -> DataSource:
         options = self.parsed(registered, self.some_options(place))
         (place / "converted").mkdir(exist_ok=True)
-        return registered.resolve(registered.spec.open)(options, place / "converted")
+        return registered.resolve(registered.spec.open)(options, DataContext(place / "converted"))
 
     def _samples(self, source: DataSource) -> list[Sample]:
         return list(source.samples(self.tokenizer()))
@@ -160,4 +160,4 @@ def print_digest(name: str, values: str, folder: str) -> None:
     """What the other process does: open the data and print what identifies its rows."""
     registered = Registry.load().find(DataContainerSpec, name)
     options = options_class(registered).parse(json.loads(values))
-    print(_digest(registered.resolve(registered.spec.open)(options, Path(folder))))
+    print(_digest(registered.resolve(registered.spec.open)(options, DataContext(Path(folder)))))

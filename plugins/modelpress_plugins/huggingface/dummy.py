@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Any
 
-from modelpress.api import Exchange, Sample, UserError
+from modelpress.api import DataContext, Exchange, Sample, UserError
 from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.huggingface.data_config import DummyOptions
 
 
-def open_dummy(config: DummyOptions, folder: Path) -> DummySource:
-    """Open a data config; nothing is kept in the folder."""
+def open_dummy(config: DummyOptions, data: DataContext) -> DummySource:
+    """Open a data config; nothing is kept."""
     load = config.load_dataset_config
     return DummySource(range(load.max_samples), load.length, load.seed)
 

@@ -39,7 +39,9 @@ class RowStore:
         return found
 
 
-def store_records(folder: Path, records: Callable[[], Iterator[str]]) -> RowStore:
+def store_records(
+    folder: Path, records: Callable[[], Iterator[str]], on_damage: Callable[[], None]
+) -> RowStore:
     """The store in the folder, made of JSON objects where it is not there or damaged."""
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -47,18 +49,24 @@ def store_records(folder: Path, records: Callable[[], Iterator[str]]) -> RowStor
         while texts := list(islice(source, _BATCH)):
             yield pa.record_batch([pa.array(texts, pa.large_string())], schema=_RECORD)
 
-    return _open_or_make(folder, lambda: _RECORD, batches)
+    return _open_or_make(folder, lambda: _RECORD, batches, on_damage)
 
 
 def store_batches(
-    folder: Path, schema: Callable[[], pa.Schema], batches: Callable[[], Iterable[pa.RecordBatch]]
+    folder: Path,
+    schema: Callable[[], pa.Schema],
+    batches: Callable[[], Iterable[pa.RecordBatch]],
+    on_damage: Callable[[], None],
 ) -> RowStore:
     """The store in the folder, made of typed batches where it is not there or damaged."""
-    return _open_or_make(folder, schema, batches)
+    return _open_or_make(folder, schema, batches, on_damage)
 
 
 def _open_or_make(
-    folder: Path, schema: Callable[[], pa.Schema], batches: Callable[[], Iterable[pa.RecordBatch]]
+    folder: Path,
+    schema: Callable[[], pa.Schema],
+    batches: Callable[[], Iterable[pa.RecordBatch]],
+    on_damage: Callable[[], None],
 ) -> RowStore:
     def write(fresh: Path) -> None:
         with (
@@ -68,6 +76,6 @@ def _open_or_make(
             for batch in batches():
                 writer.write_batch(batch)
 
-    open_or_make(folder, write)
+    open_or_make(folder, write, on_damage)
     with pa.memory_map(str(folder / "rows.arrow")) as source:
         return RowStore(folder.name, pa.ipc.open_file(source).read_all())

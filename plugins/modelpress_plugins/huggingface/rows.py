@@ -18,10 +18,11 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from datasets.utils.file_utils import cached_path  # type: ignore[import-untyped]
 from pyarrow.dataset import dataset  # type: ignore[import-untyped]
 
-from modelpress.api import UserError, content_identity
+from modelpress.api import DataContext, UserError, content_identity
 from modelpress_plugins.huggingface.data_config import Holdout, LoadDataset
 from modelpress_plugins.huggingface.data_files import FILE_KINDS, all_files, data_name
 from modelpress_plugins.huggingface.file_records import records
+from modelpress_plugins.huggingface.hub_table import HubTable, load_hub, unloadable
 from modelpress_plugins.huggingface.row_store import RowStore, store_batches, store_records
 
 _BATCH = 1000
@@ -102,32 +103,18 @@ class Rows:
                 following = next(wanted, None)
 
 
-@dataclass(frozen=True)
-class HubTable:
-    """A data set that the `datasets` library has loaded."""
-
-    dataset: datasets.Dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def rows(self, numbers: Sequence[int]) -> list[Mapping[str, object]]:
-        columns = self.dataset[list(numbers)]
-        return [{name: values[i] for name, values in columns.items()} for i in range(len(numbers))]
-
-
-def load_rows(load: LoadDataset, folder: Path) -> Rows:
-    """Load a data set, converted once into `folder`. Raises UserError when it cannot be loaded."""
+def load_rows(load: LoadDataset, data: DataContext) -> Rows:
+    """Load a data set, converted once into the folder for that. Raises UserError when it cannot be loaded."""
     # It counts downloads with a request to a server, even for a file on this machine.
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     datasets.disable_progress_bars()
     kind = data_name(load)
     if load.data_files and kind in FILE_KINDS:
-        return _rows_of_files(load, kind, folder)
-    return _rows_of_hub(load, kind or "json", folder / "hub")
+        return _rows_of_files(load, kind, data)
+    return _rows_of_hub(load, kind or "json", data)
 
 
-def _rows_of_files(load: LoadDataset, kind: str, folder: Path) -> Rows:
+def _rows_of_files(load: LoadDataset, kind: str, data: DataContext) -> Rows:
     """The rows of files, as they are written there; the parts of the split one after another."""
     first = next(all_files(load.data_files), "")
     name = Path(first).name
@@ -136,7 +123,7 @@ def _rows_of_files(load: LoadDataset, kind: str, folder: Path) -> Rows:
     if unknown := sorted(wanted - set(splits)):
         raise UserError(f"The data set {name} has no split {unknown[0]!r}.", f"It has: {', '.join(splits)}.")
     tables = {
-        split: _file_table([_local(file, name) for file in all_files(splits[split])], kind, load, folder)
+        split: _file_table([_local(file, name) for file in all_files(splits[split])], kind, load, data)
         for split in sorted(wanted)
     }
     sizes = {split: len(table) for split, table in tables.items()}
@@ -170,27 +157,28 @@ class _Joined:
         return found
 
 
-def _file_table(paths: Sequence[Path], kind: str, load: LoadDataset, folder: Path) -> RowStore:
+def _file_table(paths: Sequence[Path], kind: str, load: LoadDataset, data: DataContext) -> RowStore:
     """The files' rows, converted once for each content: a file that was replaced is read again, even when its
     time is the old one."""
+    damage = f"What was converted of {paths[0].name} is damaged: it is converted again."
     told = [kind, load.field, load.delimiter, [(content_identity(p), p.suffix) for p in paths]]
-    store = folder / hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
+    store = data.folder / hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
     if kind in ("parquet", "arrow"):
-        return _typed_table(paths, kind, store)
+        return _typed_table(paths, kind, store, lambda: data.note(damage))
 
     def read() -> Iterator[str]:
         for path in paths:
             yield from records(path, kind, field=load.field, delimiter=load.delimiter)
 
-    return store_records(store, read)
+    return store_records(store, read, lambda: data.note(damage))
 
 
-def _typed_table(paths: Sequence[Path], kind: str, store: Path) -> RowStore:
+def _typed_table(paths: Sequence[Path], kind: str, store: Path, on_damage: Callable[[], None]) -> RowStore:
     try:
         found = dataset(paths, format="parquet" if kind == "parquet" else "ipc")
-        return store_batches(store, lambda: found.schema, found.to_batches)
+        return store_batches(store, lambda: found.schema, found.to_batches, on_damage)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise _unloadable(paths[0].name, error) from error
+        raise unloadable(paths[0].name, error) from error
 
 
 def _local(file: str, name: str) -> Path:
@@ -200,24 +188,12 @@ def _local(file: str, name: str) -> Path:
     try:
         return Path(cached_path(file))
     except (OSError, ValueError) as error:
-        raise _unloadable(name, error) from error
+        raise unloadable(name, error) from error
 
 
-def _rows_of_hub(load: LoadDataset, kind: str, folder: Path) -> Rows:
-    options: dict[str, object] = {
-        "data_files": load.data_files,
-        "split": load.split,
-        "streaming": load.streaming,
-    }
-    if kind not in FILE_KINDS:
-        options |= {"name": load.subset, "revision": load.revision}
-    if load.data_dir:
-        options["data_dir"] = load.data_dir
+def _rows_of_hub(load: LoadDataset, kind: str, data: DataContext) -> Rows:
     name = kind if kind not in FILE_KINDS else str(load.data_dir)
-    try:
-        loaded = datasets.load_dataset(kind, cache_dir=str(folder), **options)
-    except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
-        raise _unloadable(name, error) from error
+    loaded = load_hub(load, kind, data.folder / "hub", data.note)
     if load.streaming:
         return Rows(name, loaded)
     if not len(loaded):
@@ -287,11 +263,3 @@ def _digest(content: str, seed: int) -> int:
     """64 bits that depend on content and seed, and on nothing else."""
     hashed = hashlib.blake2b(content.strip().encode(), digest_size=8, key=str(seed).encode())
     return int.from_bytes(hashed.digest(), "big")
-
-
-def _unloadable(name: str, error: BaseException) -> UserError:
-    """The innermost reason: the library wraps what it says in `An error occurred while generating`."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    reason = " ".join(str(error).split())
-    return UserError(f"The data set {name} cannot be loaded: {reason[:400]}")

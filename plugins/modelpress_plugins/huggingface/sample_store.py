@@ -9,7 +9,7 @@ FOLDER/complete.json the digests of the three; written last
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,9 +65,9 @@ class TokenStore:
         return _mapped(self.folder / "ends.bin", np.int64)
 
 
-def store_tokens(folder: Path, made: Iterable[Tokens]) -> TokenStore:
+def store_tokens(folder: Path, made: Iterable[Tokens], on_damage: Callable[[], None]) -> TokenStore:
     """The store in the folder; made where it is not there or damaged."""
-    return TokenStore(open_or_make(folder, lambda fresh: _write(fresh, made)))
+    return TokenStore(open_or_make(folder, lambda fresh: _write(fresh, made), on_damage))
 
 
 def _write(folder: Path, made: Iterable[Tokens]) -> None:

@@ -12,14 +12,14 @@ from filelock import FileLock
 from modelpress.api import finished, mark_finished, move
 
 
-def open_or_make(folder: Path, make: Callable[[Path], None]) -> Path:
+def open_or_make(folder: Path, make: Callable[[Path], None], on_damage: Callable[[], None]) -> Path:
     """The folder, made where it is not there or a byte of it is not as it was written.
 
-    make: fills an empty folder
+    make: fills an empty folder; on_damage: called before what is damaged is made again
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{folder.name}.lock")):
-        if finished(folder) is None:
+        if finished(folder, lambda _: on_damage()) is None:
             _make(folder, make)
     return folder
 

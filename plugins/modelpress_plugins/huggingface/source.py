@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sized
-from pathlib import Path
 from typing import Any
 
-from modelpress.api import Exchange, UserError
+from modelpress.api import DataContext, Exchange, UserError
 from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions, PreProcess
 from modelpress_plugins.huggingface.layout import make_layout
@@ -17,25 +16,25 @@ from modelpress_plugins.huggingface.stored_samples import StoredSamples
 from modelpress_plugins.huggingface.text import Layout, PairLayout, TemplateLayout, Turn
 
 
-def open_huggingface(config: HuggingfaceOptions, folder: Path) -> HuggingfaceSource:
-    """Open a data config. folder: where converted data sets and tokenized samples are kept."""
-    rows = load_rows(config.load_dataset_config, folder)
+def open_huggingface(config: HuggingfaceOptions, data: DataContext) -> HuggingfaceSource:
+    """Open a data config; converted data sets and tokenized samples are kept."""
+    rows = load_rows(config.load_dataset_config, data)
     if config.holdout:
         rows = holdout_part(rows, config.holdout)
     _, first = next(iter(rows))
     pre = recognize(config.pre_process_data_config, first).pre
-    return HuggingfaceSource(rows, pre, make_layout(config, pre, first), folder / "samples")
+    return HuggingfaceSource(rows, pre, make_layout(config, pre, first), data)
 
 
 class HuggingfaceSource:
     """A modelpress.api.DataSource over rows of text."""
 
-    def __init__(self, rows: Rows, pre: PreProcess, layout: Layout, folder: Path) -> None:
+    def __init__(self, rows: Rows, pre: PreProcess, layout: Layout, data: DataContext) -> None:
         self.name = rows.name
         self.rows = rows
         self.pre = pre
         self.layout = layout
-        self._folder = folder
+        self._data = data
 
     @property
     def prompt_template(self) -> str | None:
@@ -50,7 +49,7 @@ class HuggingfaceSource:
     ) -> StoredSamples:
         """Made when they are first asked for by number; those that are only gone through are not kept."""
         source = self if limit is None or seed is None else self._drawn(limit, seed)
-        return StoredSamples(source, tokenizer, limit, self._folder)
+        return StoredSamples(source, tokenizer, limit, self._data)
 
     def exchanges(self, tokenizer: HfTokenizer | None = None) -> Iterator[Exchange]:
         for number, row in self.rows:
@@ -81,7 +80,7 @@ class HuggingfaceSource:
                     yield _masked(turns, place) if pre.masks_prompt else [_plain(turns)]
 
     def _with(self, rows: Rows) -> HuggingfaceSource:
-        return HuggingfaceSource(rows, self.pre, self.layout, self._folder)
+        return HuggingfaceSource(rows, self.pre, self.layout, self._data)
 
     def _drawn(self, limit: int, seed: int) -> HuggingfaceSource:
         """The rows in an order of chance, where there are more than `limit`: the first then stand for all."""

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelpress.api import Sample
+from modelpress.api import DataContext, Sample
 from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.huggingface.sample_store import TokenStore, store_tokens
 from modelpress_plugins.huggingface.samples import finish, make_tokens
@@ -33,12 +33,12 @@ class StoredSamples:
     """
 
     def __init__(
-        self, source: HuggingfaceSource, tokenizer: HfTokenizer, limit: int | None, folder: Path
+        self, source: HuggingfaceSource, tokenizer: HfTokenizer, limit: int | None, data: DataContext
     ) -> None:
         self._source = source
         self._tokenizer = tokenizer
         self._limit = limit
-        self._folder = folder
+        self._data = data
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def __iter__(self) -> Iterator[Sample]:
@@ -66,7 +66,12 @@ class StoredSamples:
     @cached_property
     def stored(self) -> TokenStore:
         """All of them, without padding."""
-        return store_tokens(self._place(), self._make())
+        name = self._source.name
+        return store_tokens(
+            self._place(),
+            self._make(),
+            lambda: self._data.note(f"What was tokenized of {name} is damaged: it is tokenized again."),
+        )
 
     def _make(self) -> Iterator[Tokens]:
         source = self._source
@@ -80,7 +85,11 @@ class StoredSamples:
             self._temporary = tempfile.TemporaryDirectory(prefix="modelpress-")
             return Path(self._temporary.name) / "samples"
         told = [_VERSION, rows, layout, source.pre.canonical(), tokenizer, self._limit]
-        return self._folder / hashlib.blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
+        return (
+            self._data.folder
+            / "samples"
+            / hashlib.blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
+        )
 
 
 def _tokenizer_identity(tokenizer: HfTokenizer) -> str:

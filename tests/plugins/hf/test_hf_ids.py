@@ -10,7 +10,7 @@ import pytest
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from modelpress.api import NO_LOSS, Artifact
+from modelpress.api import NO_LOSS, Artifact, DataContext
 from modelpress_plugins.hf.ids import encode_prompt, encode_prompts, ends_with
 from modelpress_plugins.huggingface import ask
 from modelpress_plugins.huggingface.source import open_huggingface
@@ -87,7 +87,7 @@ def test_the_prompt_has_the_same_ids_in_training_measuring_and_asking(
     file = rows("qa.json", [{"q": "what is it?", "a": "a joy"}])
     template = "Q: {q}\nA: "
     config = options(file, text_template=template + "{a}", completion_only=True)
-    source = open_huggingface(config, tmp_path)
+    source = open_huggingface(config, DataContext(tmp_path))
     (sample,) = source.samples(added)
     trained = [i for i, label in zip(sample.input_ids, sample.labels, strict=True) if label == NO_LOSS]
 
@@ -110,7 +110,7 @@ def test_a_chat_has_the_same_ids_in_training_and_asking(
 ) -> None:
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
     file = rows("chat.json", [{"messages": messages}])
-    source = open_huggingface(options(file, chat_template=True, completion_only=True), tmp_path)
+    source = open_huggingface(options(file, chat_template=True, completion_only=True), DataContext(tmp_path))
     (sample,) = source.samples(added)
     trained = [i for i, label in zip(sample.input_ids, sample.labels, strict=True) if label == NO_LOSS]
 

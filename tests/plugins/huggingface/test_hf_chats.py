@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelpress.api import UserError
+from modelpress.api import DataContext, UserError
 from modelpress_plugins.huggingface.data_checks import describe_huggingface
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions
 from modelpress_plugins.huggingface.source import open_huggingface
@@ -41,7 +41,7 @@ def opened(tmp_path: Path, options: Any, rows: Any) -> Any:
 
     def make(*given: dict[str, Any], **pre: Any) -> Any:
         written = options(rows("chat.json", list(given)), **pre)
-        return open_huggingface(HuggingfaceOptions.parse(written.canonical()), tmp_path / "data")
+        return open_huggingface(HuggingfaceOptions.parse(written.canonical()), DataContext(tmp_path / "data"))
 
     return make
 

@@ -11,22 +11,23 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from modelpress.api import UserError
+from modelpress.api import DataContext, UserError
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions, LoadDataset
 from modelpress_plugins.huggingface.data_files import look_into
 from modelpress_plugins.huggingface.file_records import records
 from modelpress_plugins.huggingface.source import open_huggingface
 
 
-def answers(file: Path, store: Path, **load: Any) -> list[str]:
+def answers(file: Path, store: Path, told: list[str] | None = None, **load: Any) -> list[str]:
     """The last column of each row, as a template writes it."""
+    data = DataContext(store, (told if told is not None else []).append)
     options = HuggingfaceOptions.parse(
         {
             "load_dataset_config": {"data_files": str(file), **load},
             "pre_process_data_config": {"text_template": "{phrase} {tone}", "completion_only": True},
         }
     )
-    return [exchange.answer for exchange in open_huggingface(options, store).exchanges()]
+    return [exchange.answer for exchange in open_huggingface(options, data).exchanges()]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_rows_of_different_shapes_stay_what_they_are(tmp_path: Path) -> None:
     file.write_text("\n".join(map(json.dumps, rows)))
     assert answers(file, tmp_path / "store") == ["sad", "7"]
     options = HuggingfaceOptions.parse({"load_dataset_config": {"data_files": str(file)}})
-    assert list(open_huggingface(options, tmp_path / "store").records()) == rows
+    assert list(open_huggingface(options, DataContext(tmp_path / "store")).records()) == rows
 
 
 def test_a_long_cell_is_no_trouble(tmp_path: Path) -> None:
@@ -98,13 +99,13 @@ def test_several_files_and_splits_keep_their_order(tmp_path: Path) -> None:
     options = HuggingfaceOptions.parse(
         {"load_dataset_config": {"data_files": files, "split": "test[1:3]+train[50%:]", "data_name": "csv"}}
     )
-    tones = [row["tone"] for row in open_huggingface(options, tmp_path / "store").records()]
+    tones = [row["tone"] for row in open_huggingface(options, DataContext(tmp_path / "store")).records()]
     assert tones == ["c1", "c2", "b0", "b1", "b2", "b3"]
     missing = HuggingfaceOptions.parse(
         {"load_dataset_config": {"data_files": files, "split": "eval", "data_name": "csv"}}
     )
     with pytest.raises(UserError, match="no split 'eval'"):
-        open_huggingface(missing, tmp_path / "store")
+        open_huggingface(missing, DataContext(tmp_path / "store"))
 
 
 @pytest.mark.parametrize("flip", ["rows.arrow", "complete.json"])
@@ -112,11 +113,36 @@ def test_damaged_rows_are_converted_again(flip: str, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("phrase,tone\n" + "".join(f"p,{i}\n" for i in range(50)))
     before = answers(file, tmp_path / "store")
+    told: list[str] = []
     (damaged,) = (tmp_path / "store").rglob(flip)
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    assert answers(file, tmp_path / "store") == before
+    assert answers(file, tmp_path / "store", told) == before
+    assert told == ["What was converted of rows.csv is damaged: it is converted again."]
+    assert answers(file, tmp_path / "store", told) == before
+    assert len(told) == 1
+
+
+def test_damage_in_what_the_datasets_library_converted_is_told_and_mended(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "rows.jsonl").write_text("".join(f'{{"text": "row {i}"}}\n' for i in range(50)))
+    load = {"data_name": "json", "data_dir": str(tmp_path / "rows")}
+    options = HuggingfaceOptions.model_validate({"load_dataset_config": load})
+    told: list[str] = []
+
+    def texts() -> list[object]:
+        data = DataContext(tmp_path / "store", told.append)
+        return [row["text"] for row in open_huggingface(options, data).records()]
+
+    before = texts()
+    (converted,) = (tmp_path / "store").rglob("*.arrow")
+    content = converted.read_bytes()
+    converted.write_bytes(content.replace(b"row 7", b"row 8"))
+    assert texts() == before
+    assert told == [f"What was converted of {tmp_path / 'rows'} is damaged: it is converted again."]
+    assert texts() == before
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(

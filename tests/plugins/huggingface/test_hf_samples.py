@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modelpress.api import UserError
+from modelpress.api import DataContext, UserError
 from modelpress_plugins.hf.ids import encode_prompt
 from modelpress_plugins.huggingface.source import open_huggingface
 
@@ -17,7 +17,9 @@ TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}"
 @pytest.fixture
 def samples(tmp_path: Path, options: Any, tokenizer: Any) -> Any:
     def make(file: Path, **given: Any) -> list[Any]:
-        return list(open_huggingface(options(file, **given), tmp_path / "data").samples(tokenizer))
+        return list(
+            open_huggingface(options(file, **given), DataContext(tmp_path / "data")).samples(tokenizer)
+        )
 
     return make
 
@@ -48,7 +50,7 @@ def test_a_prompt_has_the_ids_in_training_that_it_has_when_it_is_asked(
     samples: Any, tones: Path, tokenizer: Any, tmp_path: Path, options: Any
 ) -> None:
     config = options(tones, text_template="{phrase} is {tone}", completion_only=True)
-    source = open_huggingface(config, tmp_path / "data")
+    source = open_huggingface(config, DataContext(tmp_path / "data"))
     for sample, exchange in zip(source.samples(tokenizer), source.exchanges(), strict=True):
         prompt = encode_prompt(tokenizer, exchange.prompt)
         assert sample.input_ids[: len(prompt)] == prompt
@@ -71,7 +73,9 @@ def test_a_tokenizer_without_begin_token_gets_none(
 
     plain = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, eos_token="</s>")
     plain.backend_tokenizer.post_processor = None
-    source = open_huggingface(options(tones, text_cols="tone", strategy="line-by-line"), tmp_path / "data")
+    source = open_huggingface(
+        options(tones, text_cols="tone", strategy="line-by-line"), DataContext(tmp_path / "data")
+    )
     first = next(iter(source.samples(plain)))
     assert plain.decode(first.input_ids) == "sad</s>"
 
@@ -170,7 +174,9 @@ def test_rows_without_text_are_passed_over(samples: Any, texts: Any) -> None:
 
 
 def test_samples_can_be_gone_through_twice(options: Any, tones: Path, tmp_path: Path, tokenizer: Any) -> None:
-    made = open_huggingface(options(tones, text_cols="phrase"), tmp_path / "data").samples(tokenizer)
+    made = open_huggingface(options(tones, text_cols="phrase"), DataContext(tmp_path / "data")).samples(
+        tokenizer
+    )
     assert list(made) == list(made) != []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelpress.api import UserError
+from modelpress.api import DataContext, UserError
 from modelpress_plugins.huggingface.data_config import DummyOptions
 from modelpress_plugins.huggingface.dummy import open_dummy
 from modelpress_plugins.huggingface.source import open_huggingface
@@ -20,7 +20,7 @@ TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}"
 @pytest.fixture
 def opened(tmp_path: Path, options: Any) -> Any:
     def make(file: Path | None, **given: Any) -> Any:
-        return open_huggingface(options(file, **given), tmp_path / "data")
+        return open_huggingface(options(file, **given), DataContext(tmp_path / "data"))
 
     return make
 
@@ -220,9 +220,9 @@ def test_custom_pairs_take_columns_and_templates(opened: Any, rows: Any) -> None
 
 def test_dummy_data_is_the_same_each_time_and_has_no_special_tokens(tmp_path: Path, tokenizer: Any) -> None:
     config = DummyOptions.parse({"load_dataset_config": {"max_samples": 3, "input_shapes": [[1, 7]]}})
-    source = open_dummy(config, tmp_path)
+    source = open_dummy(config, DataContext(tmp_path))
     made = list(source.samples(tokenizer))
-    assert made == list(open_dummy(config, tmp_path).samples(tokenizer))
+    assert made == list(open_dummy(config, DataContext(tmp_path)).samples(tokenizer))
     assert [len(s.input_ids) for s in made] == [7, 7, 7]
     assert not {t for s in made for t in s.input_ids} & set(tokenizer.all_special_ids)
     train, held = source.split(1, 0)

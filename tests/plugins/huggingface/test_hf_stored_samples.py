@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modelpress.api import SampleTable
+from modelpress.api import DataContext, SampleTable
 from modelpress_plugins.huggingface import stored_samples
 from modelpress_plugins.huggingface.source import open_huggingface
 
@@ -15,12 +15,17 @@ TEMPLATE = "{phrase} is {tone}"
 
 
 @pytest.fixture
-def opened(tmp_path: Path, options: Any, rows: Any) -> Any:
+def notes() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def opened(tmp_path: Path, options: Any, rows: Any, notes: list[str]) -> Any:
     file = rows("many.json", [{"phrase": f"phrase {i}", "tone": "ab"[i % 2]} for i in range(60)])
 
     def make(**pre: Any) -> Any:
         given = {"text_template": TEMPLATE, "strategy": "line-by-line", **pre}
-        return open_huggingface(options(file, **given), tmp_path / "data")
+        return open_huggingface(options(file, **given), DataContext(tmp_path / "data", notes.append))
 
     return make
 
@@ -80,7 +85,9 @@ def test_a_limit_draws_from_all_rows_by_its_seed(opened: Any, tokenizer: Any) ->
     assert any(everything.index(ids) >= 30 for ids in drawn(3))
 
 
-def test_a_damaged_store_is_made_again(opened: Any, tokenizer: Any, made: list[int], tmp_path: Path) -> None:
+def test_a_damaged_store_is_told_and_made_again(
+    opened: Any, tokenizer: Any, made: list[int], tmp_path: Path, notes: list[str]
+) -> None:
     before = list(iter(opened().samples(tokenizer)))
     for name in ("ids.bin", "learned.bin", "ends.bin", "complete.json"):
         len(opened().samples(tokenizer))
@@ -90,6 +97,8 @@ def test_a_damaged_store_is_made_again(opened: Any, tokenizer: Any, made: list[i
         file.write_bytes(content)
         table = opened().samples(tokenizer)
         assert [table[i] for i in range(len(table))] == before, name
+        assert notes == ["What was tokenized of many.json is damaged: it is tokenized again."], name
+        notes.clear()
 
 
 def test_a_users_function_is_not_trusted_to_be_the_same_next_time(
@@ -100,6 +109,8 @@ def test_a_users_function_is_not_trusted_to_be_the_same_next_time(
     for text in ("a", "b"):
         script.write_text(f"def ask(row):\n    return row['phrase'] + '{text}'\n")
         top = {"user_script": str(script)}
-        source = open_huggingface(options(file, text_formatting_func="ask", top=top), tmp_path / "data")
+        source = open_huggingface(
+            options(file, text_formatting_func="ask", top=top), DataContext(tmp_path / "data")
+        )
         assert tokenizer.decode(source.samples(tokenizer)[0].input_ids).startswith(f"<s>x{text}")
     assert made == [1, 1]

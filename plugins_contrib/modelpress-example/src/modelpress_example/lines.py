@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from modelpress.api import DataFacts, Exchange, PlanContext, ResourcePath, Sample, UserError
+from modelpress.api import DataContext, DataFacts, Exchange, PlanContext, ResourcePath, Sample, UserError
 
 from .options import LinesOptions
 
@@ -55,7 +55,7 @@ def _read(file: ResourcePath) -> list[str]:
     return [line for line in Path(file).read_text(encoding="utf-8").splitlines() if line]
 
 
-def open_lines(options: LinesOptions, folder: Path) -> Lines:
+def open_lines(options: LinesOptions, data: DataContext) -> Lines:
     return Lines("lines", _read(options.data_files))
 
 
