@@ -18,5 +18,6 @@ ONNXRUNTIME_GENAI = (
 )
 PEFT = "peft>=0.18"
 SAFETENSORS = "safetensors>=0.6"
+SYMPY = "sympy>=1.12"
 TORCH = "torch>=2.9"
 TRANSFORMERS = "transformers>=5.0"

@@ -11,10 +11,12 @@ The memory contract of every pass on a graph: the structure and one strip of one
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeAlias
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +35,7 @@ LARGEST = 2**31 - 2**20
 """Bytes of a single file that every reader of protobuf takes; with more, weights lie beside the graph."""
 _ALIGNED, _ALIGNMENT = 2**20, 2**16
 """Tensors of so many bytes begin at a multiple of what Windows and Linux can map."""
-_HERE = "\0here"
+_HERE = "held-by-modelpress"
 
 Array: TypeAlias = npt.NDArray[np.generic]
 Pieces: TypeAlias = Callable[[], Iterable["bytes | memoryview | Array"]]
@@ -169,6 +171,57 @@ def _settle_attributes(graph: ir.Graph, node: ir.Node, folder: Path) -> None:
         ir.convenience.replace_all_uses_with(output, value)
         graph.remove(node, safe=True)
         graph.register_initializer(value)
+
+
+def through_proto(
+    model: ir.Model,
+    change: Callable[[onnx.ModelProto], onnx.ModelProto],
+    retyped: Callable[[ir.TensorProtocol], ir.TensorProtocol],
+    largest: int = 2**20,
+) -> ir.Model:
+    """Have a library change the graph that knows protos alone. It sees weights as external tensors, and may
+    move, drop or retype them, and read them by onnx.numpy_helper.
+
+    retyped: the tensor for one to which the library gave another type
+    largest: bytes of a tensor up to which the library is given its numbers. Of a larger one it gets zeros of
+             its shape, which take no memory: for libraries that look at shapes
+    """
+    held = [value for value in initializers(model) if _goes_apart(value.const_value, DEFAULT_FORM)]
+    tensors = [tensor for value in held if (tensor := value.const_value) is not None]
+    try:
+        for index, (value, tensor) in enumerate(zip(held, tensors, strict=True)):
+            value.const_value = _placed(tensor, value, _HERE, index)
+        proto = ir.to_proto(model)
+    finally:
+        for value, tensor in zip(held, tensors, strict=True):
+            value.const_value = tensor
+    with _readable(tensors, largest):
+        changed = change(proto)
+    result = ir.from_proto(changed)
+    for value in initializers(result):
+        placed = value.const_value
+        if isinstance(placed, ir.ExternalTensor) and placed.location == _HERE:
+            tensor = tensors[placed.offset or 0]
+            value.const_value = tensor if tensor.dtype == placed.dtype else retyped(tensor)
+    return result
+
+
+@contextmanager
+def _readable(tensors: Sequence[ir.TensorProtocol], largest: int) -> Iterator[None]:
+    """While it lasts, onnx.numpy_helper reads these tensors where a proto stands for one."""
+    to_array = onnx.numpy_helper.to_array
+
+    def read(proto: onnx.TensorProto, base_dir: str = "") -> Array:
+        place = {entry.key: entry.value for entry in proto.external_data}
+        if place.get("location") != _HERE:
+            return to_array(proto, base_dir)
+        tensor = tensors[int(place["offset"])]
+        if tensor.nbytes <= largest:
+            return tensor.numpy()
+        return np.broadcast_to(np.zeros((), tensor.dtype.numpy()), tensor.shape.numpy())
+
+    with patch.object(onnx.numpy_helper, "to_array", read):
+        yield
 
 
 @dataclass(frozen=True, slots=True)

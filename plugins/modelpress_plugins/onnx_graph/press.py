@@ -1,0 +1,186 @@
+"""What every pass on a graph does: open, change, count, write, prove.
+
+    def run(model, config, ctx):
+        return press(model, config, ctx, change)     # change: onnx_ir Model -> onnx_ir Model
+
+Each graph of a model is changed in turn; what lies beside them travels along, so that an onnxruntime-genai
+folder stays one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import onnx_ir as ir
+
+from modelpress.api import Artifact, JSONValue, PassContext, PassError, UserError
+from modelpress_plugins.onnx_graph.config import GraphOptions, IoConfig
+from modelpress_plugins.onnx_graph.facts import read_facts
+from modelpress_plugins.onnx_graph.folder import GENAI, copy_companions, graph_names, meta_of_result
+from modelpress_plugins.onnx_graph.graph import Form, open_graph, write_graph
+from modelpress_plugins.onnx_graph.inputs import numpy_type
+from modelpress_plugins.onnx_graph.proof import difference, fitted
+from modelpress_plugins.onnx_graph.session import OnnxPart, Settings
+
+Change: TypeAlias = Callable[[ir.Model], ir.Model]
+_ALMOST = 1e-3
+"""Of the largest value: a change that keeps the function moves no output by more, in float32."""
+_RUN_WHOLE = 10**8
+"""Bytes of source and result up to which both are opened as they are to be compared."""
+
+
+def press(
+    model: Artifact,
+    config: GraphOptions,
+    ctx: PassContext,
+    change: Change,
+    *,
+    exact: bool = True,
+    extra: Mapping[str, JSONValue] | None = None,
+) -> Artifact:
+    """Change every graph of a model. exact: whether outputs have to stay as they are, but for rounding.
+
+    extra: what the model's meta says from now on.
+    """
+    names = graph_names(model.path, model.format, model.meta)
+    total = 0
+    for name in names:
+        source, out = model.path / name, ctx.out / name
+        graph = open_graph(source)
+        before = signature(graph)
+        graph = change(graph)
+        changed = count_changes(before, signature(graph))
+        total += changed
+        write_graph(graph, out, form_of(model, source, config), lambda d, t: ctx.progress(d, t, "bytes"))
+        ctx.note(f"{name}: {told(changed)}.")
+        prove(model, name, config, ctx, exact=exact)
+    if config.require_change and not total:
+        raise PassError(
+            "The graph came out as it went in, and require_change is true.",
+            "Look at what the model holds: the pass found nothing that it changes.",
+        )
+    copy_companions(model, ctx.out, names)
+    meta = meta_of_result(model.meta)
+    return ctx.artifact(model.format, meta=replace(meta, extra={**meta.extra, **(extra or {})}))
+
+
+def told(changed: int) -> str:
+    """In words."""
+    return f"{changed:,} node{'' if changed == 1 else 's'} changed" if changed else "changed nothing"
+
+
+def form_of(model: Artifact, source: Path, config: GraphOptions) -> Form:
+    """Weights lie beside the graph where they did, and in every onnxruntime-genai folder."""
+    beside = bool(read_facts(source).files) or model.format == GENAI
+    return Form(
+        external=config.save_as_external_data or beside,
+        data_name=config.external_data_name or "",
+        threshold=config.size_threshold,
+        one_file=config.all_tensors_to_one_file,
+    )
+
+
+def signature(model: ir.Model) -> Counter[bytes]:
+    """A digest of each node with the types and shapes of its weights, and of what goes in and out."""
+    found: Counter[bytes] = Counter()
+    for graph in model.graphs():
+        for node in graph:
+            found[_digest(_node_text(node))] += 1
+        ends = [*graph.inputs, None, *graph.outputs]
+        found[_digest("|".join(_value_text(value) for value in ends))] += 1
+    for function in model.functions.values():
+        for node in function:
+            found[_digest(_node_text(node))] += 1
+    found[_digest(repr((model.graph.name, sorted(model.metadata_props.items()), model.opset_imports)))] += 1
+    return found
+
+
+def count_changes(before: Counter[bytes], after: Counter[bytes]) -> int:
+    """How many nodes are new or otherwise, or gone where more went than came."""
+    return max((after - before).total(), (before - after).total())
+
+
+def _node_text(node: ir.Node) -> str:
+    attributes = [
+        f"{name}={attribute.value if not _is_large(attribute) else attribute.type}"
+        for name, attribute in sorted(node.attributes.items())
+    ]
+    inputs = [_value_text(value) for value in node.inputs]
+    return repr((node.domain, node.op_type, attributes, inputs, [value.name for value in node.outputs]))
+
+
+def _is_large(attribute: ir.Attr) -> bool:
+    return not attribute.is_ref() and attribute.type in (
+        ir.AttributeType.GRAPH,
+        ir.AttributeType.GRAPHS,
+        ir.AttributeType.TENSOR,
+        ir.AttributeType.TENSORS,
+    )
+
+
+def _value_text(value: ir.Value | None) -> str:
+    if value is None:
+        return ""
+    tensor = value.const_value
+    if tensor is not None:
+        return f"{value.name}:{tensor.dtype}{list(tensor.shape.numpy())}"
+    ends = value.is_graph_input() or value.is_graph_output()
+    return f"{value.name}:{value.dtype}{value.shape}" if ends else str(value.name)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=12).digest()
+
+
+def prove(model: Artifact, name: str, config: GraphOptions, ctx: PassContext, *, exact: bool) -> None:
+    """Load the result, run both on the same inputs, tell how far apart they are.
+
+    Raises PassError when the result gives what is no number, or something else where it must not.
+    """
+    source, result = model.path / name, ctx.out / name
+    if config.verify == "never":
+        return
+    size = sum(path.stat().st_size for path in (*_files(source), *_files(result)))
+    if size > _RUN_WHOLE:
+        ctx.note(f"{name} was checked file by file, but not run: source and result have {size / 1e9:.2g} GB.")
+        return
+    settings = replace(Settings.of(model), options={}, providers={})
+    after = OnnxPart(result, "CPUExecutionProvider", settings)
+    before = OnnxPart(source, "CPUExecutionProvider", settings)
+    try:
+        feed = before.made_inputs(shapes_of(config.io_config, model), ctx.seed)
+    except UserError as error:
+        if config.verify == "required":
+            raise
+        ctx.note(f"{error.message} So it was loaded, and not compared. {error.hint}")
+        return
+    wanted = {value.name: numpy_type(value.dtype) for value in after.inputs}
+    found = difference(before.run(feed), after.run(fitted(feed, wanted)))
+    ctx.note(f"{name}, compared with its source on made inputs: {found}.")
+    if found.infinite:
+        raise PassError(
+            f"{name} gives {found.infinite:,} values that are no numbers, where its source gives numbers.",
+            "Leave the nodes that overflow in float32.",
+        )
+    if exact and found.largest > _ALMOST * max(found.scale, 1.0):
+        raise PassError(f"{name} does not compute what its source does: {found}.")
+
+
+def shapes_of(config: IoConfig | None, model: Artifact) -> dict[str, tuple[int, ...]]:
+    """The shapes that io_config gives, that of the pass before that of the model."""
+    told = config
+    kept = model.meta.extra.get("io_config")
+    if told is None and isinstance(kept, Mapping):
+        told = IoConfig.parse(kept)
+    if told is None or not told.input_names or not told.input_shapes:
+        return {}
+    return dict(zip(told.input_names, told.input_shapes, strict=False))
+
+
+def _files(graph: Path) -> list[Path]:
+    return [graph, *(graph.parent / file for file in read_facts(graph).files)]
