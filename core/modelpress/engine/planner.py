@@ -61,6 +61,7 @@ class _Planner:
         self._findings = Findings(draft, draft.problems)
         self._places = Places(draft, systems, self._findings)
         self._libraries = Libraries(draft, registry, systems, self._findings)
+        self._systems = systems
         self._cache = cache
         self._offline = offline
         self._lookup = systems.lookup
@@ -78,12 +79,7 @@ class _Planner:
         steps = self._steps(model)
         measurements = self._measurements(model, steps)
         self._libraries.tell()
-        memory = max((step.memory for step in steps if not step.cached), default=0)
-        if memory > available_memory():
-            self._findings.note(
-                f"The largest step needs about {memory / 2**30:.1f} GiB of memory; "
-                f"{available_memory() / 2**30:.1f} GiB are free."
-            )
+        memory = self._memory(steps)
         return PlanDraft(
             workflow=self._draft,
             model=model,
@@ -176,7 +172,7 @@ class _Planner:
         common = {field.name: getattr(task, field.name) for field in fields(Task) if field.name != "needs"}
         return Step(
             **common,
-            needs=Needs(memory=context.memory, disk=facts_out.size),
+            needs=choice.needs.over(Needs(memory=context.memory, disk=facts_out.size)),
             index=index,
             facts_in=facts,
             facts_out=facts_out,
@@ -291,9 +287,37 @@ class _Planner:
     def _context(self, path: str, step: str) -> StepContext:
         return StepContext(path, step, self._offline, self._draft.folder, self._findings)
 
+    def _memory(self, steps: Sequence[Step]) -> int:
+        """Bytes that the largest step takes, wherever it runs; a place that has not as much is told."""
+        most: dict[str, int] = {}
+        for step in steps:
+            if not step.cached:
+                most[step.system] = max(most.get(step.system, 0), step.needs.memory)
+        for system, needed in most.items():
+            there = self._libraries.environment(system).memory
+            free = available_memory() if self._systems.get(system).traits.is_here else there
+            if 0 < free < needed:
+                where = "are free" if not there else f"are to be had on {system!r}"
+                self._findings.note(
+                    f"The largest step needs about {needed / 2**30:.1f} GiB of memory; "
+                    f"{free / 2**30:.1f} GiB {where}."
+                )
+        return max(most.values(), default=0)
+
+    def _comes_here(self, step: Step, steps: Sequence[Step]) -> bool:
+        """Whether what a step makes is written to this machine's disk."""
+        traits = self._systems.get(step.system).traits
+        after = steps[step.index] if step.index < len(steps) else None
+        stays = traits.keeps_artifacts and after is not None and after.system == step.system
+        return not stays or step.output_name is not None
+
     def _disk(self, steps: Sequence[Step], output_dir: Path | None) -> int:
         """Bytes that the run will write; a volume that has not as much free is told."""
-        needs = {self._cache.folder: sum(step.size for step in steps if not step.cached)}
+        needs = {
+            self._cache.folder: sum(
+                step.size for step in steps if not step.cached and self._comes_here(step, steps)
+            )
+        }
         if output_dir is not None:
             needs[output_dir] = steps[-1].size if steps else 0
         check_disk(needs, self._problems)
