@@ -15,6 +15,7 @@ from modelpress.artifact import Artifact, Meta
 from modelpress.context import Accelerator, DataContext, declared_target
 from modelpress.engine.job import DATA_FOLDER_INPUT, FormatCode, Job, Result, input_path, with_paths
 from modelpress.errors import MissingDependencyError, ModelpressError, PassError, PluginError, UserError
+from modelpress.estimate import Estimate
 from modelpress.events import Event, EventFile, Log, Progress, Report
 from modelpress.fence import Origin
 from modelpress.json_types import JSONValue
@@ -181,14 +182,15 @@ class WorkerContext:
         except UserError as error:
             raise self._fault(f"it left a broken {answer.format}: {error.message.rstrip('.')}") from error
 
-    def finish_metric(self, answer: Mapping[str, float]) -> Result:
+    def finish_metric(self, answer: Mapping[str, float | Estimate]) -> Result:
         """Check that a metric gave what it promises."""
         known = self._job.gives
         strangers = [repr(name) for name in answer if name not in known]
         if strangers or not answer:
             told = ", ".join(strangers) or "no number"
             raise self._fault(f"it returned {told}, expected some of {', '.join(known) or 'nothing'}")
-        return Result(metrics={name: float(value) for name, value in answer.items()})
+        intervals = {n: (float(v.low), float(v.high)) for n, v in answer.items() if isinstance(v, Estimate)}
+        return Result(metrics={name: float(value) for name, value in answer.items()}, intervals=intervals)
 
     def _fault(self, what: str) -> PluginError:
         return fence.fault(self._job.origin, self._job.run, what)

@@ -133,7 +133,7 @@ class Result:
     """What result.json says.
 
     format, meta, base: of the model that a pass made; base: the key of an adapter's, else empty
-    metrics:  the numbers of a metric
+    metrics:  the numbers of a metric; intervals: (low, high) of those that said how sure they are
     reports:  what it said of each name last
     seconds:  of the work; peak_memory: bytes; python: its version there
     files:    of `out`, by path, where the job was to list them
@@ -143,6 +143,7 @@ class Result:
     meta: Meta = NO_META
     base: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     reports: Mapping[str, JSONValue] = field(default_factory=dict)
     seconds: float = 0.0
     peak_memory: int = 0
