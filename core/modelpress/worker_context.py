@@ -13,7 +13,15 @@ from typing import Any
 from modelpress import fence
 from modelpress.artifact import Artifact, Meta
 from modelpress.context import Accelerator, DataContext, declared_target
-from modelpress.engine.job import DATA_FOLDER_INPUT, FormatCode, Job, Result, input_path, with_paths
+from modelpress.engine.job import (
+    DATA_FOLDER_INPUT,
+    FormatCode,
+    Job,
+    Result,
+    input_path,
+    model_artifact,
+    with_paths,
+)
 from modelpress.errors import MissingDependencyError, ModelpressError, PassError, PluginError, UserError
 from modelpress.estimate import Estimate
 from modelpress.events import Event, EventFile, Log, Progress, Report
@@ -72,6 +80,7 @@ class WorkerContext:
         self._loaded_out = False
         self._last_progress = 0.0
         self._pending: Progress | None = None
+        self._input_model = model_artifact(job.input_model, folder) if job.input_model else None
         try:
             self.data_folder = input_path(folder, DATA_FOLDER_INPUT)
         except ModelpressError:
@@ -80,6 +89,19 @@ class WorkerContext:
     @property
     def accelerator(self) -> Accelerator:
         return declared_target(self._job.target, self._job.origin.name)
+
+    @property
+    def input_model(self) -> Artifact:
+        if self._input_model is None:
+            raise PassError(
+                f"{self._job.origin.name} asked for the input model, which its spec does not compare with.",
+                "A MetricSpec with `compares=True` is given ctx.input_model.",
+            )
+        return self._input_model
+
+    def compare_with(self, model: Artifact) -> None:
+        """Give a metric what it compares with; a job names it itself."""
+        self._input_model = model
 
     def data(self, role: str) -> DataSource:
         data = self._job.data.get(role)

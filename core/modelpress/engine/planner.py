@@ -182,9 +182,7 @@ class _Planner:
 
     def _measurements(self, model: ModelFacts | None, steps: Sequence[Step]) -> list[Measurement]:
         if not self._draft.passes and model:
-            return self._measured(
-                (metric, 0, input_key(model), model.format) for metric in self._draft.metrics
-            )
+            return self._measured(((metric, model, None) for metric in self._draft.metrics), model)
         wanted = [
             (metric, step)
             for step in steps
@@ -192,11 +190,9 @@ class _Planner:
             for metric in choice.metrics
         ]
         compared = {m.path: m for m, _ in wanted if self._is_measured_before(m, model)}
-        of_input = self._measured(
-            (metric, 0, input_key(model), model.format) for metric in compared.values() if model
-        )
+        of_input = self._measured(((m, model, None) for m in compared.values() if model), model)
         baselines = [replace(m, name=f"{m.name} of the input model", is_baseline=True) for m in of_input]
-        return baselines + self._measured((m, s.index, s.key, s.format_out) for m, s in wanted)
+        return baselines + self._measured(((m, step.facts_out, step) for m, step in wanted), model)
 
     def _is_measured_before(self, metric: MetricChoice, model: ModelFacts | None) -> bool:
         """Whether it is measured of the input model, too: a goal or the workflow wants to compare."""
@@ -205,29 +201,37 @@ class _Planner:
         formats = metric.registered.spec.formats
         return self._draft.evaluate_input_model and (not formats or model.format in formats)
 
-    def _measured(self, wanted: Iterable[tuple[MetricChoice, int, str, str]]) -> list[Measurement]:
-        found = (self._measurement(*each) for each in wanted)
+    def _measured(
+        self, wanted: Iterable[tuple[MetricChoice, ModelFacts, Step | None]], beside: ModelFacts | None
+    ) -> list[Measurement]:
+        found = (self._measurement(*each, beside) for each in wanted)
         return [measurement for measurement in found if measurement]
 
     def _measurement(
-        self, metric: MetricChoice, after: int, model_key: str, format: str
+        self, metric: MetricChoice, model: ModelFacts, step: Step | None, beside: ModelFacts | None
     ) -> Measurement | None:
-        """None, told, where the target is not there to be measured on."""
+        """Of the model that the step makes, or of the input model. None, told, where the target is not there
+        to be measured on. beside: the input model, for a metric that compares."""
         registered, spec = metric.registered, metric.registered.spec
         system = target_system(self._draft)
         context = self._context(metric.path, metric.name)
         context.target = self._places.target
         context.device = context.target.device
-        if spec.formats and format not in spec.formats:
-            context.problem(f"{spec.name} measures {', '.join(spec.formats)}, but the model is {format}.")
+        if spec.formats and model.format not in spec.formats:
+            context.problem(
+                f"{spec.name} measures {', '.join(spec.formats)}, but the model is {model.format}."
+            )
         resolved = self._resolve(metric, f"metric-{metric.name}", context)
         if spec.opens_model and not self._places.has(system, context.target):
             provider = context.target.execution_provider
             context.note(f"not measured: {system!r} is for {provider}, and there is none here.")
             return None
-        task = self._task(registered, metric, resolved, system, [format], context, model_key)
+        formats, key = [model.format], step.key if step else input_key(model)
+        if spec.compares and beside is not None:
+            formats, key = [model.format, beside.format], f"{key} beside {input_key(beside)}"
+        task = self._task(registered, metric, resolved, system, formats, context, key)
         common = {field.name: getattr(task, field.name) for field in fields(Task)}
-        return Measurement(**common, after=after, choice=metric)
+        return Measurement(**common, after=step.index if step else 0, choice=metric)
 
     def _resolve(
         self, choice: PassChoice | MetricChoice, prefix: str, context: StepContext

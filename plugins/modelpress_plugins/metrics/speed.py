@@ -57,7 +57,11 @@ def time_to_first_token(model: Artifact, config: SpeedOptions, ctx: PassContext)
 def tokens_per_second(model: Artifact, config: SpeedOptions, ctx: PassContext) -> Mapping[str, Estimate]:
     """Tokens of answers a second of decoding, over all answers together."""
     tokens = [found.tokens for found in measure(model, config, ctx)]
-    return {"tokens_per_second": _over_rounds(tokens, lambda values, axis: 1 / np.mean(values, axis=axis))}
+    return {
+        "tokens_per_second": _over_rounds(
+            tokens, lambda values, axis: np.asarray(1 / np.mean(values, axis=axis))
+        )
+    }
 
 
 def named(pattern: str, rounds: Sequence[Sequence[float]]) -> dict[str, Estimate]:

@@ -99,3 +99,13 @@ class TestLoadTime(OnModel):
     metric_name = "load_time"
     exact: ClassVar[bool] = False
     options: ClassVar[dict[str, Any]] = {"repeat_test_num": 2}
+
+
+class TestKlDivergence(OnModel):
+    metric_name = "kl_divergence"
+    data: ClassVar[dict[str, Any]] = {"data": Rows()}
+
+
+class TestTop1Agreement(OnModel):
+    metric_name = "top1_agreement"
+    data: ClassVar[dict[str, Any]] = {"data": Rows()}
