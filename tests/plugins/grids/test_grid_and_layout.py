@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from modelpress_plugins.grids.grid import Codes, Grid, as_blocks, encode
+from modelpress_plugins.grids.half_quadratic import half_quadratic
+from modelpress_plugins.grids.kquant import k_quant
 from modelpress_plugins.grids.nearest import round_to_nearest
 from modelpress_plugins.hf.quantized import QuantizationConfig, pack, tensors_of, unpack
-from modelpress_plugins.quantize.algorithms.hqq import half_quadratic
-from modelpress_plugins.quantize.algorithms.kquant import k_quant
 
 DATA_FREE = [round_to_nearest, k_quant, half_quadratic]
 GRIDS = [

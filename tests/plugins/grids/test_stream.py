@@ -22,12 +22,12 @@ from modelpress.api import (
 )
 from modelpress.testing import PassContract, RecordingPlan, input_artifact, make_tiny_model, pass_context
 from modelpress_plugins.grids.grid import Grid
+from modelpress_plugins.grids.half_quadratic import half_quadratic
+from modelpress_plugins.grids.kquant import k_quant
 from modelpress_plugins.grids.nearest import round_to_nearest
 from modelpress_plugins.grids.stream import Rounder, quantize_checkpoint, stream_model
 from modelpress_plugins.grids.targets import Choice
 from modelpress_plugins.hf.quantized import QuantizedCheckpoint, read_weight
-from modelpress_plugins.quantize.algorithms.hqq import half_quadratic
-from modelpress_plugins.quantize.algorithms.kquant import k_quant
 from modelpress_plugins.quantize.config import RtnConfig
 from modelpress_plugins.quantize.plan import plan
 from modelpress_plugins.quantize.run import quantize

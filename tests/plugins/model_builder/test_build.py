@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from modelpress.api import Artifact, Checkpoint, Meta, PassError, UserError
 from modelpress_plugins.grids.grid import Grid
+from modelpress_plugins.grids.half_quadratic import half_quadratic
 from modelpress_plugins.grids.stream import quantize_checkpoint, stream_model
 from modelpress_plugins.grids.targets import Choice
 from modelpress_plugins.hf.bare_model import open_config
@@ -36,7 +37,6 @@ from modelpress_plugins.model_builder.rounding import GraphWeights, modules
 from modelpress_plugins.model_builder.run import build
 from modelpress_plugins.model_builder.switches import texts
 from modelpress_plugins.model_builder.verify import POSITIONS, relative_error, try_out
-from modelpress_plugins.quantize.algorithms.hqq import half_quadratic
 
 IDS = [1, 5, 60, 70, 80, 33, 44, 100, 101, 102, 120, 7]
 Build = Callable[..., Artifact]

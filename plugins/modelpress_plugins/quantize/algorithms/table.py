@@ -64,12 +64,12 @@ ROWS: tuple[Row, ...] = (
     Row(
         name="KQuant",
         summary="Quantize with a search over each block's range, large weights counting more. Needs no data.",
-        code=f"{_HERE}.kquant:k_quant",
+        code="modelpress_plugins.grids.kquant:k_quant",
     ),
     Row(
         name="Hqq",
         summary="Quantize by half-quadratic optimization, robust to outliers. Needs no data; best of those.",
-        code=f"{_HERE}.hqq:half_quadratic",
+        code="modelpress_plugins.grids.half_quadratic:half_quadratic",
     ),
     Row(
         name="Gptq",
