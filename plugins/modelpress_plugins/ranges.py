@@ -16,6 +16,7 @@ ONNXRUNTIME = "onnxruntime>=1.24 | onnxruntime-gpu>=1.24 | onnxruntime-directml>
 ONNXRUNTIME_GENAI = (
     "onnxruntime-genai>=0.18 | onnxruntime-genai-cuda>=0.18 | onnxruntime-genai-directml>=0.18"
 )
+ONNXSCRIPT = "onnxscript>=0.5"
 PEFT = "peft>=0.18"
 SAFETENSORS = "safetensors>=0.6"
 SYMPY = "sympy>=1.12"
