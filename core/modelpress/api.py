@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from modelpress.figures import duration, number, plural, size
     from modelpress.files import finished, mark_finished, move, write_whole
     from modelpress.from_source import spec_from_source
-    from modelpress.identity import content_identity, looks_like_path
+    from modelpress.identity import content_identity, looks_like_path, named_path
     from modelpress.json_types import JSONValue
     from modelpress.markers import (
         DataRole,
@@ -196,6 +196,7 @@ __all__ = [
     "looks_like_path",
     "mark_finished",
     "move",
+    "named_path",
     "names_of",
     "nearest",
     "number",
@@ -310,6 +311,7 @@ _LAZY = {
     "JSONValue": "modelpress.json_types",
     "content_identity": "modelpress.identity",
     "looks_like_path": "modelpress.identity",
+    "named_path": "modelpress.identity",
     "finished": "modelpress.files",
     "spec_from_source": "modelpress.from_source",
     "mark_finished": "modelpress.files",

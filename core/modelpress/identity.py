@@ -5,6 +5,7 @@ A folder's identity is made of the names and contents of its files, so that movi
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Collection
@@ -18,6 +19,7 @@ from modelpress.errors import UserError
 from modelpress.files import write_whole
 
 _CLOCK_NS = 50_000_000
+_LONGEST_NAME = 255
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
 
 
@@ -27,7 +29,7 @@ def looks_like_path(value: str, folder: Path) -> bool:
     True for `./x`, `../x`, `~/x`, `/x`, `C:\\x`, more than one slash, an existing file or folder, and for
     anything that no hub id can be.
     """
-    return not _HUB_ID.match(value) or (folder / value).exists() or Path(value).is_absolute()
+    return not _HUB_ID.match(value) or os.path.exists(folder / value) or Path(value).is_absolute()
 
 
 def content_identity(path: Path, memo: DigestMemo | None = None, without: Collection[Path] = ()) -> str:
@@ -48,10 +50,20 @@ def content_identity(path: Path, memo: DigestMemo | None = None, without: Collec
     return f"content:{state.hexdigest()}"
 
 
+def named_path(text: str, folder: Path) -> Path:
+    """The path that a user wrote, counted from the folder; `~` is the home folder. Raises UserError for what
+    can be none."""
+    path = folder / os.path.expanduser(text)
+    require_utf8(path)
+    return path
+
+
 def require_utf8(path: Path) -> None:
-    """Raises UserError for a path that is no text: what is written down of it is UTF-8 everywhere."""
+    """Raises UserError for a path that is no text (what is written down of it is UTF-8 everywhere), or that
+    no file system takes."""
     try:
-        str(path).encode()
+        if any(len(part.encode()) > _LONGEST_NAME for part in path.parts) or "\0" in str(path):
+            raise UserError(f"{str(path)[:80]!r}… is too long for a path.", "Name a file or folder.")
     except UnicodeEncodeError:
         told = str(path).encode("utf-8", "backslashreplace").decode()
         raise UserError(f"The path {told} is not UTF-8.", "Give the file or folder another name.") from None

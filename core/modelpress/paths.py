@@ -7,6 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TypeVar
 
+from modelpress.identity import named_path
 from modelpress.json_types import JSONValue
 from modelpress.markers import LocalPath, marks
 from modelpress.markers import Path as ValuePath
@@ -66,7 +67,7 @@ def with_local_paths(options: O, folder: Path) -> O:
     whole = options.canonical()
     values = options.model_dump(mode="json", exclude_unset=True)
     for path in found:
-        absolute = each_text(value_at(whole, path), lambda text: str(folder / Path(text).expanduser()))
+        absolute = each_text(value_at(whole, path), lambda text: str(named_path(text, folder)))
         if absolute != value_at(whole, path):
             put_at(values, path, absolute, whole)
     return type(options).parse(values)

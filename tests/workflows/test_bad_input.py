@@ -35,6 +35,16 @@ def rows(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("key", ["output_dir", "cache_dir"])
+def test_a_path_longer_than_any(small, cli, key: str) -> None:
+    refused(cli, small.write(**{key: "x" * 1000}), "is too long for a path")
+
+
+def test_a_model_in_a_path_longer_than_any(small, cli) -> None:
+    model = {"type": "HfModel", "model_path": "x/" * 3 + "y" * 1000}
+    refused(cli, small.write(input_model=model), "is too long for a path")
+
+
 def test_a_misspelt_key(small, cli) -> None:
     refused(cli, small.write(pases={}), "workflow.json:", "'pases'", "passes")
 

@@ -28,6 +28,7 @@ from modelpress.config.validation import faults
 from modelpress.config.workflow import LOCAL_SYSTEM, Positions, WorkflowDraft
 from modelpress.config.written import expand_text
 from modelpress.errors import UserError
+from modelpress.identity import named_path
 from modelpress.nearest import did_you_mean
 from modelpress.one_file import entry_point
 from modelpress.problems import Problems
@@ -219,7 +220,11 @@ def _folder(root: Node, name: str, folder: Path, positions: Positions, problems:
     value = root.text(name)
     if not value:
         return None
-    return Path(os.path.abspath(folder / Path(expand_text(value, name, tell)).expanduser()))
+    try:
+        return Path(os.path.abspath(named_path(expand_text(value, name, tell), folder)))
+    except UserError as error:
+        tell(error.message, error.hint, name)
+        return None
 
 
 def _number(root: Node, name: str) -> int | None:

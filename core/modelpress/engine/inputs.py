@@ -8,7 +8,6 @@ that moving changes nothing).
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from modelpress.engine.job import INPUT_MARK, replace_inputs
 from modelpress.engine.resources import RemoteResource, Remotes, ResourceFault, name_secrets
 from modelpress.errors import ModelpressError, PluginError, UserError
 from modelpress.events import Event
-from modelpress.identity import DigestMemo, content_identity
+from modelpress.identity import DigestMemo, content_identity, named_path
 from modelpress.json_types import JSONValue
 from modelpress.markers import IDENTITY, DataRole, Mark, Resource, Secret, is_remote, marks
 from modelpress.nearest import nearest
@@ -208,8 +207,13 @@ class _Resolver:
     def _text(self, value: str, marker: Resource, option: str) -> _Faces:
         if "://" in value:
             return _Faces(value, value, value)
-        path = self._lookup.folder / os.path.expanduser(value)
-        there = os.path.exists(path)  # that of Path raises for a name that is too long: text may stand here
+        try:
+            path = named_path(value, self._lookup.folder)
+        except UserError as error:
+            if not marker.optional:  # else it is text, in place of a path
+                self._tell(error.message, error.hint, option)
+            return _Faces(value, value, value)
+        there = path.exists()
         if glob.has_magic(value) and not there:
             matches = sorted(glob.glob(str(path), recursive=True))
             if matches:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from modelpress.api import DataFacts, PlanContext, UserError, looks_like_path, nearest
+from modelpress.api import DataFacts, PlanContext, UserError, looks_like_path, named_path, nearest
 from modelpress_plugins.huggingface.chat_messages import read_messages
 from modelpress_plugins.huggingface.chat_template import template_text
 from modelpress_plugins.huggingface.combinations import faults
@@ -158,8 +158,8 @@ def _look_into_file(
                 f"{name} has to be fetched, but the run is offline.", "Give a local file.", option=option
             )
         return FileFacts(None, None)
-    file = Path(name).expanduser()
     try:
+        file = named_path(name, Path())
         if file.is_file():
             return look_into(file, kind, load, check)
     except (UserError, UnicodeDecodeError) as error:

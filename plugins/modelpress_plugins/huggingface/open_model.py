@@ -21,6 +21,7 @@ from modelpress.api import (
     UserError,
     content_identity,
     looks_like_path,
+    named_path,
     nearest,
 )
 from modelpress_plugins.hf.complete import require_complete
@@ -155,7 +156,7 @@ def _find_adapter(value: str, ctx: PlanContext) -> Found:
 
 def _find(value: str, revision: str | None, ctx: PlanContext, stem: str = "model") -> tuple[Path | None, str]:
     """(folder, identity); the folder is None for a hub id that is not wholly in the cache."""
-    path = ctx.folder / Path(value).expanduser()
+    path = named_path(value, ctx.folder)
     if path.is_dir():
         return path.resolve(), ""
     if looks_like_path(value, ctx.folder):

@@ -21,6 +21,7 @@ from modelpress.api import (
     find_artifact,
     json_option,
     looks_like_path,
+    named_path,
     names_of,
     offline_option,
     verbosity_options,
@@ -167,19 +168,24 @@ def _set(registry: Registry, options: Mapping[str, dict[str, JSONValue]], settin
         own[option] = text
 
 
+def _named(model: str) -> tuple[str, bool]:
+    """(the absolute path, or the hub id as it is; whether it is a path)."""
+    path = named_path(model, Path.cwd())
+    local = looks_like_path(model, Path.cwd()) or path.is_dir()
+    return (str(path) if local else model), local
+
+
 def _input_model(
     registry: Registry, model: str, adapter: str | None, *, trust_remote_code: bool
 ) -> dict[str, JSONValue]:
     """How a workflow names the model. A transformers model that no run made is looked at more closely as
     such: whether its weights are whole, where its tokenizer is."""
-    local = looks_like_path(model, Path.cwd()) or Path(model).expanduser().is_dir()
-    path = str(Path(model).expanduser().absolute()) if local else model
+    path, local = _named(model)
     if local and adapter is None and not _is_plain(Path(path), registry):
         return {"type": "ModelFolder", "model_path": path, "trust_remote_code": trust_remote_code}
     named: dict[str, JSONValue] = {"type": "HfModel", "model_path": path}
     if adapter is not None:
-        is_path = looks_like_path(adapter, Path.cwd()) or Path(adapter).expanduser().is_dir()
-        named["adapter_path"] = str(Path(adapter).expanduser().absolute()) if is_path else adapter
+        named["adapter_path"], _ = _named(adapter)
     if trust_remote_code:
         named["load_kwargs"] = {"trust_remote_code": True}
     return named

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelpress.api import Artifact, ModelFacts, PlanContext, Registry, UserError, find_artifact
+from modelpress.api import Artifact, ModelFacts, PlanContext, Registry, UserError, find_artifact, named_path
 from modelpress_plugins.hf.config import CONFIG, read_json
 from modelpress_plugins.model_folder.config import ModelFolderOptions
 
 
 def open_folder(config: ModelFolderOptions, ctx: PlanContext) -> ModelFacts | None:
     """The facts of the model in the folder, with its base for an adapter. None after a problem."""
-    folder = ctx.folder / Path(config.model_path).expanduser()
     try:
+        folder = named_path(config.model_path, ctx.folder)
         artifact = find_artifact(folder, Registry.load(), trust_remote_code=config.trust_remote_code)
     except UserError as error:
         ctx.problem(error.message, error.hint, option="model_path")

@@ -28,6 +28,7 @@ from modelpress.api import (
     fold,
     json_option,
     looks_like_path,
+    named_path,
     offline_option,
     option_facts,
     takes,
@@ -204,7 +205,7 @@ def one_pass_workflow(
     local = looks_like_path(model, Path.cwd())
     input_model: dict[str, JSONValue] = {
         "type": "HfModel",
-        "model_path": str(Path(model).expanduser().absolute()) if local else model,
+        "model_path": str(named_path(model, Path.cwd())) if local else model,
     }
     if trust_remote_code:
         input_model["load_kwargs"] = {"trust_remote_code": True}
