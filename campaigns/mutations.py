@@ -32,10 +32,10 @@ class Change:
 
 def change_document(document: Any, chance: Random) -> Change:
     """Change one place of a JSON document."""
-    places = list(_places(document))
-    where = chance.choice(places)
+    found = list(places(document))
+    where = chance.choice(found)
     changed = copy.deepcopy(document)
-    parent, key = _parent(changed, where)
+    parent, key = parent_of(changed, where)
     before = parent[key]
     how = chance.choices(["junk", "remove", "rename", "wrap", "deep", "swap", "add"], [10, 3, 3, 1, 1, 1, 2])[
         0
@@ -50,7 +50,7 @@ def change_document(document: Any, chance: Random) -> Change:
         after = chance.choice(JUNK)
         parent[chance.choice(["zzz", "", "type", "name", "path", "id"])] = after
     elif how == "swap":
-        other, other_key = _parent(changed, chance.choice(places))
+        other, other_key = parent_of(changed, chance.choice(found))
         after = copy.deepcopy(other[other_key])
         parent[key] = after
     elif how == "wrap":
@@ -77,14 +77,27 @@ def as_json(document: Any) -> bytes:
     return json.dumps(document, indent=1).encode("utf-8", "surrogatepass")
 
 
-def _places(value: Any, path: Path = ()) -> Iterator[Path]:
+def places(value: Any, path: Path = ()) -> Iterator[Path]:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in items:
         yield (*path, key)
-        yield from _places(child, (*path, key))
+        yield from places(child, (*path, key))
 
 
-def _parent(document: Any, where: Path) -> tuple[Any, Any]:
+def value_of(document: Any, where: Path) -> Any:
+    parent, key = parent_of(document, where)
+    return parent[key]
+
+
+def put(document: Any, where: Path, value: Any) -> Any:
+    """A copy with that value there."""
+    changed = copy.deepcopy(document)
+    parent, key = parent_of(changed, where)
+    parent[key] = value
+    return changed
+
+
+def parent_of(document: Any, where: Path) -> tuple[Any, Any]:
     for key in where[:-1]:
         document = document[key]
     return document, where[-1]

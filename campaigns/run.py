@@ -23,12 +23,12 @@ os.environ.update(
 os.environ.pop("MODELPRESS_DEBUG", None)
 
 import page
-from cases import belongings, disks, flips, hostile, kills, malformed, together
+from cases import belongings, disks, flips, hostile, kills, malformed, together, workflows
 from trials import Case, hush, run_case
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES: dict[str, Case] = {
-    case.NAME: case for case in (flips, kills, malformed, hostile, disks, together, belongings)
+    case.NAME: case for case in (flips, kills, malformed, workflows, hostile, disks, together, belongings)
 }
 OF_THEIR_OWN = {"architectures": "architectures.py"}
 """Campaigns that are no row of trials: a script each, with a page of its own. They are given the seed."""
@@ -66,7 +66,7 @@ def _run(case: Case, seed: int, numbers: range | None, arguments: argparse.Names
         print(f"    what they left is in {folder}", flush=True)
     else:
         subprocess.run(["rm", "-rf", folder], check=False)
-    if numbers is None and not arguments.quick and not tally.skipped:
+    if numbers is None and not arguments.quick and not tally.skipped and "WORKFLOWS" not in os.environ:
         page.keep(case, tally)
     return len(tally.faults)
 
@@ -91,8 +91,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, help="trials of each case, instead of its own number")
     parser.add_argument("--minutes", type=float, default=30, help="of each case, at most")
     parser.add_argument("--quick", action="store_true", help="a few trials of each; nothing is kept")
+    parser.add_argument(
+        "--workflows", help="a folder of workflow files for the case of that name; nothing of it is kept"
+    )
     parser.add_argument("--page", action="store_true", help="only make the page from the results")
     arguments = parser.parse_args()
+    if arguments.workflows:
+        os.environ["WORKFLOWS"] = arguments.workflows
     unknown = [name for name in arguments.names if _named(name)[0] not in known]
     if unknown:
         parser.error(f"there is no case {unknown[0]!r}; there are: {', '.join(known)}")

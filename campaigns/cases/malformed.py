@@ -125,13 +125,20 @@ def _run(bench: Bench) -> str:
 
 def _judged(code: int, said: str, well: str) -> str:
     require_plain(said)
+    require_told(code, said)
     if code == 0:
         return well
+    return "refused" if well == "valid" else f"refused in the work, {code}"
+
+
+def require_told(code: int, said: str) -> None:
+    """Raises Broken when it did not end well and nobody was told why in words."""
+    if code == 0:
+        return
     if _RAW.search(said):
         raise Broken(f"a raw error: {said[-500:]}")
     if code not in (2, 3, 4) or "error" not in said:
         raise Broken(f"exit code {code}: {said[-500:]}")
-    return "refused" if well == "valid" else f"refused in the work, {code}"
 
 
 def command(*arguments: str) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES = ("belongings", "disks", "flips", "malformed", "together")
+CASES = ("belongings", "disks", "flips", "malformed", "together", "workflows")
 """Those of which a few trials are quick enough, and steady on a busy machine."""
 LONGER = ("hostile", "kills")
 
