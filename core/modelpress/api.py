@@ -44,8 +44,6 @@ if TYPE_CHECKING:
         ModelFacts,
         PassContext,
         PlanContext,
-        Sampler,
-        SearchSpace,
     )
     from modelpress.engine.environment import worker_environment
     from modelpress.engine.job import Job, Result, Source, input_names, read_answer, read_job
@@ -64,7 +62,6 @@ if TYPE_CHECKING:
         WorkerDied,
         WorkflowError,
     )
-    from modelpress.estimate import Estimate
     from modelpress.events import Event, Log, Progress, Report, decode_event
     from modelpress.figures import duration, number, plural, size
     from modelpress.files import finished, mark_finished, move, write_whole
@@ -90,6 +87,7 @@ if TYPE_CHECKING:
     from modelpress.registry import Registered, Registry
     from modelpress.requirements import required_names
     from modelpress.samples import NO_LOSS, DataSource, Exchange, Sample, SampleTable
+    from modelpress.search import Axis, Candidate, Interval, Outcome, Sampler, SearchSpace, Told
     from modelpress.secrets import read_secret
     from modelpress.sizes import parse_size
     from modelpress.system import Environment, Handle, Needs, System, Tell, Traits
@@ -102,6 +100,8 @@ __all__ = [
     "Accelerator",
     "Artifact",
     "ArtifactGone",
+    "Axis",
+    "Candidate",
     "Checkpoint",
     "CheckpointWriter",
     "CommandSpec",
@@ -111,7 +111,6 @@ __all__ = [
     "DataRole",
     "DataSource",
     "Environment",
-    "Estimate",
     "Event",
     "EventReader",
     "Exchange",
@@ -119,6 +118,7 @@ __all__ = [
     "FormatSpec",
     "Handle",
     "HostError",
+    "Interval",
     "JSONValue",
     "Job",
     "LoadedModel",
@@ -133,6 +133,7 @@ __all__ = [
     "Needs",
     "OptionFacts",
     "Options",
+    "Outcome",
     "PassChoice",
     "PassContext",
     "PassError",
@@ -167,6 +168,7 @@ __all__ = [
     "TensorInfo",
     "TextModel",
     "Tokenizer",
+    "Told",
     "Traits",
     "Usage",
     "UserError",
@@ -275,8 +277,13 @@ _LAZY = {
     "Sample": "modelpress.samples",
     "SampleTable": "modelpress.samples",
     "Sampling": "modelpress.opened",
-    "Sampler": "modelpress.context",
-    "SearchSpace": "modelpress.context",
+    "Axis": "modelpress.search",
+    "Candidate": "modelpress.search",
+    "Interval": "modelpress.search",
+    "Outcome": "modelpress.search",
+    "Sampler": "modelpress.search",
+    "SearchSpace": "modelpress.search",
+    "Told": "modelpress.search",
     "TextModel": "modelpress.opened",
     "Environment": "modelpress.system",
     "Handle": "modelpress.system",
@@ -301,7 +308,6 @@ _LAZY = {
     "PassError": "modelpress.errors",
     "UserError": "modelpress.errors",
     "WorkerDied": "modelpress.errors",
-    "Estimate": "modelpress.estimate",
     "Event": "modelpress.events",
     "decode_event": "modelpress.events",
     "EventReader": "modelpress.engine.process",

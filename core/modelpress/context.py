@@ -1,11 +1,11 @@
-"""What passes, metrics, samplers and systems are given and what they give: the protocols.
+"""What passes and metrics are given and what they give: the protocols.
 
 What a pass opens with its context is described in modelpress.samples and modelpress.opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -160,10 +160,6 @@ class PassContext(Protocol):
     @property
     def accelerator(self) -> Accelerator: ...
 
-    @property
-    def input_model(self) -> Artifact:
-        """The model that the workflow began with, for metrics whose spec says that they compare."""
-
     def data(self, role: str) -> DataSource:
         """Open the data config named by the option with this role. Raises UserError when none is."""
 
@@ -187,30 +183,3 @@ class PassContext(Protocol):
     def load(self, model: Artifact, device: str = "") -> LoadedModel:
         """Open a model in its runtime, whatever its format. Close it when done. device: where the pass runs,
         unless given."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSpace:
-    """What a search may choose from, and what counts.
-
-    axes:  dotted option (`passes.quantize.bits`) -> the values that it can take
-    goals: full name of a metric -> whether more of it is better
-    """
-
-    axes: Mapping[str, Sequence[JSONValue]]
-    goals: Mapping[str, bool]
-    seed: int = 0
-
-
-Candidate = Mapping[str, JSONValue]
-"""One choice of a search: a value for each axis."""
-
-
-class Sampler(Protocol):
-    """Decides what a search tries next. Asked and told in turn; several candidates may be under way."""
-
-    def ask(self) -> Candidate | None:
-        """The next candidate; None when there is no more to try."""
-
-    def tell(self, candidate: Candidate, result: Mapping[str, float] | None) -> None:
-        """What a candidate measured, by full name of each goal; None when it could not be made."""

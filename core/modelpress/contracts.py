@@ -19,13 +19,11 @@ from modelpress.context import (
     ModelFacts,
     PassContext,
     PlanContext,
-    Sampler,
-    SearchSpace,
 )
-from modelpress.estimate import Estimate
 from modelpress.opened import LoadedModel, Tokenizer
 from modelpress.options import Options
 from modelpress.samples import DataSource
+from modelpress.search import Sampler, SearchSpace
 from modelpress.system import System
 from modelpress.usage import Usage
 
@@ -103,10 +101,9 @@ class SystemOpen(Protocol[C]):
 
 
 class MetricRun(Protocol[C]):
-    """MetricSpec.run: measures. Returns full names -> numbers; each name is in the spec's `gives`. An
-    Estimate says how sure the number is, too."""
+    """MetricSpec.run: measures. Returns full names -> numbers; each name is in the spec's `gives`."""
 
-    def __call__(self, model: Artifact, config: C, ctx: PassContext, /) -> Mapping[str, float | Estimate]: ...
+    def __call__(self, model: Artifact, config: C, ctx: PassContext, /) -> Mapping[str, float]: ...
 
 
 class ResourceIdentity(Protocol[C]):

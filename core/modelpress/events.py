@@ -127,9 +127,76 @@ class RunStarted(Event):
     log_severity_level: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SearchStarted(Event):
+    """A search begins, or goes on. axes: how many things are open; candidates: how many ways there are to
+    decide them, 0 for more than can be counted; known: candidates that an earlier run has done."""
+
+    kind: ClassVar[str] = "search_started"
+    axes: int
+    candidates: int
+    known: int
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateStarted(Event):
+    """Work on a candidate begins. choices: what was decided, as short text."""
+
+    kind: ClassVar[str] = "candidate_started"
+    number: int
+    choices: str
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateFinished(Event):
+    """A candidate is done.
+
+    status:  finished, failed or pruned; error: why it is not finished, in a line
+    numbers: what was measured of the objectives, as short text; misses: of its goals, empty when all are met
+    best:    the number of the best candidate so far, 0 for none; seconds: wall time
+    """
+
+    kind: ClassVar[str] = "candidate_finished"
+    number: int
+    choices: str
+    status: str
+    numbers: str
+    misses: str
+    error: str
+    seconds: float
+    best: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFinished(Event):
+    """A search has ended. best: the number of the candidate that is taken, 0 for none; ended: why no more is
+    tried."""
+
+    kind: ClassVar[str] = "search_finished"
+    best: int
+    choices: str
+    ended: str
+    tried: int
+    failed: int
+    pruned: int
+
+
 _KINDS: dict[str, type[Event]] = {
     cls.kind: cls
-    for cls in (Progress, Report, Log, RunStarted, StepStarted, StepFinished, StepFailed, RunFinished)
+    for cls in (
+        Progress,
+        Report,
+        Log,
+        RunStarted,
+        StepStarted,
+        StepFinished,
+        StepFailed,
+        RunFinished,
+        SearchStarted,
+        CandidateStarted,
+        CandidateFinished,
+        SearchFinished,
+    )
 }
 
 

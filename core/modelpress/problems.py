@@ -29,6 +29,11 @@ class Problems:
         if problem not in self._found:
             self._found.append(problem)
 
+    def take(self, problem: Problem) -> None:
+        """Note a problem of another list, once."""
+        if problem not in self._found:
+            self._found.append(problem)
+
     def raise_if_any(self) -> None:
         """Raise a WorkflowError with all problems, in the order of the file; those with no place last."""
         if self._found:

@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from modelpress.cli.text import cut
-from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, StepFinished
+from modelpress.events import CandidateFinished, Event, Log, RunStarted, StepFailed
 from modelpress.progress.levels import LogFilter, Verbosity
 from modelpress.progress.lines import Progress, Reports, closing_line
+from modelpress.progress.search import SearchLines
 from modelpress.progress.state import StepState, Watched
 
 _WIDE = 90
@@ -35,6 +36,7 @@ class TerminalProgress(Progress):
         self._each_report = verbosity.each_report
         self._watched = Watched()
         self._reports = Reports(self._watched)
+        self._search = SearchLines(each_step=verbosity.each_report)
         self._view = StepView(self._watched.state)
         self._live = Live(
             console=self._console,
@@ -69,14 +71,18 @@ class TerminalProgress(Progress):
         if self._each_report and self._reports.take(event):
             self._console.print(Text(self._reports.line(), style="dim"))
         self._watched.see(event)
+        if self._search.hides(event):
+            return
         if isinstance(event, RunStarted):
             self._told.begin(event)
         elif isinstance(event, Log):
             if self._told.is_news(event):
                 self._write_log(event)
-        elif isinstance(event, (StepFinished, StepFailed, RunFinished)):
-            mark, style = ("✗", "bold red") if isinstance(event, StepFailed) else ("✓", "bold green")
-            line = closing_line(event, resumed=resumed)
+        elif line := closing_line(event, resumed=resumed):
+            failed = isinstance(event, StepFailed) or (
+                isinstance(event, CandidateFinished) and event.status == "failed"
+            )
+            mark, style = ("✗", "bold red") if failed else ("✓", "bold green")
             self._live.refresh()  # the bar of what has ended goes first
             self._console.print(Text.assemble((mark, style), " ", line))
 

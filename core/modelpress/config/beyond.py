@@ -7,7 +7,6 @@ import re
 
 from modelpress.config.dialect import sections
 from modelpress.config.olive_beyond import Beyond, tell_foreign_model, tell_foreign_parts
-from modelpress.config.olive_search import search_points
 from modelpress.config.tree import Node
 from modelpress.problems import Problems
 from modelpress.registry import Registry
@@ -20,7 +19,6 @@ def tell_beyond(root: Node, registry: Registry, problems: Problems) -> Beyond:
     """Find what is not here. Types that no plugin brings are told where they are looked up."""
     beyond = Beyond()
     _placeholders(root, problems, beyond)
-    _search(root, problems, beyond)
     _evaluators(root, problems, beyond)
     if (
         "input_model" in beyond
@@ -48,20 +46,6 @@ def _placeholders(root: Node, problems: Problems, beyond: Beyond) -> None:
         if path.startswith("pass_flows"):  # which passes there are, and in which order, is open
             beyond.add("pass_flows")
             beyond.add("passes")
-
-
-def _search(root: Node, problems: Problems, beyond: Beyond) -> None:
-    points = list(search_points(root))
-    if not points:
-        return
-    search = root.mapping.get("search_strategy")
-    asked = search if search is not None and search.value else points[0][1]
-    names = list(dict.fromkeys(name for name, _ in points))
-    several = f"{', '.join(names)} {'leave' if len(names) > 1 else 'leaves'} a choice"
-    hint = f"Write one pass under each name and one value for each option: {several}."
-    problems.add("Searching is not built yet.", hint, where=asked.place, step=names[0])
-    for name in names:
-        beyond.add(f"passes.{name}")
 
 
 def _evaluators(root: Node, problems: Problems, beyond: Beyond) -> None:

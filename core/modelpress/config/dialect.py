@@ -65,6 +65,14 @@ def sections(node: Node | None) -> list[Node]:
     return [child for child in (node.items or node.mapping.values()) if child.is_mapping]
 
 
+def pass_sections(passes: Node | None) -> list[Node]:
+    """Every pass, of alternatives each."""
+    found = sections(passes)
+    for child in passes.mapping.values() if passes else ():
+        found += sections(child) if isinstance(child.value, list) else []
+    return found
+
+
 def copy(node: Node) -> Node:
     """A node that can be changed alone."""
     if isinstance(node.value, dict):

@@ -7,6 +7,7 @@ from typing import cast
 
 from pydantic import BaseModel
 
+from modelpress.config.open_values import OWN_VALUES
 from modelpress.config.schema import (
     DataSection,
     InputModelSection,
@@ -32,6 +33,35 @@ _NAMED = ("DataSection", "EvaluatorSection")
 """May stand in a list, each with its name; then the name is a key of its own."""
 
 
+_WHEN: JSONSchema = {
+    "type": "object",
+    "description": "Other open options -> the values with which this one counts: {passes.x.bits: [4]}.",
+}
+_OPEN: JSONSchema = {
+    "description": "What a search decides.",
+    "anyOf": [
+        {
+            "type": "object",
+            "properties": {"choice": {"type": "array", "minItems": 1}, "when": _WHEN},
+            "required": ["choice"],
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "properties": {
+                "range": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+                "log": {"type": "boolean"},
+                "step": {"type": "number", "exclusiveMinimum": 0},
+                "when": _WHEN,
+            },
+            "required": ["range"],
+            "additionalProperties": False,
+        },
+        {"const": OWN_VALUES},
+    ],
+}
+
+
 def workflow_json_schema(registry: Registry) -> JSONSchema:
     """The schema for what is installed. A plugin whose options cannot be imported is left open.
 
@@ -48,7 +78,8 @@ def workflow_json_schema(registry: Registry) -> JSONSchema:
             definitions[definition].setdefault("properties", {})["name"] = {"type": "string"}
     schema["properties"]["data_configs"] = _named(schema["properties"]["data_configs"], "DataSection")
     schema["properties"]["evaluators"] = _named(schema["properties"]["evaluators"], "EvaluatorSection")
-    schema["properties"]["search_strategy"] |= {"enum": [False, None]}
+    definitions["Open"] = _OPEN
+    schema["properties"]["passes"] = _with_alternatives(schema["properties"]["passes"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
@@ -89,7 +120,10 @@ def _with_options(
         return {"type": "object", "description": spec.summary}
     for inner, schema in options.pop("$defs", {}).items():
         definitions[f"{definition}.{inner}"] = schema
-    properties = {**options.get("properties", {}), **common["properties"]}
+    own = options.get("properties", {})
+    if isinstance(spec, PassSpec | DataContainerSpec):
+        own = {option: {"anyOf": [given, {"$ref": "#/$defs/Open"}]} for option, given in own.items()}
+    properties = {**own, **common["properties"]}
     required = [*common.get("required", []), *options.get("required", [])]
     return {
         "type": "object",
@@ -98,6 +132,14 @@ def _with_options(
         "required": sorted(set(required), key=required.index),
         "additionalProperties": False,
     }
+
+
+def _with_alternatives(passes: JSONSchema) -> JSONSchema:
+    """A step may be a list of passes, of which a search takes one; null leaves the step out."""
+    one: JSONSchema = {"$ref": "#/$defs/PassSection"}
+    several: JSONSchema = {"type": "array", "minItems": 1, "items": {"anyOf": [one, {"type": "null"}]}}
+    step: JSONSchema = {"anyOf": [one, several]}
+    return {**passes, "anyOf": [{"type": "object", "additionalProperties": step}, {"type": "null"}]}
 
 
 def _own(schema: JSONSchema) -> JSONSchema:

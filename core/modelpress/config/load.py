@@ -6,8 +6,8 @@ workflow = load_workflow(Path("workflow.yaml"), Registry.load()).whole()
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,26 @@ from pydantic import ValidationError
 
 from modelpress.config.beyond import tell_beyond
 from modelpress.config.choices import Choices
-from modelpress.config.dialect import Dialect, sections
+from modelpress.config.dialect import Dialect, pass_sections, sections
 from modelpress.config.given import Given
 from modelpress.config.olive import translate
 from modelpress.config.olive_beyond import Beyond
 from modelpress.config.olive_here import bring_here
 from modelpress.config.renames import apply_renames
 from modelpress.config.schema import WorkflowFile
+from modelpress.config.search_space import read_open_workflow
+from modelpress.config.strategy import (
+    leave_out_strategy,
+    open_own_values,
+    read_strategy,
+    require_end,
+    require_objective,
+    tell_open_values,
+)
 from modelpress.config.translations import Translations
 from modelpress.config.tree import Node
 from modelpress.config.validation import faults
-from modelpress.config.workflow import LOCAL_SYSTEM, Positions, WorkflowDraft
+from modelpress.config.workflow import LOCAL_SYSTEM, Positions, Search, WorkflowDraft
 from modelpress.config.written import expand_text
 from modelpress.errors import UserError
 from modelpress.identity import named_path
@@ -33,6 +42,7 @@ from modelpress.nearest import did_you_mean
 from modelpress.one_file import entry_point
 from modelpress.problems import Problems
 from modelpress.registry import Registry
+from modelpress.search import Candidate
 from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, Spec, SystemSpec
 
 
@@ -56,9 +66,43 @@ def load_workflow(source: Path | Given, registry: Registry) -> WorkflowDraft:
     plain = root.plain()
     _name_items(root, "data_configs", problems)
     _name_items(root, "evaluators", problems)
+    open_own_values(root, registry)
+    opened = read_open_workflow(root, registry, problems)
+    if opened is None:
+        leave_out_strategy(root, native.translations)
+        if "search_strategy" not in root.mapping:
+            plain.pop("search_strategy", None)
+        return _read(root, given, registry, native.translations, problems, plain)
+
+    def decide(candidate: Candidate) -> WorkflowDraft:
+        return _read(opened.decided(candidate), given, registry, native.translations, Problems())
+
+    search = Search(read_strategy(root, registry, problems), opened, decide)
+    wrong = bool(problems)
+    draft = decide(opened.complete({}))
+    for problem in draft.problems:
+        problems.take(problem)
+    if wrong:  # with what is open: what follows from that is not told
+        return replace(draft, search=search, problems=problems)
+    require_end(root, search, problems)
+    require_objective(draft, root, problems)
+    tell_open_values(opened, decide, problems)
+    return replace(draft, search=search, problems=problems)
+
+
+def _read(
+    root: Node,
+    given: Given,
+    registry: Registry,
+    translations: Translations,
+    problems: Problems,
+    native: Mapping[str, object] | None = None,
+) -> WorkflowDraft:
+    """A workflow in which nothing is open."""
+    plain = root.plain()
     beyond = tell_beyond(root, registry, problems)
     positions = Positions(str(given.file or "the workflow"), {name: node.place for name, node in root.walk()})
-    _check_shape(root.plain(), positions, problems, beyond)
+    _check_shape(plain, positions, problems, beyond)
     choices = Choices(root, registry, positions, problems, beyond)
     folder = given.folder
     evaluators = choices.evaluators()
@@ -82,9 +126,9 @@ def load_workflow(source: Path | Given, registry: Registry) -> WorkflowDraft:
         evaluate_input_model=_flag(root, "evaluate_input_model"),
         require_goals=_flag(root, "require_goals"),
         log_severity_level=_number(root, "log_severity_level"),
-        native=plain,
+        native=plain if native is None else native,
         positions=positions,
-        translations=native.translations.all(),
+        translations=translations.all(),
         settings=tuple(setting.told for setting in given.settings),
         problems=problems,
     )
@@ -120,10 +164,12 @@ def _typed(root: Node) -> Iterator[tuple[type[Spec], Node]]:
     for key, kind in one_by_one.items():
         if node := root.mapping.get(key):
             yield kind, node
-    groups = {"data_configs": DataContainerSpec, "systems": SystemSpec, "passes": PassSpec}
+    groups = {"data_configs": DataContainerSpec, "systems": SystemSpec}
     for key, group in groups.items():
         for node in sections(root.mapping.get(key)):
             yield group, node
+    for node in pass_sections(root.mapping.get("passes")):
+        yield PassSpec, node
     evaluator = root.mapping.get("evaluator")
     for node in [*sections(root.mapping.get("evaluators")), *([evaluator] if evaluator else [])]:
         for metric in sections(node.mapping.get("metrics")):

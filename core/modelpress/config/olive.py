@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from modelpress.config.dialect import Dialect, copy, sections
+from modelpress.config.dialect import Dialect, copy, pass_sections, sections
 from modelpress.config.olive_model import translate_data_configs, translate_input_model
 from modelpress.config.olive_passes import translate_pass_names
 from modelpress.config.olive_search import translate_search
@@ -37,7 +37,6 @@ _NOT_BUILT = {
 }
 _OF_A_PASS = {
     "clean_run_cache": _CACHED_BY_CONTENT,
-    "disable_search": "Nothing is searched without search_strategy.",
 }
 _PROGRAMS = {"LMEvaluator": "lm-evaluation-harness", "MTEBEvaluator": "MTEB"}
 """Olive's evaluators that are no list of metrics."""
@@ -167,7 +166,7 @@ def _insert_metrics(dialect: Dialect) -> None:
 
 def _translate_passes(dialect: Dialect) -> None:
     passes = dialect.root.mapping.get("passes")
-    for step in sections(passes):
+    for step in pass_sections(passes):
         _lift_config(dialect, step)
         for name, why in _OF_A_PASS.items():
             dialect.leave_out(step, name, f"{name} of a pass", why)

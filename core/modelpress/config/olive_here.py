@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelpress.config.dialect import Dialect, sections
+from modelpress.config.dialect import Dialect, pass_sections
 from modelpress.config.tree import Node
 
 _WHY = "--here: everything runs on this machine's CPU, and is built for it."
@@ -20,7 +20,7 @@ def bring_here(dialect: Dialect) -> None:
         for key in ("host", "target", "systems", "execution_providers", "azureml_client"):
             if key in part.mapping:
                 dialect.leave_out(part, key, key, _WHY)
-    for step in sections(root.mapping.get("passes")):
+    for step in pass_sections(root.mapping.get("passes")):
         dialect.leave_out(step, "host", "host of a pass", _WHY)
     model = root.mapping.get("input_model")
     if model is not None:

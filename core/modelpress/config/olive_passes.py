@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modelpress.config.dialect import Dialect, sections
+from modelpress.config.dialect import Dialect, pass_sections
 from modelpress.config.tree import Node, Scalar, make_node
 
 
@@ -28,7 +28,7 @@ _OTHER = {
 
 def translate_pass_names(dialect: Dialect) -> None:
     """GptqModel, GptqQuantizer -> Gptq; AutoAWQQuantizer -> Awq."""
-    for step in sections(dialect.root.mapping.get("passes")):
+    for step in pass_sections(dialect.root.mapping.get("passes")):
         kind = step.mapping.get("type")
         other = _OTHER.get(str(kind.value).lower()) if kind is not None else None
         if kind is None or other is None:

@@ -1,34 +1,28 @@
-"""What Olive can search for: several passes under a name, several values of an option, several flows.
-
-Searching is not built yet. What there is only one of is no search, and is read as what it is.
-"""
+"""Olive's forms of what a search decides, put into today's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from modelpress.config.dialect import Dialect
+from modelpress.config.dialect import Dialect, pass_sections
+from modelpress.config.open_values import OWN_VALUES
 from modelpress.config.tree import Node
 
-_NAMES = ("SEARCHABLE_VALUES", "DEFAULT_SEARCHABLE_VALUES", "DEFAULT_SEARCH", "SEARCH")
-_KINDS = ("categorical", "boolean", "ordinal", "conditional", "conditional_default", "special_param")
+_OWN = ("DEFAULT_SEARCHABLE_VALUES", "DEFAULT_SEARCH", "SEARCH")
+_LISTS = ("categorical", "boolean", "ordinal")
+"""Olive's kinds of a list of values. `conditional` depends on values of other options."""
+_STRATEGY = {"search_algorithm": "sampler", "num_samples": "max_samples"}
 
 
 def translate_search(dialect: Dialect) -> None:
-    """One pass in a list becomes that pass; a strategy is left out where nothing is to be searched."""
+    """One pass in a list becomes that pass, one flow the order of passes."""
     _unwrap_passes(dialect)
     _choose_flow(dialect)
+    _translate_values(dialect)
     search = dialect.root.mapping.get("search_strategy")
-    if search is None or not search.value:
+    if search is None or not search.is_mapping:
         return
-    if not any(search_points(dialect.root)):
-        why = "No pass and no option has a choice, so there is nothing to search."
-        dialect.leave_out(dialect.root, "search_strategy", "search_strategy", why)
-        return
-    if not search.is_mapping:
-        return
-    dialect.lift(search, "search_algorithm_config", "search_algorithm_config", "keys of search_strategy")
-    for old, new in (("search_algorithm", "sampler"), ("num_samples", "max_samples")):
+    for config in ("search_algorithm_config", "sampler_config"):
+        dialect.lift(search, config, config, "keys of search_strategy")
+    for old, new in _STRATEGY.items():
         if old in search.mapping:
             dialect.tell(f"search_strategy.{old}", new, search.mapping[old])
             search.rename(old, new)
@@ -36,20 +30,18 @@ def translate_search(dialect: Dialect) -> None:
         search.mapping["sampler"].value = "sequential"
 
 
-def search_points(root: Node) -> Iterator[tuple[str, Node]]:
-    """(name of the pass, what has a choice there) of all that a search would have to choose."""
-    passes = root.mapping.get("passes")
-    for name, step in passes.mapping.items() if passes else ():
-        if isinstance(step.value, list):
-            yield name, step
-            continue
-        yield from ((name, node) for _, node in step.walk() if _is_choice(node))
-
-
-def _is_choice(node: Node) -> bool:
-    if isinstance(node.value, str):
-        return node.value in _NAMES
-    return node.text("type").lower() in _KINDS and {"support", "name"} & node.mapping.keys() != set()
+def _translate_values(dialect: Dialect) -> None:
+    """`{type: categorical, support: […]}` is a choice; `DEFAULT_SEARCH` and its like are one word."""
+    for section in pass_sections(dialect.root.mapping.get("passes")):
+        for _, node in section.walk():
+            support = node.mapping.get("support")
+            if isinstance(node.value, str) and node.value in _OWN:
+                dialect.tell(node.value, OWN_VALUES, node)
+                node.value = OWN_VALUES
+            elif node.text("type").lower() in _LISTS and (support is not None or len(node.mapping) == 1):
+                dialect.tell("{type: categorical, support: […]}", "{choice: […]}", node)
+                both = [Node(True, node.place), Node(False, node.place)]
+                node.value = {"choice": support if support is not None else Node(both, node.place)}
 
 
 def _unwrap_passes(dialect: Dialect) -> None:
@@ -61,29 +53,36 @@ def _unwrap_passes(dialect: Dialect) -> None:
 
 
 def _choose_flow(dialect: Dialect) -> None:
-    """The first of `pass_flows` gives the order of the passes; the others are told."""
-    flows = dialect.root.mapping.pop("pass_flows", None)
+    """The only one of `pass_flows` gives the order of the passes; of several, a search decides. Passes that
+    none names are told."""
+    flows = dialect.root.mapping.get("pass_flows")
     passes = dialect.root.mapping.get("passes")
     if flows is None or not flows.items or passes is None or not passes.is_mapping:
+        dialect.root.mapping.pop("pass_flows", None)
         return
     named = [[str(name.value) for name in flow.items] for flow in flows.items]
-    first, others = named[0], named[1:]
-    unknown = [name for name in first if name not in passes.mapping]
+    unknown = [name for flow in named for name in flow if name not in passes.mapping]
     if any(name.startswith("<") for name in unknown):
-        dialect.root.mapping["pass_flows"] = flows  # a placeholder: told with the others
-        return
+        return  # a placeholder: told with the others
     if unknown:
-        message = f"pass_flows names no such pass: {', '.join(unknown)}."
+        message = f"pass_flows names no such pass: {', '.join(dict.fromkeys(unknown))}."
         dialect.problems.add(message, where=flows.place)
+        del dialect.root.mapping["pass_flows"]
         return
-    why = "Passes run as they stand."
-    if others:
-        why = f"The first flow is built: {', '.join(first)}. For another, write a workflow of its own."
-    dialect.tell("pass_flows", "the order of passes", flows, why)
-    entries = {name: passes.mapping[name] for name in first}
+    entries = {name: passes.mapping[name] for flow in named for name in flow}
     for name, node in passes.mapping.items():
         if name not in entries:
-            other = any(name in flow for flow in others)
-            why = "It is in another flow." if other else "pass_flows does not name it."
-            dialect.tell(f"passes.{name}", "", node, why)
-    passes.value = entries
+            dialect.tell(f"passes.{name}", "", node, "pass_flows does not name it.")
+    search = dialect.root.mapping.get("search_strategy")
+    if len({tuple(flow) for flow in named}) > 1 and search is not None and search.value:
+        passes.value = entries
+        return
+    why = "Passes run as they stand."
+    if named[1:]:
+        first = ", ".join(named[0])
+        why = f"Without search_strategy the first flow is built: {first}."
+    dialect.tell("pass_flows", "the order of passes", flows, why)
+    for name in entries.keys() - set(named[0]):
+        dialect.tell(f"passes.{name}", "", entries[name], "It is in another flow.")
+    passes.value = {name: passes.mapping[name] for name in named[0]}
+    del dialect.root.mapping["pass_flows"]

@@ -6,10 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from modelpress.errors import UserError
-from modelpress.options import Size
-from modelpress.sizes import parse_time
-
 Name = Annotated[str, StringConstraints(min_length=1)]
 
 GoalType = Literal[
@@ -107,35 +103,51 @@ class EvaluatorSection(Section):
     metrics: list[MetricSection] = Field(description="What is measured.")
 
 
-def _a_time(value: float | str) -> float | str:
-    try:
-        parse_time(value)
-    except UserError as error:
-        raise ValueError('has to be a time: seconds, or text like "30m" or "2h"') from error
-    return value
-
-
-class NeedsSection(Section):
-    """What a step takes where it runs. A system that shares its machine out keeps as much free for it."""
-
-    memory: Size | None = Field(default=None, description="Unset: as the plan estimates it.")
-    disk: Size | None = Field(default=None, description="Unset: as the plan estimates it.")
-    gpus: int | None = Field(default=None, ge=0, description="How many GPUs. Unset: as the system has it.")
-    time: Annotated[float | int | str, AfterValidator(_a_time)] | None = Field(
-        default=None, description='Seconds, or text like "30m" or "2h", after which the system may end it.'
-    )
-
-
 class PassSection(Typed):
     """One transformation of the model."""
 
     host: Name | None = Field(default=None, description="The system that runs it. Unset: the workflow's.")
-    needs: NeedsSection | None = Field(default=None, description="What it takes where it runs.")
     evaluator: Name | None = Field(
         default=None, description="Measures what it gives. Unset: nothing does, except after the last pass."
     )
+    disable_search: bool = Field(
+        default=False, description="Whether its options that are not written stay as they are in a search."
+    )
     output_name: Annotated[str, AfterValidator(_folder_name)] | None = Field(
         default=None, description="Keep a copy of what it gives in this folder of output_dir."
+    )
+
+
+class SearchSection(BaseModel):
+    """How a search goes. Keys not known here are options of the sampler."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, protected_namespaces=())
+
+    sampler: Name = Field(default="tpe", description="Decides what is tried: `modelpress samplers list`.")
+    execution_order: Literal["joint", "pass-by-pass"] = Field(
+        default="joint",
+        description="`joint`: all that is open at once; `pass-by-pass`: what one pass leaves open after the "
+        "other, each with the best that was found for those before it.",
+    )
+    max_samples: int | None = Field(
+        default=None,
+        ge=1,
+        description="Candidates that the sampler may propose. Unset: as many as there are.",
+    )
+    max_iter: int | None = Field(default=None, ge=1, description="Candidates that are built. Unset: any.")
+    max_time: float | None = Field(
+        default=None, gt=0, description="Seconds after which no candidate is begun. Unset: any."
+    )
+    stop_when_goals_met: bool = Field(
+        default=False, description="Whether the first candidate that meets all goals is taken."
+    )
+    seed: int | None = Field(
+        default=None, ge=0, lt=2**32, description="Every choice follows from it. Unset: the workflow's."
+    )
+    include_pass_params: bool = Field(
+        default=True,
+        description="Whether options that are not written, and of which the pass says what is worth trying, "
+        "are open too.",
     )
 
 
@@ -188,8 +200,14 @@ class WorkflowFile(Section):
         le=4,
         description="Least level of lines shown: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal.",
     )
-    search_strategy: object = Field(
-        default=None, description="false or null: no search. More is not built yet."
+    pass_flows: list[list[Name]] | None = Field(
+        default=None,
+        description="Several orders of passes, each by their names: a search decides. One: that order.",
+    )
+    search_strategy: SearchSection | bool | None = Field(
+        default=None,
+        description="How what the workflow leaves open is decided. Unset, true: as it says by default; "
+        "false: nothing may be open.",
     )
 
 

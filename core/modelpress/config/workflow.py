@@ -6,17 +6,18 @@ place where later parts depend on it. A `WorkflowDraft` has problems; a `Workflo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from modelpress.config.search_space import OpenWorkflow
 from modelpress.context import Accelerator
 from modelpress.errors import Location
 from modelpress.options import Options
 from modelpress.problems import Problems
 from modelpress.registry import Registered
-from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, SystemSpec
-from modelpress.system import NO_NEEDS, Needs
+from modelpress.search import Candidate
+from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, SamplerSpec, SystemSpec
 
 LOCAL_SYSTEM = "local"
 """The system that every workflow has: where its `systems` does not name it, this machine as it is."""
@@ -79,7 +80,6 @@ class PassChoice:
     metrics:    measured of what it gives: by its own evaluator or, for the last pass, the workflow's
     output_name: the folder below output_dir that a copy of this step's result goes to; None for no copy
     data:       role -> name in `data_configs`, for each option that is marked with a DataRole
-    needs:      what it takes where it runs, as far as the user says it
     """
 
     name: str
@@ -89,7 +89,6 @@ class PassChoice:
     metrics: tuple[MetricChoice, ...] = ()
     output_name: str | None = None
     data: Mapping[str, str] = field(default_factory=dict)
-    needs: Needs = NO_NEEDS
 
     @property
     def type_name(self) -> str:
@@ -202,6 +201,33 @@ class Positions:
         return self.places.get(path) or Location(self.file)
 
 
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """`search_strategy`: see modelpress.config.schema.SearchSection, which has the same fields."""
+
+    sampler: Registered[SamplerSpec]
+    options: Options
+    execution_order: str
+    max_samples: int | None
+    max_iter: int | None
+    max_time: float | None
+    stop_when_goals_met: bool
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a workflow leaves open, and how that is decided.
+
+    strategy: None when it is wrong: told
+    decide:   the workflow with a candidate's choices; its problems are its own
+    """
+
+    strategy: Strategy | None
+    open: OpenWorkflow
+    decide: Callable[[Candidate], WorkflowDraft]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowParts:
     """What a draft and a whole workflow have alike.
@@ -220,6 +246,7 @@ class WorkflowParts:
     log_severity_level: 0 verbose … 4 fatal; None when not given
     settings: single values that were given beside it, `passes.lora.r=8`; those that may be secret without
               the value
+    search:  what is open, of which this is the first choice of each; None when nothing is
     """
 
     path: Path | None
@@ -241,6 +268,7 @@ class WorkflowParts:
     positions: Positions
     translations: tuple[Translation, ...]
     settings: tuple[str, ...]
+    search: Search | None = None
 
     def locate(self, path: str) -> Location:
         """The place in the file of a dotted path of the native form, e.g. `passes.lora.r`."""

@@ -24,6 +24,7 @@ from modelpress.engine.ownership import RECORD, record_obstacle
 from modelpress.engine.plan import Plan
 from modelpress.engine.record import RunRecord, Status, StepRecord
 from modelpress.engine.run_log import RunLog
+from modelpress.engine.search.record import SearchRecord
 from modelpress.errors import Interrupted, ModelpressError, UserError
 from modelpress.json_types import JSONValue
 from modelpress.records import VERSION, read_record, to_json, write_record
@@ -72,16 +73,19 @@ class RunKeeper:
         """A task is done. metrics are those of the last model."""
         before = {} if step.kind == "pass" else self.record.metrics
         metrics = before if step.baseline else {**before, **step.metrics}
-        known = {**self.record.intervals, **step.intervals}
         of_input = step.metrics if step.baseline else {}
         self.record = replace(
             self.record,
             steps=[*self.record.steps, step],
             metrics=metrics,
-            intervals={name: known[name] for name in metrics if name in known},
             input_metrics={**self.record.input_metrics, **of_input},
             goals=[*self.record.goals, *step.goals],
         )
+        self._write()
+
+    def searched(self, search: SearchRecord) -> None:
+        """A search has got further."""
+        self.record = replace(self.record, search=search)
         self._write()
 
     def made(self, artifact: Artifact) -> None:

@@ -19,6 +19,8 @@ from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.prepare import Prepared, fetch_model, prepare
 from modelpress.engine.record import StepRecord
 from modelpress.engine.run_keeper import RunKeeper, missed
+from modelpress.engine.search.study import Study
+from modelpress.engine.search.winner import write_workflow
 from modelpress.engine.step import TaskRunner
 from modelpress.errors import GoalsMissed, Interrupted, ModelpressError
 from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, StepFinished, StepStarted
@@ -37,7 +39,6 @@ class RunResult:
                 model where it lies, when there are no passes
     metrics:    full metric name (`accuracy`, `latency_p50_ms`) -> value, of the final model
     input_metrics: the same of the input model, where it was measured to compare with
-    intervals:  (low, high) of those metrics that said how sure they are: 19 of 20 repetitions lie between
     goals:      what became of each goal, in the order in which they were measured
     run_record: the record as JSON values; also in `run.json` in output_dir
     usage:      how the model that was made is used, where the plugin of its format says so
@@ -49,7 +50,6 @@ class RunResult:
     run_record: Mapping[str, JSONValue]
     usage: Usage | None = None
     input_metrics: Mapping[str, float] = field(default_factory=dict)
-    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def run(
@@ -98,13 +98,40 @@ def run(
             plan = fetch_model(prepared, registry, log)
             keeper.planned(plan)
             prepared.cache.digests.keep()
-            return _Run(plan, prepared, registry, tell, keeper).go()
+            begin(plan, keeper, log)
+            searched = plan.workflow.search is not None
+            plan = decide(plan, prepared, registry, log, keeper)
+            result = _Run(plan, prepared, registry, tell, keeper).go()
+            if searched and prepared.output_dir:
+                write_workflow(plan.workflow, prepared.output_dir)
+            return result
         except BaseException as error:
             keeper.fail(error)
             raise
         finally:
             keeper.close()
             prepared.cache.digests.keep()
+
+
+def begin(plan: Plan, keeper: RunKeeper, tell: OnEvent) -> None:
+    """Tell that the run begins, and what its plan has to say."""
+    record, workflow = keeper.record, plan.workflow
+    total = len(list(plan.tasks))
+    tell(RunStarted(record.id, record.workflow_id, total, record.log, workflow.log_severity_level))
+    for text in (*map(str, workflow.translations), *plan.notes):
+        tell(Log("note", text))
+
+
+def decide(plan: Plan, prepared: Prepared, registry: Registry, tell: OnEvent, keeper: RunKeeper) -> Plan:
+    """The plan in which nothing is open: the best that a search finds, where something was."""
+    search = plan.workflow.search
+    if search is None:
+        return plan
+
+    def runner(of: Plan) -> TaskRunner:
+        return TaskRunner(of, prepared, registry, tell, keeper.log.take_output)
+
+    return Study(plan, search, prepared, registry, runner, tell, keeper.searched).run()
 
 
 class _Run:
@@ -124,12 +151,6 @@ class _Run:
     def go(self) -> RunResult:
         workflow, output_dir, keeper = self._plan.workflow, self._output_dir, self._keeper
         tasks = list(self._plan.tasks)
-        record = keeper.record
-        self._tell(
-            RunStarted(record.id, record.workflow_id, len(tasks), record.log, workflow.log_severity_level)
-        )
-        for text in (*map(str, workflow.translations), *self._plan.notes):
-            self._tell(Log("note", text))
         artifact = self._tasks.input_model()
         for number, task in enumerate(tasks, start=1):
             artifact = self._do(task, artifact, number, len(tasks))
@@ -150,13 +171,7 @@ class _Run:
         self._tell(RunFinished(str(output_dir or artifact.path), str(path or ""), record.seconds))
         usage = self._usage(artifact) if self._plan.steps else None
         return RunResult(
-            artifact,
-            record.metrics,
-            self._judge.judgements,
-            keeper.as_json(),
-            usage,
-            record.input_metrics,
-            record.intervals,
+            artifact, record.metrics, self._judge.judgements, keeper.as_json(), usage, record.input_metrics
         )
 
     def _export(self, artifact: Artifact, target: Path, passes: int) -> Artifact:

@@ -23,6 +23,7 @@ from modelpress.events import (
 )
 from modelpress.figures import duration, number, shorten_path, size
 from modelpress.progress.levels import LogFilter, Verbosity
+from modelpress.progress.search import SearchLines, search_line
 from modelpress.progress.state import Clock, Watched, step_title
 
 _TENTH_AFTER = 5.0
@@ -74,6 +75,7 @@ class PlainProgress(Progress):
         self._told = LogFilter(verbosity.level)
         self._watched = Watched(clock)
         self._reports = Reports(self._watched)
+        self._search = SearchLines(each_step=verbosity.each_report)
         self._last = clock()
         self._tenth = 0
         self._lock = threading.RLock()
@@ -111,6 +113,8 @@ class PlainProgress(Progress):
         if self._verbosity.each_report and self._reports.take(event):
             self._tell_reports()
         self._watched.see(event)
+        if self._search.hides(event):
+            return
         if isinstance(event, RunStarted):
             self._told.begin(event)
         elif isinstance(event, Log):
@@ -191,4 +195,4 @@ def closing_line(event: Event, *, resumed: bool = False) -> str:
         return f"{step_title(event)}: failed{kept}"
     if isinstance(event, RunFinished):
         return f"Done in {duration(event.seconds)}: {shorten_path(event.output_dir)}"
-    return ""
+    return search_line(event)

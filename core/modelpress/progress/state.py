@@ -5,7 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from modelpress.events import Event, Progress, Report, RunStarted, StepFailed, StepFinished, StepStarted
+from modelpress.events import (
+    CandidateFinished,
+    CandidateStarted,
+    Event,
+    Progress,
+    Report,
+    RunStarted,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+)
 from modelpress.figures import number, size
 
 _NUMBERS = {"loss": "loss", "tokens_per_second": "tok/s"}
@@ -81,12 +91,16 @@ class Watched:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self.state = StepState("Checking the workflow", clock=clock)
+        self._candidate = ""
 
     def see(self, event: Event) -> None:
         if isinstance(event, RunStarted):
             self.state = StepState("Reading the input model", clock=self._clock)
+        elif isinstance(event, CandidateStarted | CandidateFinished):
+            self._candidate = f"candidate {event.number} " if isinstance(event, CandidateStarted) else ""
+            self.state = StepState(f"Planning {self._candidate or 'the next one'}".strip(), clock=self._clock)
         elif isinstance(event, StepStarted):
-            self.state = StepState(step_title(event), event, self._clock)
+            self.state = StepState(f"{self._candidate}{step_title(event)}", event, self._clock)
         elif isinstance(event, (StepFinished, StepFailed)):
             title = "Writing the output" if event.index == event.total else "Preparing the next step"
             self.state = StepState(title, clock=self._clock)

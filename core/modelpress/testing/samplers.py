@@ -6,11 +6,14 @@ class TestAcmeGrid(SamplerContract):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import ClassVar
 
-from modelpress.context import Candidate, Sampler, SearchSpace
 from modelpress.registry import Registered, Registry
+from modelpress.search import Axis, Candidate, Outcome, Sampler, SearchSpace, Told
 from modelpress.specs import SamplerSpec
 from modelpress.testing.contract import Contract
 
@@ -20,8 +23,13 @@ class SamplerContract(Contract[SamplerSpec]):
 
     sampler_name: ClassVar[str] = ""
     space: ClassVar[SearchSpace] = SearchSpace(
-        axes={"passes.quantize.bits": (2, 4, 8), "passes.quantize.group_size": (32, 128)},
-        goals={"perplexity": False, "accuracy": True},
+        axes=(
+            Axis("passes.quantize", ("Rtn", "Gptq")),
+            Axis("passes.quantize.bits", (2, 4, 8)),
+            Axis("passes.quantize.damp", (0.01, 0.1), when={"passes.quantize": ("Gptq",)}),
+        ),
+        objectives={"perplexity": False, "accuracy": True},
+        goals=1,
     )
     """What is searched."""
     most: ClassVar[int] = 500
@@ -30,18 +38,24 @@ class SamplerContract(Contract[SamplerSpec]):
     def find(self, registry: Registry) -> Registered[SamplerSpec]:
         return registry.find(SamplerSpec, self.sampler_name)
 
-    def _open(self, registered: Registered[SamplerSpec]) -> Sampler:
-        return registered.resolve(registered.spec.open)(self.parsed(registered), self.space)
+    def _open(self, registered: Registered[SamplerSpec], space: SearchSpace | None = None) -> Sampler:
+        return registered.call(registered.spec.open, self.parsed(registered), space or self.space)
 
-    def _search(self, registered: Registered[SamplerSpec], *, failing: bool = False) -> list[Candidate]:
-        """Every candidate of a search, each told numbers that follow from it alone."""
-        sampler, found = self._open(registered), []
+    def _outcome(self, candidate: Candidate) -> Outcome:
+        """Numbers that follow from the candidate alone."""
+        chance = Random(repr(sorted(candidate.items())))
+        numbers = {name: chance.random() for name in self.space.objectives}
+        return Outcome(numbers, tuple(chance.random() - 0.5 for _ in range(self.space.goals)))
+
+    def _search(
+        self, registered: Registered[SamplerSpec], space: SearchSpace | None = None, *, failing: bool = False
+    ) -> list[Candidate]:
+        """Every candidate of a search, told in turn."""
+        sampler, found = self._open(registered, space), []
         while (candidate := sampler.ask()) is not None:
             found.append(candidate)
             assert len(found) <= self.most, f"it goes on after {self.most} candidates"
-            chance = Random(repr(sorted(candidate.items())))
-            numbers = {goal: chance.random() for goal in self.space.goals}
-            sampler.tell(candidate, None if failing else numbers)
+            sampler.tell(candidate, None if failing else self._outcome(candidate))
         return found
 
     def test_it_chooses_from_what_is_allowed(
@@ -50,13 +64,26 @@ class SamplerContract(Contract[SamplerSpec]):
         found = self._search(registered)
         assert found, "it tries nothing"
         for candidate in found:
-            assert set(candidate) == set(self.space.axes)
-            assert all(value in self.space.axes[axis] for axis, value in candidate.items())
+            active = [axis for axis in self.space.axes if axis.is_active(candidate)]
+            assert set(candidate) == {axis.name for axis in active}, "the axes that are active, no others"
+            assert all(candidate[axis.name] in axis.values for axis in active if axis.values)
+
+    def test_no_candidate_is_tried_twice(self, registered: Registered[SamplerSpec], libraries: None) -> None:
+        assert _repeated(self._search(registered)) == []
 
     def test_the_same_search_goes_the_same_way(
         self, registered: Registered[SamplerSpec], libraries: None
     ) -> None:
         assert self._search(registered) == self._search(registered), "every choice follows from the seed"
+
+    def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
+        self, registered: Registered[SamplerSpec], libraries: None, tmp_path: Path
+    ) -> None:
+        whole = self._search(registered)
+        for done in {1, len(whole) // 2, len(whole)}:
+            told = [Told(candidate, self._outcome(candidate)) for candidate in whole[:done]]
+            space = replace(self.space, told=told, folder=tmp_path)
+            assert self._search(registered, space) == whole[done:], f"after {done} candidates"
 
     def test_it_goes_on_when_candidates_cannot_be_made(
         self, registered: Registered[SamplerSpec], libraries: None
@@ -67,6 +94,11 @@ class SamplerContract(Contract[SamplerSpec]):
         sampler = self._open(registered)
         first, second = sampler.ask(), sampler.ask()
         assert first is not None
+        assert first != second
         for candidate in filter(None, (second, first)):
-            sampler.tell(candidate, dict.fromkeys(self.space.goals, 0.5))
+            sampler.tell(candidate, self._outcome(candidate))
         sampler.ask()
+
+
+def _repeated(found: Sequence[Candidate]) -> list[Candidate]:
+    return [candidate for number, candidate in enumerate(found) if candidate in found[:number]]

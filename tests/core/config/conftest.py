@@ -40,6 +40,11 @@ PLUGIN = """
         return [SystemSpec(name="LocalSystem", summary="Here.", open="m:o", config=f"{HERE}:Local")]
 
     @hookimpl
+    def modelpress_samplers():
+        return [SamplerSpec(name="tpe", summary="Learn.", open="m:o", config=f"{HERE}:Tpe"),
+                SamplerSpec(name="random", summary="By chance.", open="m:o")]
+
+    @hookimpl
     def modelpress_metrics():
         return [MetricSpec(name="perplexity", summary="A metric.", run="m:r", config=f"{HERE}:Perplexity",
                            gives={"perplexity": ("", False)})]
@@ -102,6 +107,9 @@ CONFIG = """
     class Local(Options):
         hf_token: bool = False
 
+    class Tpe(Options):
+        n_startup_trials: int = Field(default=10, ge=1)
+
     class Perplexity(Options):
         batch_size: int = 1
 
@@ -128,6 +136,7 @@ CONFIG = """
         train_data_config: Annotated[str, DataRole("train")] = Field(description="Name of the data.")
         eval_data_config: Annotated[str | None, DataRole("eval")] = None
         r: int = Field(default=64, ge=1)
+        use_dora: bool = False
         alpha: int = 16
         lora_dropout: float = 0.05
         target_modules: list[str] | str = "all-linear"

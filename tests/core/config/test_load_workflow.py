@@ -240,13 +240,6 @@ def test_two_data_configs_of_one_name_are_a_problem(load: Load) -> None:
     assert "two named 'train'" in only(load(text))[1]
 
 
-def test_a_list_of_passes_under_one_name_is_not_built_yet(load: Load) -> None:
-    text = GOOD.replace("  merge:\n", "  more: [{type: LoRA}, {type: LoRA}]\n  merge:\n")
-    line, message = only(load(text))
-    assert line == 21
-    assert "not built yet" in message
-
-
 def test_nothing_to_do_is_a_problem(load: Load) -> None:
     assert "nothing to do" in only(load("input_model: {type: HfModel, model_path: m}\n"))[1]
 

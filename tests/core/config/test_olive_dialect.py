@@ -286,18 +286,18 @@ def test_pass_flows_put_passes_in_order(load: Load) -> None:
     several = load_json(load, {"input_model": MODEL, "passes": passes, "pass_flows": [["a"], ["b"]]})
     assert not list(several.problems)
     assert [step.name for step in several.passes] == ["a"]
-    assert any("The first flow is built: a." in t.why for t in several.translations)
+    assert any("the first flow is built: a." in t.why for t in several.translations)
 
 
 def test_keys_without_a_meaning_are_told(load: Load) -> None:
-    step = {"type": "MergeAdapterWeights", "clean_run_cache": True, "disable_search": True}
+    step = {"type": "MergeAdapterWeights", "clean_run_cache": True}
     engine = {"clean_cache": True, "plot_pareto_frontier": False, "packaging_config": None}
     workflow = load_json(load, {"input_model": MODEL, "passes": {"m": step}, "engine": engine})
     assert not list(workflow.problems)
     left_out = {t.old for t in workflow.translations if not t.new}
     assert left_out == {
         "clean_cache", "plot_pareto_frontier", "packaging_config",
-        "clean_run_cache of a pass", "disable_search of a pass",
+        "clean_run_cache of a pass",
     }  # fmt: skip
 
 
@@ -488,19 +488,42 @@ def test_a_search_with_nothing_to_search_is_left_out_and_told(load: Load) -> Non
 
 
 @pytest.mark.parametrize(
-    "lora",
+    ("lora", "axes"),
     [
-        [{"type": "LoRA", "train_data_config": "d"}, {"type": "LoRA", "train_data_config": "d", "r": 4}],
-        {"type": "LoRA", "r": {"type": "categorical", "support": [8, 16]}},
-        {"type": "LoRA", "r": "SEARCHABLE_VALUES"},
+        (
+            [{"type": "LoRA", "train_data_config": "d"}, {"type": "LoRA", "train_data_config": "d", "r": 4}],
+            {"passes.l": ("LoRA", "LoRA-2")},
+        ),
+        (
+            {"type": "LoRA", "train_data_config": "d", "r": {"type": "categorical", "support": [8, 16]}},
+            {"passes.l.r": (8, 16)},
+        ),
+        (
+            {"type": "LoRA", "train_data_config": "d", "training_args": {"eval_strategy": "DEFAULT_SEARCH"}},
+            None,
+        ),
     ],
 )
-def test_a_real_search_is_one_problem_and_nothing_follows_from_it(load: Load, lora: Any) -> None:
-    passes = {"l": lora, "m": {"type": "MergeAdapterWeights"}}
-    document = {"input_model": MODEL, "passes": passes, "data_configs": [DATA], "search_strategy": True}
+def test_what_olive_searches_is_open(load: Load, lora: Any, axes: dict[str, Any] | None) -> None:
+    document = {
+        "input_model": MODEL,
+        "passes": {"l": lora, "m": {"type": "MergeAdapterWeights"}},
+        "data_configs": [DATA],
+        "evaluators": {"e": {"metrics": [{"type": "perplexity", "data_config": "d"}]}},
+        "evaluator": "e",
+        "search_strategy": {"search_algorithm": "random", "search_algorithm_config": {"num_samples": 2}},
+    }
     workflow = load_json(load, document)
-    assert [problem.message for problem in workflow.problems] == ["Searching is not built yet."]
-    assert [step.name for step in workflow.passes] == ["l", "m"]
+    if axes is None:
+        (problem,) = workflow.problems
+        assert "does not say which values of 'training_args.eval_strategy'" in problem.message
+        return
+    assert not list(workflow.problems)
+    assert workflow.search is not None
+    assert {axis.name: axis.values for axis in workflow.search.open.axes} == axes
+    assert workflow.search.strategy is not None
+    assert workflow.search.strategy.sampler.spec.name == "random"
+    assert workflow.search.strategy.max_samples == 2
 
 
 def test_metric_configs_are_lifted(load: Load) -> None:

@@ -48,7 +48,7 @@ def test_each_pass_brings_its_options(registry: Registry) -> None:
         "ModelBuilder",
     ]
     lora = definitions["PassSection.LoRA"]
-    assert lora["properties"]["r"]["minimum"] == 1
+    assert lora["properties"]["r"]["anyOf"][0]["minimum"] == 1
     assert "host" in lora["properties"]
     assert lora["required"] == ["type", "train_data_config"]
     assert lora["additionalProperties"] is False

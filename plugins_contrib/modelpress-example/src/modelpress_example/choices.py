@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import product
 from random import Random
 
-from modelpress.api import SearchSpace
+from modelpress.api import Candidate, Outcome, SearchSpace
 
 from .options import ChoicesOptions
 
@@ -15,17 +13,17 @@ class EveryChoice:
     """Learns nothing from what it is told."""
 
     def __init__(self, search: SearchSpace, most: int | None) -> None:
-        names = sorted(search.axes)
-        found = [dict(zip(names, values, strict=True)) for values in product(*map(search.axes.get, names))]
+        found = list(search.every())
         Random(search.seed).shuffle(found)
-        self._left = iter(found[:most])
+        done = [told.candidate for told in search.told]
+        self._left = iter([candidate for candidate in found[:most] if candidate not in done])
 
-    def ask(self) -> Mapping[str, object] | None:
+    def ask(self) -> Candidate | None:
         return next(self._left, None)
 
-    def tell(self, candidate: Mapping[str, object], result: Mapping[str, float] | None) -> None:
+    def tell(self, candidate: Candidate, outcome: Outcome | None) -> None:
         """Nothing follows from it."""
 
 
 def open_choices(options: ChoicesOptions, search: SearchSpace) -> EveryChoice:
-    return EveryChoice(search, options.max_samples)
+    return EveryChoice(search, options.most)

@@ -51,4 +51,4 @@ class FreshOptions(Options):
 class ChoicesOptions(Options):
     """How much is tried."""
 
-    max_samples: int | None = Field(default=None, ge=1, description="Most candidates. Unset: all there are.")
+    most: int | None = Field(default=None, ge=1, description="Most candidates. Unset: all there are.")
