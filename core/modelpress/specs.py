@@ -267,6 +267,9 @@ class ResourceSpec(Spec):
 
     identity: see contracts.ResourceIdentity; fetch: see contracts.ResourceFetch; secret: see
     contracts.ResourceSecret
+    resumes:  fetch goes on with what an interrupted one left in the folder: that is kept for it
+    schemes:  addresses that stand for it wherever a path is expected: with `("acme",)`, `acme://…` is the
+              resource with that text as its option `address`
     """
 
     kind: ClassVar[str] = "resource"
@@ -275,6 +278,8 @@ class ResourceSpec(Spec):
     fetch: Ref[contracts.ResourceFetch[Options]] = _ABSENT
     secret: Ref[contracts.ResourceSecret[Options]] = _ABSENT
     config: Ref[type[Options]] = _ABSENT
+    resumes: bool = False
+    schemes: tuple[str, ...] = ()
 
 
 @_facts

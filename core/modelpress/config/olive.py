@@ -204,9 +204,12 @@ def _translate_azureml_client(dialect: Dialect) -> None:
         return
     users = 0
     for _, node in list(dialect.root.walk()):
+        if isinstance(node.value, str) and node.value.startswith("azureml://"):
+            parts = {"type": "azureml_address", "address": node.value}
+            node.value = {name: make_node(value, node.place) for name, value in parts.items()}
         kind = node.text("type")
         key = "azureml_client_config" if kind == "AzureML" else "azureml_client"
-        if kind == "AzureML" or kind in ("azureml_datastore", "azureml_model", "azureml_job_output"):
+        if kind == "AzureML" or kind.startswith("azureml_"):
             node.mapping.setdefault(key, copy(client))
             users += 1
     new = "azureml_client_config of each AzureML system, azureml_client of each resource" if users else ""

@@ -196,6 +196,8 @@ class _Resolver:
 
     def remotes(self, value: JSONValue, option: str) -> JSONValue:
         """The value with its resources resolved as in `here`, and nothing else."""
+        if isinstance(value, str) and (named := self._lookup.remotes.named_by(value)):
+            return self._remote(named, option).here
         if isinstance(value, dict) and is_remote(value):
             return self._remote(value, option).here
         if isinstance(value, list):
@@ -205,6 +207,8 @@ class _Resolver:
         return value
 
     def _text(self, value: str, marker: Resource, option: str) -> _Faces:
+        if named := self._lookup.remotes.named_by(value):
+            return self._remote(named, option)
         if "://" in value:
             return _Faces(value, value, value)
         try:

@@ -93,14 +93,17 @@ class RemoteResource:
                 tell(Log("warning", message))
             tell(Log("note", f"Fetching the {self._words}."))
             part = self.folder.with_name(f"{self.folder.name}.part")
-            shutil.rmtree(part, ignore_errors=True)
+            resumes = self.registered.spec.resumes
+            if not resumes:
+                shutil.rmtree(part, ignore_errors=True)
             try:
                 self._fetch(part)
                 flush_to_disk(part)
                 shutil.rmtree(self.folder, ignore_errors=True)
                 move(part, self.folder)
             except BaseException:
-                shutil.rmtree(part, ignore_errors=True)
+                if not resumes:
+                    shutil.rmtree(part, ignore_errors=True)
                 raise
         return self.path or self.folder
 
@@ -118,7 +121,7 @@ class RemoteResource:
 
     def _fetch(self, part: Path) -> None:
         content = part / "content"
-        content.mkdir(parents=True)
+        content.mkdir(parents=True, exist_ok=True)
         fetch = self.registered.spec.fetch
         with _reaching(self.registered):
             path = self.registered.call(fetch, self.options, content).resolve()
@@ -126,6 +129,7 @@ class RemoteResource:
             what = f"it returned {str(path)!r}, expected what it put into the folder that it was given"
             raise fault(self.registered.origin, fetch, what)
         if _identity(self.registered, self.options) != self.identity:
+            shutil.rmtree(part, ignore_errors=True)
             raise HostError(f"The {self._words} changed while it was fetched.", "Run the same command again.")
         record = _Fetched(
             type=self.registered.spec.name,
@@ -149,6 +153,14 @@ class Remotes:
         self._folder = folder
         self._offline = offline
         self._known: dict[str, RemoteResource] = {}
+
+    def named_by(self, text: str) -> dict[str, JSONValue] | None:
+        """The resource that an address stands for (`acme://…`), as a mapping; None when it is none's."""
+        scheme, separator, _ = text.partition("://")
+        for each in self._registry.all(ResourceSpec) if separator else ():
+            if scheme in each.spec.schemes:
+                return {"type": each.spec.name, "address": text}
+        return None
 
     def look_up(self, value: Mapping[str, object]) -> RemoteResource:
         """The resource that a mapping names. Raises ResourceFault when it is wrongly written, or another

@@ -21,7 +21,7 @@ PUBLIC = {
     "login": "login.microsoftonline.com",
     "storage": "core.windows.net",
     "vault": "vault.azure.net",
-    "registry": "api.azureml.ms",
+    "registry": "eastus.api.azureml.ms",
     "region": "westeurope.api.azureml.ms",
 }
 """The names that the SDK asks for where nobody says otherwise."""

@@ -26,10 +26,10 @@ class Registries:
     def __post_init__(self) -> None:
         discovery = r"/registrymanagement/v1\.0/registries/([^/]+)/discovery"
         self.web.route("GET", discovery, self._discovery)
-        self.web.route("GET", rf"{_BELOW}/models/([^/]+)/versions", self._versions)
-        self.web.route("GET", rf"{_BELOW}/models/([^/]+)/versions/([^/]+)", self._model)
-        self.web.route("POST", rf"{_BELOW}/datarefs/([^/]+)/versions/([^/]+)", self._reference)
-        self.web.route("POST", rf"{_BELOW}/models/([^/]+)/versions/([^/]+)/datarefs?", self._reference)
+        self.web.route("GET", rf"{_BELOW}/models/(.+)/versions", self._versions)
+        self.web.route("GET", rf"{_BELOW}/models/(.+)/versions/([^/]+)", self._model)
+        self.web.route("POST", rf"{_BELOW}/datarefs/(.+)/versions/([^/]+)", self._reference)
+        self.web.route("POST", rf"{_BELOW}/models/(.+)/versions/([^/]+)/datarefs?", self._reference)
 
     def put(self, registry: str, name: str, version: str, place: Place, kind: str = "mlflow_model") -> None:
         self.models.setdefault(registry, {}).setdefault(name, {})[version] = place, kind

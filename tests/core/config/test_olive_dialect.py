@@ -256,6 +256,25 @@ def test_an_azureml_client_at_the_top_goes_to_what_uses_it(load: Load) -> None:
     assert "azureml_client" not in workflow.native
 
 
+def test_an_azureml_client_at_the_top_goes_to_addresses_and_registries(load: Load) -> None:
+    data = DATA | {"load_dataset_config": {"data_files": "azureml://datastores/d/paths/p"}}
+    model = {"type": "azureml_registry_model", "registry_name": "r", "name": "n", "version": "1"}
+    workflow = load_json(
+        load,
+        {
+            "azureml_client": {"workspace_name": "w"},
+            "input_model": {"type": "HfModel", "model_path": model},
+            "data_configs": [data],
+        },
+    )
+    assert workflow.native["input_model"]["model_path"]["azureml_client"] == {"workspace_name": "w"}
+    assert workflow.native["data_configs"][0]["load_dataset_config"]["data_files"] == {
+        "type": "azureml_address",
+        "address": "azureml://datastores/d/paths/p",
+        "azureml_client": {"workspace_name": "w"},
+    }
+
+
 def test_local_resources_become_plain_paths(load: Load) -> None:
     model = {"type": "HfModel", "model_path": {"type": "local_folder", "config": {"path": "m"}}}
     workflow = load_json(load, {"input_model": model})
