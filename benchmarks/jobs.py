@@ -53,14 +53,19 @@ def pass_alone(
     )
 
 
-def workflow(name: str, document: Mapping[str, Any], folder: Path, *, export: bool = True) -> Contender:
+def workflow(
+    name: str, document: Mapping[str, Any], folder: Path, *, export: bool = True, python: str = sys.executable
+) -> Contender:
     """`modelpress run` of a workflow, each time with an empty cache, as a contender. With export, it tells
-    `steps`: seconds and peak of each, by its name; and `metrics`. The model is in folder/output/model."""
+    `steps`: seconds and peak of each, by its name; and `metrics`. The model is in folder/output/model.
+
+    python: the one whose modelpress is run
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "workflow.json"
     file.write_text(json.dumps(document, indent=1), encoding="utf-8")
     cache, output = folder / "cache", folder / "output"
-    command = [sys.executable, "-m", "modelpress", "run", str(file), "--offline", "--cache-dir", str(cache)]
+    command = [python, "-m", "modelpress", "run", str(file), "--offline", "--cache-dir", str(cache)]
 
     def clean(_: int) -> None:
         remove(cache)

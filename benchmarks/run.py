@@ -12,11 +12,11 @@ from pathlib import Path
 
 import page
 import results
-from cases import build, gptq, lora, merge, press, quality, quantizers, rows, startup
+from cases import before, build, gptq, lora, merge, press, quality, quantizers, rows, startup
 from harness import REPOSITORY, RESULTS, WORK, Settings
 
 CASES: dict[str, page.Case] = {
-    case.NAME: case for case in (startup, rows, lora, merge, build, press, quality, quantizers, gptq)
+    case.NAME: case for case in (startup, rows, lora, merge, build, press, quality, quantizers, gptq, before)
 }
 
 
@@ -40,10 +40,15 @@ def _run(names: list[str], settings: Settings, docs: Path, stored: Path) -> None
     page.write(docs / "benchmarks.md", docs / "benchmarks", stored, list(CASES.values()))
 
 
+def _possible() -> list[str]:
+    """All but what needs an earlier version, where none is named."""
+    return [name for name in CASES if name != before.NAME or before.VARIABLE in os.environ]
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure modelpress against its competitors.")
     parser.add_argument(
-        "names", nargs="*", default=list(CASES), help=f"of {', '.join(CASES)}; all when left out"
+        "names", nargs="*", default=_possible(), help=f"of {', '.join(CASES)}; all that can run when left out"
     )
     parser.add_argument("--runs", type=int, default=3, help="of each contender")
     parser.add_argument("--quick", action="store_true", help="tiny models, one run, nothing kept")

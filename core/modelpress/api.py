@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         WorkerDied,
         WorkflowError,
     )
+    from modelpress.estimate import Estimate
     from modelpress.events import Event, Log, Progress, Report, decode_event
     from modelpress.figures import duration, number, plural, size
     from modelpress.files import finished, mark_finished, move, write_whole
@@ -111,6 +112,7 @@ __all__ = [
     "DataRole",
     "DataSource",
     "Environment",
+    "Estimate",
     "Event",
     "EventReader",
     "Exchange",
@@ -308,6 +310,7 @@ _LAZY = {
     "PassError": "modelpress.errors",
     "UserError": "modelpress.errors",
     "WorkerDied": "modelpress.errors",
+    "Estimate": "modelpress.estimate",
     "Event": "modelpress.events",
     "decode_event": "modelpress.events",
     "EventReader": "modelpress.engine.process",

@@ -160,6 +160,10 @@ class PassContext(Protocol):
     @property
     def accelerator(self) -> Accelerator: ...
 
+    @property
+    def input_model(self) -> Artifact:
+        """The model that the workflow began with, for metrics whose spec says that they compare."""
+
     def data(self, role: str) -> DataSource:
         """Open the data config named by the option with this role. Raises UserError when none is."""
 

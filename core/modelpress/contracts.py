@@ -20,6 +20,7 @@ from modelpress.context import (
     PassContext,
     PlanContext,
 )
+from modelpress.estimate import Estimate
 from modelpress.opened import LoadedModel, Tokenizer
 from modelpress.options import Options
 from modelpress.samples import DataSource
@@ -101,9 +102,10 @@ class SystemOpen(Protocol[C]):
 
 
 class MetricRun(Protocol[C]):
-    """MetricSpec.run: measures. Returns full names -> numbers; each name is in the spec's `gives`."""
+    """MetricSpec.run: measures. Returns full names -> numbers; each name is in the spec's `gives`. An
+    Estimate says how sure the number is, too."""
 
-    def __call__(self, model: Artifact, config: C, ctx: PassContext, /) -> Mapping[str, float]: ...
+    def __call__(self, model: Artifact, config: C, ctx: PassContext, /) -> Mapping[str, float | Estimate]: ...
 
 
 class ResourceIdentity(Protocol[C]):

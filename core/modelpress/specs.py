@@ -247,6 +247,7 @@ class MetricSpec(Spec):
     formats: formats it can measure; empty means all
     sub_types: other names of its numbers in workflows (Olive's `accuracy_score`) -> full name
     opens_model: False for one that looks at files alone: it measures what is for another machine, too
+    compares: True for one that compares with the model that the workflow began with, ctx.input_model
     """
 
     kind: ClassVar[str] = "metric"
@@ -257,6 +258,7 @@ class MetricSpec(Spec):
     formats: tuple[str, ...] = ()
     sub_types: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     opens_model: bool = True
+    compares: bool = False
 
 
 @_facts

@@ -13,8 +13,17 @@ from typing import Any
 from modelpress import fence
 from modelpress.artifact import Artifact, Meta
 from modelpress.context import Accelerator, DataContext, declared_target
-from modelpress.engine.job import DATA_FOLDER_INPUT, FormatCode, Job, Result, input_path, with_paths
+from modelpress.engine.job import (
+    DATA_FOLDER_INPUT,
+    FormatCode,
+    Job,
+    Result,
+    input_path,
+    model_artifact,
+    with_paths,
+)
 from modelpress.errors import MissingDependencyError, ModelpressError, PassError, PluginError, UserError
+from modelpress.estimate import Estimate
 from modelpress.events import Event, EventFile, Log, Progress, Report
 from modelpress.fence import Origin
 from modelpress.json_types import JSONValue
@@ -71,6 +80,7 @@ class WorkerContext:
         self._loaded_out = False
         self._last_progress = 0.0
         self._pending: Progress | None = None
+        self._input_model = model_artifact(job.input_model, folder) if job.input_model else None
         try:
             self.data_folder = input_path(folder, DATA_FOLDER_INPUT)
         except ModelpressError:
@@ -79,6 +89,19 @@ class WorkerContext:
     @property
     def accelerator(self) -> Accelerator:
         return declared_target(self._job.target, self._job.origin.name)
+
+    @property
+    def input_model(self) -> Artifact:
+        if self._input_model is None:
+            raise PassError(
+                f"{self._job.origin.name} asked for the input model, which its spec does not compare with.",
+                "A MetricSpec with `compares=True` is given ctx.input_model.",
+            )
+        return self._input_model
+
+    def compare_with(self, model: Artifact) -> None:
+        """Give a metric what it compares with; a job names it itself."""
+        self._input_model = model
 
     def data(self, role: str) -> DataSource:
         data = self._job.data.get(role)
@@ -181,14 +204,15 @@ class WorkerContext:
         except UserError as error:
             raise self._fault(f"it left a broken {answer.format}: {error.message.rstrip('.')}") from error
 
-    def finish_metric(self, answer: Mapping[str, float]) -> Result:
+    def finish_metric(self, answer: Mapping[str, float | Estimate]) -> Result:
         """Check that a metric gave what it promises."""
         known = self._job.gives
         strangers = [repr(name) for name in answer if name not in known]
         if strangers or not answer:
             told = ", ".join(strangers) or "no number"
             raise self._fault(f"it returned {told}, expected some of {', '.join(known) or 'nothing'}")
-        return Result(metrics={name: float(value) for name, value in answer.items()})
+        intervals = {n: (float(v.low), float(v.high)) for n, v in answer.items() if isinstance(v, Estimate)}
+        return Result(metrics={name: float(value) for name, value in answer.items()}, intervals=intervals)
 
     def _fault(self, what: str) -> PluginError:
         return fence.fault(self._job.origin, self._job.run, what)

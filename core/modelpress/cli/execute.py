@@ -90,6 +90,8 @@ def execute_workflow(
 def _print_metrics(result: RunResult) -> None:
     width = max((len(name) for name in result.metrics), default=0)
     values = {name: number(value) for name, value in result.metrics.items()}
+    for name, (low, high) in result.intervals.items():
+        values[name] += f"  ({number(low)} to {number(high)})"
     wide = max((len(value) for value in values.values()), default=0)
     before = {
         name: f"before: {number(result.input_metrics[name])}" if name in result.input_metrics else ""

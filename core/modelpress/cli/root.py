@@ -29,6 +29,7 @@ _SECTIONS = {
         "doctor": Lazy("doctor", "Check this installation and this machine."),
     },
     "House-keeping": {
+        "jobs": Lazy("jobs", "List jobs on systems; attach, fetch, cancel."),
         "runs": Lazy("runs", "List runs; show what one did."),
         "cache": Lazy("cache", "See, check and clean the cache."),
         "schema": Lazy("schema", "JSON Schema of workflow files, for editors."),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
+from modelpress.cli.detached import start_detached
 from modelpress.cli.execute import execute
 from modelpress.cli.planning import here_option, offline_option, set_option
 from modelpress.cli.text import examples, json_option
 from modelpress.cli.verbosity import verbosity_options
 from modelpress.config.given import Given, Setting
+from modelpress.engine.prepare import prepare
 from modelpress.progress.levels import Verbosity
+from modelpress.registry import Registry
 
 
 @click.command(
@@ -29,6 +33,7 @@ from modelpress.progress.levels import Verbosity
 @set_option
 @here_option
 @offline_option
+@click.option("--detach", is_flag=True, help="Go on in the background, when this terminal is closed, too.")
 @click.option("--in-process", is_flag=True, help="Run passes in this process, for debuggers.")
 @verbosity_options
 @json_option
@@ -40,6 +45,7 @@ def command(
     output_dir: Path | None,
     cache_dir: Path | None,
     offline: bool,
+    detach: bool,
     in_process: bool,
     verbosity: Verbosity,
     as_json: bool,
@@ -47,6 +53,8 @@ def command(
     """Run a workflow. Steps in the cache are not done again; an interrupted run goes on where it was."""
     if (file is None) == (config is None):
         raise click.UsageError("Name the workflow once: `modelpress run FILE`, or `--config FILE`.")
+    if detach:
+        _detach(Given(file or config, settings=settings, here=here), output_dir, cache_dir, offline=offline)
     execute(
         Given(file or config, settings=settings, here=here),
         output_dir=output_dir,
@@ -56,3 +64,20 @@ def command(
         verbosity=verbosity,
         as_json=as_json,
     )
+
+
+def _detach(given: Given, output_dir: Path | None, cache_dir: Path | None, *, offline: bool) -> NoReturn:
+    """Have another process run it; what is wrong with it is told here."""
+    registry = Registry.load()
+    with prepare(given, registry, output_dir=output_dir, cache_dir=cache_dir, offline=offline) as prepared:
+        prepared.plan.whole()
+        runs = prepared.cache.runs_folder
+    arguments = [str(given.file), *(part for each in given.settings for part in ("--set", each.text))]
+    arguments += [
+        part
+        for name, value in (("--output-dir", output_dir), ("--cache-dir", cache_dir))
+        if value
+        for part in (name, str(value))
+    ]
+    arguments += [*(["--here"] if given.here else []), *(["--offline"] if offline else [])]
+    click.get_current_context().exit(start_detached(["run", *arguments], runs))

@@ -16,6 +16,7 @@ from modelpress.config.schema import (
     DataSection,
     InputModelSection,
     MetricSection,
+    NeedsSection,
     PassSection,
     SystemSection,
     common_keys,
@@ -40,7 +41,9 @@ from modelpress.nearest import did_you_mean
 from modelpress.options import Options
 from modelpress.problems import Problems
 from modelpress.registry import Registered, Registry
+from modelpress.sizes import parse_size, parse_time
 from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, Spec, SystemSpec
+from modelpress.system import NO_NEEDS, Needs
 
 K = TypeVar("K", bound=Spec)
 
@@ -153,6 +156,7 @@ class Choices:
             metrics=metrics,
             output_name=node.text("output_name") or None,
             data=data,
+            needs=_needs(node),
         )
 
     def _metric(self, path: str, node: Node) -> MetricChoice | None:
@@ -262,3 +266,18 @@ def _expand(node: Node) -> list[Accelerator]:
     providers = section.execution_providers
     device = section.device or (device_of(providers[0]) if providers else "cpu")
     return [Accelerator(device, provider) for provider in providers or [_PROVIDERS[device]]]
+
+
+def _needs(node: Node) -> Needs:
+    """What the user says that a pass takes; nothing where that is wrong, which has been told."""
+    given = node.mapping.get("needs")
+    try:
+        needs = NeedsSection.model_validate(given.plain() if given else {})
+    except ValidationError:
+        return NO_NEEDS
+    return Needs(
+        memory=parse_size(needs.memory) if needs.memory else 0,
+        disk=parse_size(needs.disk) if needs.disk else 0,
+        gpus=needs.gpus or 0,
+        time=parse_time(needs.time) if needs.time else 0.0,
+    )

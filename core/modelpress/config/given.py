@@ -50,6 +50,11 @@ class Setting:
         return cls(path, _node_of(value, where, path))
 
     @property
+    def text(self) -> str:
+        """As it is written after --set."""
+        return f"{self.path}={json.dumps(self.node.plain(), ensure_ascii=False)}"
+
+    @property
     def told(self) -> str:
         """As it is written, for records; without a value that may be a secret."""
         hidden = self.node.is_mapping or FREE in self.path.split(".")

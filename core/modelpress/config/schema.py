@@ -6,6 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from modelpress.errors import UserError
+from modelpress.options import Size
+from modelpress.sizes import parse_time
+
 Name = Annotated[str, StringConstraints(min_length=1)]
 
 GoalType = Literal[
@@ -103,10 +107,30 @@ class EvaluatorSection(Section):
     metrics: list[MetricSection] = Field(description="What is measured.")
 
 
+def _a_time(value: float | str) -> float | str:
+    try:
+        parse_time(value)
+    except UserError as error:
+        raise ValueError('has to be a time: seconds, or text like "30m" or "2h"') from error
+    return value
+
+
+class NeedsSection(Section):
+    """What a step takes where it runs. A system that shares its machine out keeps as much free for it."""
+
+    memory: Size | None = Field(default=None, description="Unset: as the plan estimates it.")
+    disk: Size | None = Field(default=None, description="Unset: as the plan estimates it.")
+    gpus: int | None = Field(default=None, ge=0, description="How many GPUs. Unset: as the system has it.")
+    time: Annotated[float | int | str, AfterValidator(_a_time)] | None = Field(
+        default=None, description='Seconds, or text like "30m" or "2h", after which the system may end it.'
+    )
+
+
 class PassSection(Typed):
     """One transformation of the model."""
 
     host: Name | None = Field(default=None, description="The system that runs it. Unset: the workflow's.")
+    needs: NeedsSection | None = Field(default=None, description="What it takes where it runs.")
     evaluator: Name | None = Field(
         default=None, description="Measures what it gives. Unset: nothing does, except after the last pass."
     )

@@ -18,6 +18,7 @@ from modelpress.problems import Problems
 from modelpress.registry import Registered
 from modelpress.search import Candidate
 from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, SamplerSpec, SystemSpec
+from modelpress.system import NO_NEEDS, Needs
 
 LOCAL_SYSTEM = "local"
 """The system that every workflow has: where its `systems` does not name it, this machine as it is."""
@@ -80,6 +81,7 @@ class PassChoice:
     metrics:    measured of what it gives: by its own evaluator or, for the last pass, the workflow's
     output_name: the folder below output_dir that a copy of this step's result goes to; None for no copy
     data:       role -> name in `data_configs`, for each option that is marked with a DataRole
+    needs:      what it takes where it runs, as far as the user says it
     """
 
     name: str
@@ -89,6 +91,7 @@ class PassChoice:
     metrics: tuple[MetricChoice, ...] = ()
     output_name: str | None = None
     data: Mapping[str, str] = field(default_factory=dict)
+    needs: Needs = NO_NEEDS
 
     @property
     def type_name(self) -> str:

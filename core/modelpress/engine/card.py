@@ -192,7 +192,11 @@ def _is_place(text: str) -> bool:
 
 
 def _figures(measured: Sequence[StepRecord]) -> Iterator[str]:
-    rows = [f"| {name} | {_number(value)} |" for step in measured for name, value in step.metrics.items()]
+    rows = [
+        f"| {name} | {_number(value)}{_interval(step.intervals.get(name))} |"
+        for step in measured
+        for name, value in step.metrics.items()
+    ]
     if rows:
         yield "## Measured\n"
         yield "\n".join(["| | |", "|---|---|", *rows]) + "\n"
@@ -218,6 +222,10 @@ def _licence_text(licence: Licence, origin: _Origin) -> str:
 
 def _is_plain(value: JSONValue) -> bool:
     return isinstance(value, int | float) or (isinstance(value, str) and not _is_place(value))
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return f" ({_number(interval[0])} to {_number(interval[1])})" if interval else ""
 
 
 def _number(value: JSONValue) -> str:

@@ -105,6 +105,8 @@ class Job:
     config: str
     options: Mapping[str, JSONValue]
     model: ModelInput
+    input_model: ModelInput | None = None
+    """What a metric compares the model with: the one that the workflow began with."""
     produces: str = ""
     gives: tuple[str, ...] = ()
     data: Mapping[str, DataInput] = field(default_factory=dict)
@@ -133,7 +135,7 @@ class Result:
     """What result.json says.
 
     format, meta, base: of the model that a pass made; base: the key of an adapter's, else empty
-    metrics:  the numbers of a metric
+    metrics:  the numbers of a metric; intervals: (low, high) of those that said how sure they are
     reports:  what it said of each name last
     seconds:  of the work; peak_memory: bytes; python: its version there
     files:    of `out`, by path, where the job was to list them
@@ -143,6 +145,7 @@ class Result:
     meta: Meta = NO_META
     base: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     reports: Mapping[str, JSONValue] = field(default_factory=dict)
     seconds: float = 0.0
     peak_memory: int = 0
@@ -223,15 +226,19 @@ def input_names(job: Job) -> Iterator[str]:
     """The names of all inputs that the job needs."""
     if DATA_FOLDER_INPUT in job.sources:
         yield DATA_FOLDER_INPUT
-    model: ModelInput | None = job.model
+    for model in (job.model, job.input_model):
+        yield from _files_of(model)
+    yield from _marked(job.options)
+    for data in job.data.values():
+        yield from _marked(data.options)
+
+
+def _files_of(model: ModelInput | None) -> Iterator[str]:
     while model:
         yield model.input
         if model.meta.tokenizer_path:
             yield model.meta.tokenizer_path
         model = model.base
-    yield from _marked(job.options)
-    for data in job.data.values():
-        yield from _marked(data.options)
 
 
 def _marked(value: object) -> Iterator[str]:

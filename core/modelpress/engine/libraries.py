@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelpress.config.workflow import PassChoice, WorkflowDraft
+from modelpress.config.workflow import MetricChoice, PassChoice, WorkflowDraft
+from modelpress.engine.places import target_system
 from modelpress.engine.plan_context import Findings, StepContext
 from modelpress.engine.systems import OpenSystems
 from modelpress.errors import HostError
 from modelpress.registry import Registered, Registry
 from modelpress.requirements import WORKER_REQUIRES, Lack, by_extra, lacks, required_names
 from modelpress.specs import ANY_FORMAT, FormatSpec, Spec
+from modelpress.system import Environment
 
 
 class Libraries:
@@ -25,8 +27,7 @@ class Libraries:
         self._registry = registry
         self._systems = systems
         self._findings = findings
-        self._wanted = _wanted(draft, registry)
-        self._installed: dict[str, Mapping[str, str] | None] = {}
+        self._found: dict[str, Environment | None] = {}
         self._missing: dict[str, _Missing] = {}
 
     def complete(self, system: str) -> bool:
@@ -37,13 +38,14 @@ class Libraries:
         self, owners: Iterable[Registered[Spec]], system: str, context: StepContext
     ) -> Mapping[str, str]:
         """Versions of all that the owners require on the system. What is absent or too old will be told."""
-        installed = self._on(system) or {}
-        found: dict[str, str] = {}
+        environment = self._on(system)
+        installed = environment.libraries if environment else {}
+        found = {"environment": environment.digest} if environment and environment.digest else {}
         for owner in owners:
             names = required_names(owner.spec.requires)
             found.update({name: installed[name] for name in names if name in installed})
             lacking = lacks(owner.spec.requires, installed)
-            if lacking and self._on(system) is not None:
+            if lacking and environment and not environment.digest:
                 self._missing.setdefault(system, _Missing()).add(lacking, context, owner)
         return found
 
@@ -62,23 +64,28 @@ class Libraries:
         found = (self._registry.get(FormatSpec, name) for name in dict.fromkeys(names))
         return [entry for entry in found if entry]
 
-    def _on(self, system: str) -> Mapping[str, str] | None:
-        if system not in self._installed:
-            self._installed[system] = self._ask(system)
-        return self._installed[system]
+    def environment(self, system: str) -> Environment:
+        """What the system says of its Python; nothing where it cannot be asked."""
+        return self._on(system) or Environment()
 
-    def _ask(self, name: str) -> Mapping[str, str] | None:
+    def _on(self, system: str) -> Environment | None:
+        if system not in self._found:
+            self._found[system] = self._ask(system)
+        return self._found[system]
+
+    def _ask(self, name: str) -> Environment | None:
         if name not in self._systems:
             return None  # what is wrong with it was told when the file was read
         path = f"systems.{name}"
         try:
-            installed = self._systems.environment(name, self._wanted).libraries
+            found = self._systems.environment(name, _wanted(self._draft, self._registry, name))
         except HostError as error:
             self._findings.problem(path, error.message, error.hint, step=name)
             return None
-        if lacking := lacks(WORKER_REQUIRES, installed):
+        lacking = lacks(WORKER_REQUIRES, found.libraries)
+        if lacking and not found.digest:
             self._missing.setdefault(name, _Missing()).add(lacking)
-        return installed
+        return found
 
 
 def requires_of(owners: Iterable[Registered[Spec]]) -> tuple[str, ...]:
@@ -87,20 +94,39 @@ def requires_of(owners: Iterable[Registered[Spec]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*texts, *WORKER_REQUIRES]))
 
 
-def _wanted(draft: WorkflowDraft, registry: Registry) -> Sequence[str]:
-    """All that anything in the workflow may require: a system is asked for all at once."""
-    formats = {draft.input_model.produces}
+def _wanted(draft: WorkflowDraft, registry: Registry, system: str) -> Sequence[str]:
+    """All that the work on one system may require: it is asked for all at once."""
     specs: list[Spec] = []
+    before = draft.input_model.produces
+    if target_system(draft) == system:
+        specs += _of_metrics(draft, registry, draft.metrics, before)
     for choice in draft.passes:
-        formats |= {*choice.accepts, choice.produces}
-        if isinstance(choice, PassChoice):
-            specs.append(choice.registered.spec)
-    specs += [metric.registered.spec for metrics in draft.evaluators.values() for metric in metrics]
-    specs += [data.registered.spec for data in draft.data.values()]
-    any_of_them = ANY_FORMAT in formats
-    specs += [entry.spec for entry in registry.all(FormatSpec) if any_of_them or entry.spec.name in formats]
-    requires = [text for spec in specs for text in spec.requires]
-    return sorted({*requires, *WORKER_REQUIRES})
+        after = before if choice.produces == "same" else choice.produces
+        if isinstance(choice, PassChoice) and choice.host == system:
+            specs += [choice.registered.spec, *_formats(registry, before, after), *_data(draft, choice.data)]
+        if isinstance(choice, PassChoice) and target_system(draft) == system:
+            specs += _of_metrics(draft, registry, choice.metrics, after)
+        before = after
+    return sorted({*(text for spec in specs for text in spec.requires), *WORKER_REQUIRES})
+
+
+def _of_metrics(
+    draft: WorkflowDraft, registry: Registry, metrics: Iterable[MetricChoice], format: str
+) -> list[Spec]:
+    found: list[Spec] = []
+    for metric in metrics:
+        found += [metric.registered.spec, *_formats(registry, format), *_data(draft, metric.data)]
+    return found
+
+
+def _formats(registry: Registry, *names: str) -> list[Spec]:
+    """The formats of these names; all where one of them is not known."""
+    known = [entry.spec for entry in registry.all(FormatSpec)]
+    return [spec for spec in known if spec.name in names or {ANY_FORMAT, ""} & set(names)]
+
+
+def _data(draft: WorkflowDraft, roles: Mapping[str, str]) -> list[Spec]:
+    return [draft.data[name].registered.spec for name in roles.values() if name in draft.data]
 
 
 @dataclass(slots=True)

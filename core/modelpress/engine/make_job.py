@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from modelpress.registry import Registry
 from modelpress.specs import FormatSpec, MetricSpec
 from modelpress.system import Tell, Traits
 
+_COMPARED = "input-model"
+
 
 class JobMaker:
     """Makes the jobs of a plan."""
@@ -32,6 +34,8 @@ class JobMaker:
         self._cache = cache
         self._offline = offline
         self._formats = registry.all(FormatSpec)
+        self.input_model: Artifact | None = None
+        """What metrics compare with, once it is here."""
 
     def job(
         self, task: Step | Measurement, model: Artifact, id: str, traits: Traits
@@ -53,12 +57,9 @@ class JobMaker:
         for name, given in ((name, given) for each in resolved for name, given in each.inputs.items()):
             if isinstance(given, RemoteResource):
                 sources[name] = Source(given.identity, given.identity)
-        current: Artifact | None = model
-        name = "model"
-        while current:
-            origin = current.key if current.key.startswith("hub:") else ""
-            sources[name] = Source(current.key, origin, self._reach.kept(current.key, task.system))
-            current, name = current.base, f"{name}-base"
+        for name, each in self._models(task, model):
+            origin = each.key if each.key.startswith("hub:") else ""
+            sources[name] = Source(each.key, origin, self._reach.kept(each.key, task.system))
         rest = inputs.keys() - sources.keys()
         return sources | {n: Source(content_identity(inputs[n], self._cache.digests)) for n in rest}
 
@@ -79,6 +80,7 @@ class JobMaker:
             config=spec.config,
             options=task.resolved.job,
             model=_model_input(model),
+            input_model=_model_input(compared, _COMPARED) if (compared := self._compared(task)) else None,
             produces=step.format_out if step else "",
             gives=tuple(spec.gives) if isinstance(spec, MetricSpec) else (),
             data={role: _data_input(plan) for role, plan in task.data.items()},
@@ -100,16 +102,25 @@ class JobMaker:
     def _inputs(self, task: Step | Measurement, model: Artifact) -> dict[str, Path]:
         """Name under inputs/ -> path on this machine; resources are fetched."""
         inputs = {DATA_FOLDER_INPUT: self._cache.data_folder, **self._bring(task.resolved)}
-        current: Artifact | None = model
-        name = "model"
-        while current:
-            inputs[name] = current.path
-            if current.meta.tokenizer_path:
-                inputs[_tokenizer(name)] = Path(current.meta.tokenizer_path)
-            current, name = current.base, f"{name}-base"
+        for name, each in self._models(task, model):
+            inputs[name] = each.path
+            if each.meta.tokenizer_path:
+                inputs[_tokenizer(name)] = Path(each.meta.tokenizer_path)
         for plan in task.data.values():
             inputs.update(self._bring(plan.resolved))
         return inputs
+
+    def _models(self, task: Step | Measurement, model: Artifact) -> Iterator[tuple[str, Artifact]]:
+        """All models of the task, by their names under inputs/."""
+        for name, start in (("model", model), (_COMPARED, self._compared(task))):
+            each, of = start, name
+            while each:
+                yield of, each
+                each, of = each.base, f"{of}-base"
+
+    def _compared(self, task: Step | Measurement) -> Artifact | None:
+        spec = task.registered.spec
+        return self.input_model if isinstance(spec, MetricSpec) and spec.compares else None
 
     def packages(self, task: Step | Measurement, *, all_of_them: bool) -> dict[str, Path]:
         """Import name -> folder, of modelpress and of every distribution whose code the job names; else only

@@ -102,7 +102,10 @@ class Measurement(Task[MetricSpec]):
         """With those numbers that the workflow asks for; all when it names none."""
         wanted = [full for sub in self.choice.sub_metrics for full in sub.numbers]
         numbers = {full: result.metrics[full] for full in wanted if full in result.metrics}
-        return replace(result, metrics=numbers or result.metrics)
+        if not numbers:
+            return result
+        intervals = {full: result.intervals[full] for full in numbers if full in result.intervals}
+        return replace(result, metrics=numbers, intervals=intervals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

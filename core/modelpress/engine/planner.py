@@ -61,6 +61,7 @@ class _Planner:
         self._findings = Findings(draft, draft.problems)
         self._places = Places(draft, systems, self._findings)
         self._libraries = Libraries(draft, registry, systems, self._findings)
+        self._systems = systems
         self._cache = cache
         self._offline = offline
         self._lookup = systems.lookup
@@ -78,12 +79,7 @@ class _Planner:
         steps = self._steps(model)
         measurements = self._measurements(model, steps)
         self._libraries.tell()
-        memory = max((step.memory for step in steps if not step.cached), default=0)
-        if memory > available_memory():
-            self._findings.note(
-                f"The largest step needs about {memory / 2**30:.1f} GiB of memory; "
-                f"{available_memory() / 2**30:.1f} GiB are free."
-            )
+        memory = self._memory(steps)
         return PlanDraft(
             workflow=self._draft,
             model=model,
@@ -176,7 +172,7 @@ class _Planner:
         common = {field.name: getattr(task, field.name) for field in fields(Task) if field.name != "needs"}
         return Step(
             **common,
-            needs=Needs(memory=context.memory, disk=facts_out.size),
+            needs=choice.needs.over(Needs(memory=context.memory, disk=facts_out.size)),
             index=index,
             facts_in=facts,
             facts_out=facts_out,
@@ -186,9 +182,7 @@ class _Planner:
 
     def _measurements(self, model: ModelFacts | None, steps: Sequence[Step]) -> list[Measurement]:
         if not self._draft.passes and model:
-            return self._measured(
-                (metric, 0, input_key(model), model.format) for metric in self._draft.metrics
-            )
+            return self._measured(((metric, model, None) for metric in self._draft.metrics), model)
         wanted = [
             (metric, step)
             for step in steps
@@ -196,11 +190,9 @@ class _Planner:
             for metric in choice.metrics
         ]
         compared = {m.path: m for m, _ in wanted if self._is_measured_before(m, model)}
-        of_input = self._measured(
-            (metric, 0, input_key(model), model.format) for metric in compared.values() if model
-        )
+        of_input = self._measured(((m, model, None) for m in compared.values() if model), model)
         baselines = [replace(m, name=f"{m.name} of the input model", is_baseline=True) for m in of_input]
-        return baselines + self._measured((m, s.index, s.key, s.format_out) for m, s in wanted)
+        return baselines + self._measured(((m, step.facts_out, step) for m, step in wanted), model)
 
     def _is_measured_before(self, metric: MetricChoice, model: ModelFacts | None) -> bool:
         """Whether it is measured of the input model, too: a goal or the workflow wants to compare."""
@@ -209,29 +201,37 @@ class _Planner:
         formats = metric.registered.spec.formats
         return self._draft.evaluate_input_model and (not formats or model.format in formats)
 
-    def _measured(self, wanted: Iterable[tuple[MetricChoice, int, str, str]]) -> list[Measurement]:
-        found = (self._measurement(*each) for each in wanted)
+    def _measured(
+        self, wanted: Iterable[tuple[MetricChoice, ModelFacts, Step | None]], beside: ModelFacts | None
+    ) -> list[Measurement]:
+        found = (self._measurement(*each, beside) for each in wanted)
         return [measurement for measurement in found if measurement]
 
     def _measurement(
-        self, metric: MetricChoice, after: int, model_key: str, format: str
+        self, metric: MetricChoice, model: ModelFacts, step: Step | None, beside: ModelFacts | None
     ) -> Measurement | None:
-        """None, told, where the target is not there to be measured on."""
+        """Of the model that the step makes, or of the input model. None, told, where the target is not there
+        to be measured on. beside: the input model, for a metric that compares."""
         registered, spec = metric.registered, metric.registered.spec
         system = target_system(self._draft)
         context = self._context(metric.path, metric.name)
         context.target = self._places.target
         context.device = context.target.device
-        if spec.formats and format not in spec.formats:
-            context.problem(f"{spec.name} measures {', '.join(spec.formats)}, but the model is {format}.")
+        if spec.formats and model.format not in spec.formats:
+            context.problem(
+                f"{spec.name} measures {', '.join(spec.formats)}, but the model is {model.format}."
+            )
         resolved = self._resolve(metric, f"metric-{metric.name}", context)
         if spec.opens_model and not self._places.has(system, context.target):
             provider = context.target.execution_provider
             context.note(f"not measured: {system!r} is for {provider}, and there is none here.")
             return None
-        task = self._task(registered, metric, resolved, system, [format], context, model_key)
+        formats, key = [model.format], step.key if step else input_key(model)
+        if spec.compares and beside is not None:
+            formats, key = [model.format, beside.format], f"{key} beside {input_key(beside)}"
+        task = self._task(registered, metric, resolved, system, formats, context, key)
         common = {field.name: getattr(task, field.name) for field in fields(Task)}
-        return Measurement(**common, after=after, choice=metric)
+        return Measurement(**common, after=step.index if step else 0, choice=metric)
 
     def _resolve(
         self, choice: PassChoice | MetricChoice, prefix: str, context: StepContext
@@ -291,9 +291,37 @@ class _Planner:
     def _context(self, path: str, step: str) -> StepContext:
         return StepContext(path, step, self._offline, self._draft.folder, self._findings)
 
+    def _memory(self, steps: Sequence[Step]) -> int:
+        """Bytes that the largest step takes, wherever it runs; a place that has not as much is told."""
+        most: dict[str, int] = {}
+        for step in steps:
+            if not step.cached:
+                most[step.system] = max(most.get(step.system, 0), step.needs.memory)
+        for system, needed in most.items():
+            there = self._libraries.environment(system).memory
+            free = available_memory() if self._systems.get(system).traits.is_here else there
+            if 0 < free < needed:
+                where = "are free" if not there else f"are to be had on {system!r}"
+                self._findings.note(
+                    f"The largest step needs about {needed / 2**30:.1f} GiB of memory; "
+                    f"{free / 2**30:.1f} GiB {where}."
+                )
+        return max(most.values(), default=0)
+
+    def _comes_here(self, step: Step, steps: Sequence[Step]) -> bool:
+        """Whether what a step makes is written to this machine's disk."""
+        traits = self._systems.get(step.system).traits
+        after = steps[step.index] if step.index < len(steps) else None
+        stays = traits.keeps_artifacts and after is not None and after.system == step.system
+        return not stays or step.output_name is not None
+
     def _disk(self, steps: Sequence[Step], output_dir: Path | None) -> int:
         """Bytes that the run will write; a volume that has not as much free is told."""
-        needs = {self._cache.folder: sum(step.size for step in steps if not step.cached)}
+        needs = {
+            self._cache.folder: sum(
+                step.size for step in steps if not step.cached and self._comes_here(step, steps)
+            )
+        }
         if output_dir is not None:
             needs[output_dir] = steps[-1].size if steps else 0
         check_disk(needs, self._problems)

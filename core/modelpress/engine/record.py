@@ -40,6 +40,7 @@ class StepRecord:
     reports: Mapping[str, JSONValue] = field(default_factory=dict)
     notes: Sequence[str] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     baseline: bool = False
     goals: Sequence[Judgement] = ()
 
@@ -63,6 +64,7 @@ class StepRecord:
             reports=done.result.reports,
             notes=done.notes,
             metrics=done.result.metrics,
+            intervals=done.result.intervals,
             baseline=isinstance(task, Measurement) and task.is_baseline,
             goals=goals,
         )
@@ -78,6 +80,7 @@ class RunRecord:
     host, process: where it runs, the process by its number
     log:     the file with all that it told
     metrics: of the last model; input_metrics: of the input model, where that is compared with
+    intervals: (low, high) of those metrics of the last model that said how sure they are
     goals:   all that were judged
     search:  what was searched; None where nothing was open
     artifact: the model that came out; None until then
@@ -102,6 +105,7 @@ class RunRecord:
     settings: Sequence[str] = ()
     steps: Sequence[StepRecord] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     input_metrics: Mapping[str, float] = field(default_factory=dict)
     goals: Sequence[Judgement] = ()
     search: SearchRecord | None = None

@@ -73,11 +73,13 @@ class RunKeeper:
         """A task is done. metrics are those of the last model."""
         before = {} if step.kind == "pass" else self.record.metrics
         metrics = before if step.baseline else {**before, **step.metrics}
+        known = {**self.record.intervals, **step.intervals}
         of_input = step.metrics if step.baseline else {}
         self.record = replace(
             self.record,
             steps=[*self.record.steps, step],
             metrics=metrics,
+            intervals={name: known[name] for name in metrics if name in known},
             input_metrics={**self.record.input_metrics, **of_input},
             goals=[*self.record.goals, *step.goals],
         )

@@ -39,6 +39,7 @@ class RunResult:
                 model where it lies, when there are no passes
     metrics:    full metric name (`accuracy`, `latency_p50_ms`) -> value, of the final model
     input_metrics: the same of the input model, where it was measured to compare with
+    intervals:  (low, high) of those metrics that said how sure they are: 19 of 20 repetitions lie between
     goals:      what became of each goal, in the order in which they were measured
     run_record: the record as JSON values; also in `run.json` in output_dir
     usage:      how the model that was made is used, where the plugin of its format says so
@@ -50,6 +51,7 @@ class RunResult:
     run_record: Mapping[str, JSONValue]
     usage: Usage | None = None
     input_metrics: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def run(
@@ -171,7 +173,13 @@ class _Run:
         self._tell(RunFinished(str(output_dir or artifact.path), str(path or ""), record.seconds))
         usage = self._usage(artifact) if self._plan.steps else None
         return RunResult(
-            artifact, record.metrics, self._judge.judgements, keeper.as_json(), usage, record.input_metrics
+            artifact,
+            record.metrics,
+            self._judge.judgements,
+            keeper.as_json(),
+            usage,
+            record.input_metrics,
+            record.intervals,
         )
 
     def _export(self, artifact: Artifact, target: Path, passes: int) -> Artifact:

@@ -90,7 +90,8 @@ class TaskRunner:
             if path is not None and path.parent == self._cache.artifact_folder(path.name).parent:
                 with self._cache.lock(path.name, lambda: None):
                     self._cache.hold(path.name)  # the result of an earlier run, used from the cache
-        return _input_artifact(facts)
+        self._jobs.input_model = _input_artifact(facts)
+        return self._jobs.input_model
 
     def here(self, model: Artifact) -> Artifact:
         """The model and its base on this machine, fetched from the system that keeps it."""

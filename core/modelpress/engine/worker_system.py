@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from modelpress.context import Accelerator
-from modelpress.engine.process import WarmWorker, end_family
+from modelpress.engine.process import EVENTS, EventReader, WarmWorker, end_family
 from modelpress.errors import WorkerDied
 from modelpress.requirements import required_names
 from modelpress.system import SHARES_ALL, Environment, Handle, Tell, Traits
@@ -69,7 +70,8 @@ class WorkerSystem:
         name = str(handle["folder"])
         worker = self._at_work.get(name)
         if worker is None:
-            raise WorkerDied("The job ended with the run that started it.", "Run the same command again.")
+            self._follow(handle, tell)
+            return
         try:
             worker.wait(Path(name), tell)
         finally:
@@ -80,13 +82,24 @@ class WorkerSystem:
             if not self._keep:
                 worker.close()
 
+    def _follow(self, handle: Handle, tell: Tell) -> None:
+        """Watch a job of another process, which is there as long as that process."""
+        folder = Path(str(handle["folder"]))
+        reader = EventReader(folder / EVENTS, tell)
+        while not any((folder / name).exists() for name in ("result.json", "error.json")):
+            if _process(handle) is None:
+                raise WorkerDied("The job ended with the run that started it.", "Run the workflow again.")
+            reader.read()
+            time.sleep(_POLL_SECONDS)
+        reader.read()
+
     def collect(self, handle: Handle, parts: Sequence[str], folder: Path) -> None:
         """It is all here."""
 
     def cancel(self, handle: Handle) -> None:
-        with suppress(psutil.Error):
-            process = psutil.Process(int(str(handle["process"])))
-            if process.create_time() == handle["created"]:
+        process = _process(handle)
+        if process is not None:
+            with suppress(psutil.Error):
                 end_family(process)
 
     def close(self) -> None:
@@ -95,3 +108,15 @@ class WorkerSystem:
             self._idle.clear()
         for worker in workers:
             worker.close()
+
+
+_POLL_SECONDS = 0.05
+
+
+def _process(handle: Handle) -> psutil.Process | None:
+    """The worker, if it lives."""
+    try:
+        process = psutil.Process(int(str(handle["process"])))
+        return process if process.create_time() == handle["created"] else None
+    except psutil.Error:
+        return None

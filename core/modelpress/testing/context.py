@@ -141,6 +141,8 @@ def run_metric(
         folder, seed=seed, registry=registry, name=spec.name, gives=tuple(spec.gives),
         origin=registered.origin, run=spec.run, data=data, watch=watch,
     )  # fmt: skip
+    if spec.compares:
+        context.compare_with(model)
     parsed = options_class(registered).parse(options)
     numbers = registered.resolve(spec.run)(model, parsed, context)
     check_answer(registered.origin, spec.run, numbers)

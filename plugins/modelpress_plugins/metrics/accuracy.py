@@ -1,37 +1,51 @@
-"""How often the model's greedy answer is the right one, word for word."""
+"""How often the model is right: by what it writes, or by what it holds most likely."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from modelpress.api import Artifact, Exchange, PassContext, TextModel
+from modelpress.api import Artifact, Estimate, Exchange, PassContext, UserError
 from modelpress_plugins.hf.ids import encode_prompt
+from modelpress_plugins.metrics.answers import answers
+from modelpress_plugins.metrics.choose import Chooser
 from modelpress_plugins.metrics.config import AccuracyOptions
+from modelpress_plugins.metrics.spread import share
 from modelpress_plugins.metrics.text_model import no_data, opened
 
+_MOST_CHOICES = 64
 
-def accuracy(model: Artifact, config: AccuracyOptions, ctx: PassContext) -> Mapping[str, float]:
-    """Share of answers that equal the right ones, spaces at both ends left aside. (Olive's sub-metrics
-    `accuracy_score` and `exact_match` are this number.)"""
+
+def accuracy(model: Artifact, config: AccuracyOptions, ctx: PassContext) -> Mapping[str, Estimate]:
+    """Share of prompts with the right answer. (Olive's sub-metrics `accuracy_score` and `exact_match` are
+    this number.)"""
+    if config.method == "likelihood":
+        return {"accuracy": _by_likelihood(model, config, ctx)}
+    pairs = answers(model, config, ctx)
+    return {"accuracy": share(sum(given.strip() == right.strip() for given, right in pairs), len(pairs))}
+
+
+def _by_likelihood(model: Artifact, config: AccuracyOptions, ctx: PassContext) -> Estimate:
     data = ctx.data("data")
     with opened(model, ctx) as loaded:
         exchanges = list(islice(data.exchanges(loaded.tokenizer), config.max_samples))
         if not exchanges:
             raise no_data(data.name, "prompts")
+        chooser = Chooser(loaded, config.choices or _choices(exchanges, data.name))
         right = 0
-        for start in range(0, len(exchanges), config.batch_size):
-            batch = exchanges[start : start + config.batch_size]
-            right += count_right(loaded, batch, config.max_new_tokens)
-            ctx.progress(start + len(batch), len(exchanges), "prompts")
-    return {"accuracy": right / len(exchanges)}
+        for done, exchange in enumerate(exchanges, start=1):
+            right += chooser.best(encode_prompt(loaded.tokenizer, exchange.prompt)) == exchange.answer.strip()
+            ctx.progress(done, len(exchanges), "prompts")
+    return share(right, len(exchanges))
 
 
-def count_right(model: TextModel, exchanges: Sequence[Exchange], max_new_tokens: int) -> int:
-    """How many prompts get the right answer."""
-    prompts = [encode_prompt(model.tokenizer, exchange.prompt) for exchange in exchanges]
-    answers = model.generate_batch(prompts, max_new_tokens)
-    texts = [model.tokenizer.decode(answer, skip_special_tokens=True) for answer in answers]
-    return sum(
-        text.strip() == exchange.answer.strip() for text, exchange in zip(texts, exchanges, strict=True)
-    )
+def _choices(exchanges: Sequence[Exchange], name: str) -> list[str]:
+    """The answers that the data has."""
+    found = list(dict.fromkeys(exchange.answer.strip() for exchange in exchanges))
+    if len(found) > _MOST_CHOICES:
+        raise UserError(
+            f"The data config {name!r} has {len(found)} different answers, more than the {_MOST_CHOICES} "
+            "that are compared.",
+            "Name the answers to choose from in `choices`, or let the model write: `method: generation`.",
+        )
+    return found

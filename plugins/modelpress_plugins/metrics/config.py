@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelpress.api import DataRole, Options
 
 DataConfig = Annotated[str | None, DataRole("data")]
 
 
-class AccuracyOptions(Options):
+class AnswerOptions(Options):
     """Let the model answer each prompt and compare with the right answer."""
 
     data_config: DataConfig = Field(default=None, description="The data config with prompts and answers.")
     max_new_tokens: int = Field(default=16, ge=1, description="Longest answer, in tokens.")
     batch_size: int = Field(default=16, ge=1, description="Prompts that are answered at once.")
     max_samples: int | None = Field(default=None, ge=1, description="First rows of the data only.")
+
+
+class AccuracyOptions(AnswerOptions):
+    """Let the model answer, or choose an answer, and count what is right."""
+
+    method: Literal["generation", "likelihood"] = Field(
+        default="generation",
+        description="Compare what it writes, or which of the choices it holds most likely (slower with many "
+        "choices; says more of a model that writes at length).",
+    )
+    choices: tuple[str, ...] = Field(
+        default=(), description="With likelihood: the answers to choose from. Empty: all that the data has."
+    )
+
+    @model_validator(mode="after")
+    def _choices_are_compared(self) -> Self:
+        if self.choices and self.method != "likelihood":
+            raise ValueError(
+                "choices are compared by `method: likelihood` only; the model writes freely else"
+            )
+        return self
 
 
 class PerplexityOptions(Options):
@@ -38,6 +59,23 @@ class SizeOptions(Options):
     )
 
 
+class DivergenceOptions(Options):
+    """Compare what the model expects of each next token with what the input model expects."""
+
+    data_config: DataConfig = Field(default=None, description="The data config with the text.")
+    max_samples: int | None = Field(default=None, ge=1, description="First samples of the data only.")
+    max_tokens: int = Field(
+        default=2048, ge=1, description="Tokens that are compared at most, over all samples."
+    )
+
+
+class LoadOptions(Options):
+    """Open the model, again and again."""
+
+    warmup_num: int = Field(default=1, ge=0, description="Times that are not counted.")
+    repeat_test_num: int = Field(default=5, ge=1, description="Times that are counted.")
+
+
 class SpeedOptions(Options):
     """Let the model answer, again and again, alone and greedily."""
 
@@ -49,3 +87,9 @@ class SpeedOptions(Options):
     warmup_num: int = Field(default=10, ge=0, description="Answers that are not counted.")
     repeat_test_num: int = Field(default=20, ge=1, description="Answers that are counted.")
     sleep_num: float = Field(default=0, ge=0, description="Seconds between answers, to let the machine cool.")
+    rounds: int = Field(
+        default=3,
+        ge=1,
+        description="How often the model is opened anew, the answers shared among the rounds: one may be "
+        "slower than another, which a single round does not show.",
+    )

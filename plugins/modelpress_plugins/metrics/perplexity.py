@@ -8,25 +8,30 @@ from itertools import islice
 
 import numpy as np
 
-from modelpress.api import NO_LOSS, Artifact, PassContext, Sample, TextModel
+from modelpress.api import NO_LOSS, Artifact, Estimate, PassContext, Sample, TextModel
 from modelpress_plugins.metrics.config import PerplexityOptions
+from modelpress_plugins.metrics.log_probabilities import log_probabilities
+from modelpress_plugins.metrics.spread import ratio, through
 from modelpress_plugins.metrics.text_model import no_data, opened
 
 
-def perplexity(model: Artifact, config: PerplexityOptions, ctx: PassContext) -> Mapping[str, float]:
+def perplexity(model: Artifact, config: PerplexityOptions, ctx: PassContext) -> Mapping[str, Estimate]:
     """Over all tokens with a label, each counting the same, whatever the length of its sample."""
     data = ctx.data("data")
-    total, tokens = 0.0, 0
+    losses: list[float] = []
+    counts: list[int] = []
     with opened(model, ctx) as loaded:
         samples = list(islice(data.samples(loaded.tokenizer), config.max_samples))
         longest = min(config.max_seq_len or loaded.context_length, loaded.context_length)
-        for done, sample in enumerate(samples):
+        for done, sample in enumerate(samples, start=1):
             loss, count = loss_of(loaded, unpadded(sample), longest)
-            total, tokens = total + loss, tokens + count
-            ctx.progress(done + 1, len(samples), "samples")
-    if not tokens:
+            if count:
+                losses.append(loss)
+                counts.append(count)
+            ctx.progress(done, len(samples), "samples")
+    if not counts:
         raise no_data(data.name, "tokens with a label")
-    return {"perplexity": math.exp(total / tokens)}
+    return {"perplexity": through(math.exp, ratio(losses, counts))}
 
 
 def unpadded(sample: Sample) -> tuple[Sequence[int], Sequence[int]]:
@@ -40,11 +45,14 @@ def unpadded(sample: Sample) -> tuple[Sequence[int], Sequence[int]]:
 def loss_of(model: TextModel, sample: tuple[Sequence[int], Sequence[int]], longest: int) -> tuple[float, int]:
     """(sum of the losses in nats, tokens with a label) of the first `longest` tokens."""
     ids, labels = sample[0][:longest], sample[1][:longest]
-    positions = [i for i in range(1, len(ids)) if labels[i] != NO_LOSS]
+    positions = labelled(labels)
     if not positions:
         return 0.0, 0
-    logits = np.asarray(model.logits(ids))[np.asarray(positions) - 1].astype(np.float64)
-    highest = logits.max(axis=-1)
-    log_sums = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=-1))
-    wanted = logits[np.arange(len(positions)), [labels[i] for i in positions]]
-    return float((log_sums - wanted).sum()), len(positions)
+    rows = log_probabilities(np.asarray(model.logits(ids))[np.asarray(positions) - 1])
+    wanted = rows[np.arange(len(positions)), [labels[i] for i in positions]]
+    return float(-wanted.sum()), len(positions)
+
+
+def labelled(labels: Sequence[int]) -> list[int]:
+    """Positions whose token counts, and is predicted by the one before it."""
+    return [i for i in range(1, len(labels)) if labels[i] != NO_LOSS]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
-from modelpress.api import Artifact, PassContext, TextModel, UserError
+from modelpress.api import Artifact, Estimate, PassContext, TextModel, UserError
 from modelpress_plugins.hf.ids import encode_prompt
 from modelpress_plugins.metrics.config import SpeedOptions
+from modelpress_plugins.metrics.spread import Floats, resampled
 from modelpress_plugins.metrics.text_model import no_data, opened
 
 _PERCENTILES = {"p50": 50.0, "p75": 75.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
@@ -20,62 +21,109 @@ _PERCENTILES = {"p50": 50.0, "p75": 75.0, "p90": 90.0, "p95": 95.0, "p99": 99.0,
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Of all answers that count. first: seconds to each first token; tokens: seconds of each further one;
-    prompts: the tokens of each prompt."""
+    """Of all answers of one round that count. first: seconds to each first token; tokens: seconds of each
+    further one; prompts: the tokens of each prompt."""
 
     first: list[float]
     tokens: list[float]
     prompts: list[int]
 
 
-def latency(model: Artifact, config: SpeedOptions, ctx: PassContext) -> Mapping[str, float]:
+def latency(model: Artifact, config: SpeedOptions, ctx: PassContext) -> Mapping[str, Estimate]:
     """Milliseconds. `latency_…` is of a token while decoding, `latency_first_token_…` of the prompt."""
-    found = measure(model, config, ctx)
-    tokens = statistics([1000 * t for t in found.tokens])
-    first = statistics([1000 * t for t in found.first])
+    rounds = measure(model, config, ctx)
     return {
-        **{f"latency_{name}_ms": value for name, value in tokens.items()},
-        **{f"latency_first_token_{name}_ms": value for name, value in first.items()},
+        **named("latency_{}_ms", [[1000 * t for t in found.tokens] for found in rounds]),
+        **named("latency_first_token_{}_ms", [[1000 * t for t in found.first] for found in rounds]),
     }
 
 
-def throughput(model: Artifact, config: SpeedOptions, ctx: PassContext) -> Mapping[str, float]:
+def throughput(model: Artifact, config: SpeedOptions, ctx: PassContext) -> Mapping[str, Estimate]:
     """Tokens a second: `throughput_…` of a token while decoding, `throughput_prompt_…` of the prompt."""
-    found = measure(model, config, ctx)
-    tokens = statistics([1 / t for t in found.tokens])
-    prompts = statistics([n / t for n, t in zip(found.prompts, found.first, strict=True)])
+    rounds = measure(model, config, ctx)
+    prompts = [[n / t for n, t in zip(found.prompts, found.first, strict=True)] for found in rounds]
     return {
-        **{f"throughput_{name}": value for name, value in tokens.items()},
-        **{f"throughput_prompt_{name}": value for name, value in prompts.items()},
+        **named("throughput_{}", [[1 / t for t in found.tokens] for found in rounds]),
+        **named("throughput_prompt_{}", prompts),
     }
 
 
-def statistics(values: Sequence[float]) -> dict[str, float]:
-    """avg, max, min and the percentiles, interpolated."""
-    found = {"avg": float(np.mean(values)), "max": max(values), "min": min(values)}
-    return found | {name: float(np.percentile(values, share)) for name, share in _PERCENTILES.items()}
+def time_to_first_token(model: Artifact, config: SpeedOptions, ctx: PassContext) -> Mapping[str, Estimate]:
+    """Milliseconds from a prompt to the first token of its answer: the median."""
+    first = [[1000 * t for t in found.first] for found in measure(model, config, ctx)]
+    return {"time_to_first_token_ms": _over_rounds(first, np.median)}
 
 
-def measure(model: Artifact, config: SpeedOptions, ctx: PassContext) -> Timings:
-    """Let the model answer warmup_num + repeat_test_num times, one prompt after the other."""
-    found = Timings([], [], [])
-    total = config.warmup_num + config.repeat_test_num
-    with opened(model, ctx) as loaded:
-        prompts = _prompts(loaded, config, ctx)
-        for turn in range(total):
-            prompt = prompts[turn % len(prompts)]
-            first, tokens = _time_answer(loaded, prompt, config.new_tokens)
-            if turn >= config.warmup_num:
-                found.first.append(first)
-                found.tokens.extend(tokens)
-                found.prompts.append(len(prompt))
-            ctx.progress(turn + 1, total, "answers")
-            time.sleep(config.sleep_num)
-    if not found.tokens:
+def tokens_per_second(model: Artifact, config: SpeedOptions, ctx: PassContext) -> Mapping[str, Estimate]:
+    """Tokens of answers a second of decoding, over all answers together."""
+    tokens = [found.tokens for found in measure(model, config, ctx)]
+    return {
+        "tokens_per_second": _over_rounds(
+            tokens, lambda values, axis: np.asarray(1 / np.mean(values, axis=axis))
+        )
+    }
+
+
+def named(pattern: str, rounds: Sequence[Sequence[float]]) -> dict[str, Estimate]:
+    """avg, max, min and percentiles of the values of all rounds, under the pattern with each name put in."""
+    found = {name: _over_rounds(rounds, statistic) for name, statistic in _STATISTICS.items()}
+    return {pattern.format(name): value for name, value in found.items()}
+
+
+def _percentile(share: float) -> Callable[..., Floats]:
+    """Interpolated."""
+    return lambda values, axis: np.asarray(np.percentile(values, share, axis=axis))
+
+
+_STATISTICS: Mapping[str, Callable[..., Floats]] = {
+    "avg": np.mean,
+    "max": np.max,
+    "min": np.min,
+    **{name: _percentile(share) for name, share in _PERCENTILES.items()},
+}
+
+
+def _over_rounds(rounds: Sequence[Sequence[float]], statistic: Callable[..., Floats]) -> Estimate:
+    """Of all values together; the interval reaches over those of all rounds, so that it holds in a process
+    that is faster or slower than the one that measured."""
+    values = [np.asarray(values, dtype=np.float64) for values in rounds]
+    value = float(statistic(np.concatenate(values), axis=-1))
+    each = [resampled(one, lambda rows: statistic(rows, axis=-1)) for one in values]
+    return Estimate(value, min(value, *(e.low for e in each)), max(value, *(e.high for e in each)))
+
+
+def measure(model: Artifact, config: SpeedOptions, ctx: PassContext) -> list[Timings]:
+    """Let the model answer warmup_num + repeat_test_num times, one prompt after the other. The answers that
+    count are shared among the rounds; each round is warmed up. Raises UserError when nothing can be timed."""
+    counts = [len(part) for part in np.array_split(range(config.repeat_test_num), config.rounds) if len(part)]
+    total = len(counts) * config.warmup_num + sum(counts)
+    found: list[Timings] = []
+    for number, count in enumerate(counts):
+        done = number * config.warmup_num + sum(counts[:number])
+        with opened(model, ctx) as loaded:
+            found.append(_round(loaded, config, ctx, count, done, total))
+    if not all(each.tokens for each in found):
         raise UserError(
             "Every answer ended with its first token, so there is no time between tokens to measure.",
             "Give prompts that the model answers at length.",
         )
+    return found
+
+
+def _round(
+    model: TextModel, config: SpeedOptions, ctx: PassContext, count: int, done: int, total: int
+) -> Timings:
+    found = Timings([], [], [])
+    prompts = _prompts(model, config, ctx)
+    for turn in range(config.warmup_num + count):
+        prompt = prompts[(done + turn) % len(prompts)]
+        first, tokens = _time_answer(model, prompt, config.new_tokens)
+        if turn >= config.warmup_num:
+            found.first.append(first)
+            found.tokens.extend(tokens)
+            found.prompts.append(len(prompt))
+        ctx.progress(done + turn + 1, total, "answers")
+        time.sleep(config.sleep_num)
     return found
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,7 +23,7 @@ from modelpress_plugins.onnx_graph.config import GraphOptions, IoConfig
 from modelpress_plugins.onnx_graph.facts import read_facts
 from modelpress_plugins.onnx_graph.folder import GENAI, copy_companions, graph_names, meta_of_result
 from modelpress_plugins.onnx_graph.graph import Form, open_graph, write_graph
-from modelpress_plugins.onnx_graph.inputs import numpy_type
+from modelpress_plugins.onnx_graph.inputs import Array, numpy_type
 from modelpress_plugins.onnx_graph.proof import difference, fitted
 from modelpress_plugins.onnx_graph.session import OnnxPart, Settings
 
@@ -47,18 +47,46 @@ def press(
 
     extra: what the model's meta says from now on.
     """
-    names = graph_names(model.path, model.format, model.meta)
-    total = 0
-    for name in names:
-        source, out = model.path / name, ctx.out / name
-        graph = open_graph(source)
+
+    def changed(name: str) -> Changed:
+        graph = open_graph(model.path / name)
         before = signature(graph)
         graph = change(graph)
-        changed = count_changes(before, signature(graph))
-        total += changed
-        write_graph(graph, out, form_of(model, source, config), lambda d, t: ctx.progress(d, t, "bytes"))
-        ctx.note(f"{name}: {told(changed)}.")
-        prove(model, name, config, ctx, exact=exact)
+        count = count_changes(before, signature(graph))
+        ctx.note(f"{name}: {told(count)}.")
+        return Changed(graph, count, exact=exact)
+
+    return press_each(model, config, ctx, graph_names(model.path, model.format, model.meta), changed, extra)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A graph after a change. count: of nodes that changed; feeds: what the result is fed with, where its
+    source is fed with something; exact: whether outputs have to stay as they were, but for rounding."""
+
+    graph: ir.Model
+    count: int
+    feeds: Callable[[dict[str, Array]], dict[str, Array]] = dict
+    exact: bool = True
+
+
+def press_each(
+    model: Artifact,
+    config: GraphOptions,
+    ctx: PassContext,
+    names: Iterable[str],
+    change: Callable[[str], Changed],
+    extra: Mapping[str, JSONValue] | None = None,
+) -> Artifact:
+    """The same where a change has to open a graph by itself, or gives it other inputs. change: is given the
+    graph's file, relative to the model's folder."""
+    total = 0
+    for name in names:
+        changed = change(name)
+        total += changed.count
+        form = form_of(model, model.path / name, config)
+        write_graph(changed.graph, ctx.out / name, form, lambda d, t: ctx.progress(d, t, "bytes"))
+        prove(model, name, config, ctx, changed)
     if config.require_change and not total:
         raise PassError(
             "The graph came out as it went in, and require_change is true.",
@@ -137,7 +165,7 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=12).digest()
 
 
-def prove(model: Artifact, name: str, config: GraphOptions, ctx: PassContext, *, exact: bool) -> None:
+def prove(model: Artifact, name: str, config: GraphOptions, ctx: PassContext, changed: Changed) -> None:
     """Load the result, run both on the same inputs, tell how far apart they are.
 
     Raises PassError when the result gives what is no number, or something else where it must not.
@@ -151,23 +179,23 @@ def prove(model: Artifact, name: str, config: GraphOptions, ctx: PassContext, *,
         return
     settings = replace(Settings.of(model), options={}, providers={})
     after = OnnxPart(result, "CPUExecutionProvider", settings)
-    before = OnnxPart(source, "CPUExecutionProvider", settings)
     try:
+        before = OnnxPart(source, "CPUExecutionProvider", settings)
         feed = before.made_inputs(shapes_of(config.io_config, model), ctx.seed)
-    except UserError as error:
+    except (UserError, PassError) as error:  # a source that does not open: what the pass may have mended
         if config.verify == "required":
             raise
-        ctx.note(f"{error.message} So it was loaded, and not compared. {error.hint}")
+        ctx.note(f"{error.message} So the result was loaded, and not compared. {error.hint}")
         return
     wanted = {value.name: numpy_type(value.dtype) for value in after.inputs}
-    found = difference(before.run(feed), after.run(fitted(feed, wanted)))
+    found = difference(before.run(feed), after.run(fitted(changed.feeds(dict(feed)), wanted)))
     ctx.note(f"{name}, compared with its source on made inputs: {found}.")
     if found.infinite:
         raise PassError(
             f"{name} gives {found.infinite:,} values that are no numbers, where its source gives numbers.",
             "Leave the nodes that overflow in float32.",
         )
-    if exact and found.largest > _ALMOST * max(found.scale, 1.0):
+    if changed.exact and found.largest > _ALMOST * max(found.scale, 1.0):
         raise PassError(f"{name} does not compute what its source does: {found}.")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from modelpress.engine.job import Job, ModelInput, write_job
@@ -233,3 +234,41 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Demo]:
     yield made
     for name in ("demo_plugin", "demo_plugin_options"):
         sys.modules.pop(name, None)
+
+
+class Far:
+    """The demo with the far system as its host."""
+
+    def __init__(self, demo) -> None:
+        self.demo = demo
+        self.place = demo.folder / "far"
+
+    def write(self, *, options: dict | None = None, **changes: object) -> None:
+        systems = {"far": {"type": "Far", "place": "far", **(options or {})}}
+        self.demo.write(**{"systems": systems, "host": "far", **changes})
+
+    @property
+    def carried(self) -> list[str]:
+        file = self.place / "carried"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def count(self, what: str) -> int:
+        return sum(line.startswith(what) for line in self.carried)
+
+    @property
+    def working(self) -> list[int]:
+        pids = [int(file.read_text().split()[0]) for file in self.place.glob("jobs/*/pid")]
+        return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+
+
+@pytest.fixture
+def far(demo) -> Iterator[Far]:
+    info = demo.site / "far_plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: far-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[modelpress]\nfar = far_plugin\n")
+    (demo.site / "far_plugin.py").write_text((HERE / "far_plugin.py.txt").read_text())
+    made = Far(demo)
+    yield made
+    for pid in made.working:
+        os.kill(pid, signal.SIGKILL)

@@ -6,56 +6,15 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-import psutil
 import pytest
 
-HERE = Path(__file__).parent
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
 WORDS = {"evaluators": {"e": {"metrics": [{"type": "words"}]}}}
 
 
-class Far:
-    """The demo with the far system as its host."""
-
-    def __init__(self, demo) -> None:
-        self.demo = demo
-        self.place = demo.folder / "far"
-
-    def write(self, *, options: dict | None = None, **changes: object) -> None:
-        systems = {"far": {"type": "Far", "place": "far", **(options or {})}}
-        self.demo.write(**{"systems": systems, "host": "far", **changes})
-
-    @property
-    def carried(self) -> list[str]:
-        file = self.place / "carried"
-        return file.read_text().splitlines() if file.exists() else []
-
-    def count(self, what: str) -> int:
-        return sum(line.startswith(what) for line in self.carried)
-
-    @property
-    def working(self) -> list[int]:
-        pids = [int(file.read_text().split()[0]) for file in self.place.glob("jobs/*/pid")]
-        return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
-
-
-@pytest.fixture
-def far(demo) -> Iterator[Far]:
-    info = demo.site / "far_plugin-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: far-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[modelpress]\nfar = far_plugin\n")
-    (demo.site / "far_plugin.py").write_text((HERE / "far_plugin.py.txt").read_text())
-    made = Far(demo)
-    yield made
-    for pid in made.working:
-        os.kill(pid, signal.SIGKILL)
-
-
-def test_a_chain_carries_the_model_there_once_and_the_result_back_once(far: Far) -> None:
+def test_a_chain_carries_the_model_there_once_and_the_result_back_once(far) -> None:
     passes = {name: {"type": "Append", "text": f" {name}", "evaluator": "e"} for name in ("a", "b", "c")}
     del passes["a"]["evaluator"]
     far.write(passes=passes, **WORDS, evaluator="e")
@@ -70,7 +29,7 @@ def test_a_chain_carries_the_model_there_once_and_the_result_back_once(far: Far)
     assert far.count("start") == 5  # what stayed there counts as done
 
 
-def test_what_another_place_needs_is_fetched_when_it_needs_it(far: Far) -> None:
+def test_what_another_place_needs_is_fetched_when_it_needs_it(far) -> None:
     passes = {
         "a": {"type": "Append", "text": " a"},
         "b": {"type": "Append", "text": " b", "host": "local"},
@@ -86,7 +45,7 @@ def test_what_another_place_needs_is_fetched_when_it_needs_it(far: Far) -> None:
     assert carried == ["up model", "down out", "up model", "down out"]
 
 
-def test_data_and_files_of_options_are_carried_by_what_they_are(far: Far) -> None:
+def test_data_and_files_of_options_are_carried_by_what_they_are(far) -> None:
     (far.demo.folder / "lines.txt").write_text("x\ny\n")
     data = [{"name": "lines", "type": "Lines", "file": "lines.txt"}]
     passes = {
@@ -100,7 +59,7 @@ def test_data_and_files_of_options_are_carried_by_what_they_are(far: Far) -> Non
     assert far.count("up") == 2  # the model, and one file with two names
 
 
-def test_each_system_is_asked_once_for_what_is_installed(far: Far) -> None:
+def test_each_system_is_asked_once_for_what_is_installed(far) -> None:
     passes = {name: {"type": "Append", "text": name} for name in "abcd"}
     far.write(passes=passes, **WORDS, evaluator="e")
     assert far.demo.run().returncode == 0
@@ -108,7 +67,7 @@ def test_each_system_is_asked_once_for_what_is_installed(far: Far) -> None:
     assert far.count("prepare") == 1
 
 
-def test_a_job_goes_on_when_its_run_is_killed_and_the_next_run_attaches(far: Far) -> None:
+def test_a_job_goes_on_when_its_run_is_killed_and_the_next_run_attaches(far) -> None:
     far.write(passes={"a": {"type": "Append", "text": "!", "pieces": 30, "seconds": 0.1}})
     run = far.demo.start()
     wait_until(lambda: far.demo.done.count("piece 2") == 1)
@@ -123,7 +82,7 @@ def test_a_job_goes_on_when_its_run_is_killed_and_the_next_run_attaches(far: Far
     assert not list(far.demo.folder.glob("cache/handles/*"))
 
 
-def test_a_job_that_ended_meanwhile_is_picked_up(far: Far) -> None:
+def test_a_job_that_ended_meanwhile_is_picked_up(far) -> None:
     far.write(passes={"a": {"type": "Append", "text": "!", "pieces": 5, "seconds": 0.1}})
     run = far.demo.start()
     wait_until(lambda: far.demo.done.count("piece 0") == 1)
@@ -135,7 +94,7 @@ def test_a_job_that_ended_meanwhile_is_picked_up(far: Far) -> None:
     assert far.count("start") == 1
 
 
-def test_a_run_killed_while_it_submits_starts_nothing_twice(far: Far, monkeypatch) -> None:
+def test_a_run_killed_while_it_submits_starts_nothing_twice(far, monkeypatch) -> None:
     far.write(passes={"a": {"type": "Append", "text": "!", "pieces": 3, "seconds": 0.1}})
     monkeypatch.setenv("FAR_DIES_IN_SUBMIT", "1")
     assert far.demo.run().returncode == -signal.SIGKILL
@@ -145,7 +104,7 @@ def test_a_run_killed_while_it_submits_starts_nothing_twice(far: Far, monkeypatc
     assert far.count("start") == 1
 
 
-def test_ctrl_c_ends_the_job_there_and_brings_its_checkpoint_back(far: Far) -> None:
+def test_ctrl_c_ends_the_job_there_and_brings_its_checkpoint_back(far) -> None:
     far.write(passes={"a": {"type": "Append", "text": "!", "pieces": 40, "seconds": 0.1}})
     run = far.demo.start()
     wait_until(lambda: far.demo.done.count("piece 2") == 1)
@@ -157,7 +116,7 @@ def test_ctrl_c_ends_the_job_there_and_brings_its_checkpoint_back(far: Far) -> N
     assert not list(far.demo.folder.glob("cache/handles/*"))
 
 
-def test_a_job_that_is_killed_there_is_told_and_goes_on_from_its_checkpoint(far: Far) -> None:
+def test_a_job_that_is_killed_there_is_told_and_goes_on_from_its_checkpoint(far) -> None:
     far.write(passes={"a": {"type": "Append", "text": "!", "pieces": 20, "seconds": 0.1}})
     run = far.demo.start()
     wait_until(lambda: far.demo.done.count("piece 2") == 1)
@@ -169,7 +128,7 @@ def test_a_job_that_is_killed_there_is_told_and_goes_on_from_its_checkpoint(far:
     assert far.demo.text.endswith("".join(f"<{number}>" for number in range(20)))
 
 
-def test_an_error_there_reads_as_one_here(far: Far) -> None:
+def test_an_error_there_reads_as_one_here(far) -> None:
     far.write(passes={"a": {"type": "Append", "text": "!", "fail": True}})
     done = far.demo.run()
     assert done.returncode == 4
@@ -178,7 +137,7 @@ def test_an_error_there_reads_as_one_here(far: Far) -> None:
     assert not list(far.demo.folder.glob("cache/handles/*"))
 
 
-def test_what_is_gone_there_is_told_and_made_again_by_the_next_run(far: Far) -> None:
+def test_what_is_gone_there_is_told_and_made_again_by_the_next_run(far) -> None:
     passes = {"a": {"type": "Append", "text": "!"}, "b": {"type": "Append", "text": "?", "fail": True}}
     far.write(passes=passes)
     assert far.demo.run().returncode == 4

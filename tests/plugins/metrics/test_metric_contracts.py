@@ -65,3 +65,47 @@ class TestPerplexity(OnModel):
     metric_name = "perplexity"
     data: ClassVar[dict[str, Any]] = {"data": Rows()}
     options: ClassVar[dict[str, Any]] = {"data_config": "rows"}
+
+
+class TestAccuracyByLikelihood(OnModel):
+    metric_name = "accuracy"
+    options: ClassVar[dict[str, Any]] = {"method": "likelihood"}
+    data: ClassVar[dict[str, Any]] = {"data": Rows()}
+
+
+class TestF1(OnModel):
+    metric_name = "f1"
+    data: ClassVar[dict[str, Any]] = {"data": Rows()}
+
+
+class TestExactMatch(OnModel):
+    metric_name = "exact_match"
+    data: ClassVar[dict[str, Any]] = {"data": Rows()}
+
+
+class TestTimeToFirstToken(OnModel):
+    metric_name = "time_to_first_token"
+    exact: ClassVar[bool] = False
+    options: ClassVar[dict[str, Any]] = TestLatency.options
+
+
+class TestTokensPerSecond(OnModel):
+    metric_name = "tokens_per_second"
+    exact: ClassVar[bool] = False
+    options: ClassVar[dict[str, Any]] = TestLatency.options
+
+
+class TestLoadTime(OnModel):
+    metric_name = "load_time"
+    exact: ClassVar[bool] = False
+    options: ClassVar[dict[str, Any]] = {"repeat_test_num": 2}
+
+
+class TestKlDivergence(OnModel):
+    metric_name = "kl_divergence"
+    data: ClassVar[dict[str, Any]] = {"data": Rows()}
+
+
+class TestTop1Agreement(OnModel):
+    metric_name = "top1_agreement"
+    data: ClassVar[dict[str, Any]] = {"data": Rows()}

@@ -1,0 +1,106 @@
+"""How far a model's expectations are from those of the model that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelpress.api import Artifact, Estimate, PassContext, TextModel
+from modelpress_plugins.metrics.config import DivergenceOptions
+from modelpress_plugins.metrics.log_probabilities import log_probabilities
+from modelpress_plugins.metrics.perplexity import labelled, unpadded
+from modelpress_plugins.metrics.spread import ratio
+from modelpress_plugins.metrics.text_model import no_data, opened
+
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Of each sample: nats of divergence, and tokens with the same first choice, over so many tokens."""
+
+    nats: list[float]
+    same: list[int]
+    tokens: list[int]
+
+
+def kl_divergence(model: Artifact, config: DivergenceOptions, ctx: PassContext) -> Mapping[str, Estimate]:
+    """Mean over the tokens of KL(input model || model), in nats (S. Kullback, R. Leibler 1951): 0 for the
+    same expectations. Both models are asked about the same ids."""
+    found = compare(model, config, ctx)
+    return {"kl_divergence": ratio(found.nats, found.tokens)}
+
+
+def top1_agreement(model: Artifact, config: DivergenceOptions, ctx: PassContext) -> Mapping[str, Estimate]:
+    """Share of the tokens at which both models hold the same next token most likely."""
+    found = compare(model, config, ctx)
+    return {"top1_agreement": ratio(found.same, found.tokens)}
+
+
+def compare(model: Artifact, config: DivergenceOptions, ctx: PassContext) -> Compared:
+    """One model is open at a time: what the first says lies on the disk meanwhile. Raises UserError when the
+    data has no tokens with a label."""
+    data = ctx.data("data")
+    with opened(ctx.input_model, ctx) as loaded:
+        samples = [unpadded(s) for s in islice(data.samples(loaded.tokenizer), config.max_samples)]
+        asked = list(_shortened(samples, loaded.context_length, config.max_tokens))
+        if not asked:
+            raise no_data(data.name, "tokens with a label")
+        for number, (ids, positions) in enumerate(asked):
+            np.save(_kept(ctx, number), _logits(loaded, ids, positions))
+            ctx.progress(number + 1, 2 * len(asked), "samples")
+    found = Compared([], [], [])
+    with opened(model, ctx) as loaded:
+        for number, (ids, positions) in enumerate(asked):
+            expected = np.load(_kept(ctx, number))
+            nats, same = differences(expected, _logits(loaded, ids, positions))
+            found.nats.append(nats)
+            found.same.append(same)
+            found.tokens.append(len(positions))
+            ctx.progress(len(asked) + number + 1, 2 * len(asked), "samples")
+    return found
+
+
+def differences(expected: Rows, given: Rows) -> tuple[float, int]:
+    """(nats, rows with the same largest) of logits; a vocabulary that was padded counts as far as both go."""
+    width = min(expected.shape[-1], given.shape[-1])
+    nats, same = 0.0, 0
+    for start in range(0, len(expected), _ROWS_AT_ONCE):
+        ours = log_probabilities(expected[start : start + _ROWS_AT_ONCE, :width])
+        theirs = log_probabilities(given[start : start + _ROWS_AT_ONCE, :width])
+        nats += float((np.exp(ours) * (ours - theirs)).sum())
+        same += int((ours.argmax(axis=-1) == theirs.argmax(axis=-1)).sum())
+    return max(nats, 0.0), same
+
+
+_ROWS_AT_ONCE = 64
+"""A vocabulary of 256,000 in float64 takes 2 MB a row."""
+
+
+def _shortened(
+    samples: Sequence[tuple[Sequence[int], Sequence[int]]], longest: int, most: int
+) -> Iterator[tuple[Sequence[int], list[int]]]:
+    """(ids, positions of the tokens that count) of each sample, until so many tokens are reached."""
+    left = most
+    for ids, labels in samples:
+        positions = labelled(labels[:longest])[:left]
+        if positions:
+            left -= len(positions)
+            yield ids[: positions[-1] + 1], positions
+        if not left:
+            return
+
+
+def _logits(model: TextModel, ids: Sequence[int], positions: Sequence[int]) -> Rows:
+    """(len(positions), vocabulary): what is expected at each position, by the ids before it."""
+    rows: Rows = np.asarray(model.logits(ids), dtype=np.float32)
+    return np.take(rows, [position - 1 for position in positions], axis=0)
+
+
+def _kept(ctx: PassContext, number: int) -> Path:
+    return ctx.scratch / f"{number}.npy"
