@@ -66,18 +66,26 @@ class RemoteResource:
 
     identity: what its content is, the place that it comes from included
     folder:   where it lies in the cache once it was fetched
+    digest:   how the digest of a file there is had
     """
 
     registered: Registered[ResourceSpec]
     options: Options
     identity: str
     folder: Path
+    digest: Callable[[Path], str]
 
     @property
     def path(self) -> Path | None:
-        """The file or folder on this machine; None before it was fetched."""
+        """The file or folder on this machine; None before it was fetched, and where it is damaged: nobody
+        reads that, so that nobody is told that it is wrong."""
         record = _read_record(self.folder)
-        return self.folder / "content" / record.path if record else None
+        content = self.folder / "content"
+        try:
+            whole = record is not None and record.files == _digests(content, self.digest)
+        except OSError:
+            whole = False
+        return content / record.path if record and whole else None
 
     def bring(self, cache: Cache, tell: Callable[[Event], None]) -> Path:
         """Fetch it, unless this or another run has done so.
@@ -86,7 +94,7 @@ class RemoteResource:
         """
         waiting = Log("note", f"Another run is fetching the {self._words}; waiting for it.")
         with cache.lock(f"resource-{self.folder.name}", lambda: tell(waiting)):
-            if (found := self.path) and self._is_whole(cache.digests):
+            if found := self.path:
                 return found
             if self.folder.exists():
                 message = f"What was fetched of the {self._words} is damaged: it is fetched again."
@@ -106,14 +114,6 @@ class RemoteResource:
                     shutil.rmtree(part, ignore_errors=True)
                 raise
         return self.path or self.folder
-
-    def _is_whole(self, digest: Callable[[Path], str]) -> bool:
-        record = _read_record(self.folder)
-        content = self.folder / "content"
-        try:
-            return record is not None and record.files == _digests(content, digest)
-        except OSError:
-            return False
 
     @property
     def _words(self) -> str:
@@ -150,6 +150,7 @@ class Remotes:
     def __init__(self, registry: Registry, cache: Cache, folder: Path, *, offline: bool = False) -> None:
         self._registry = registry
         self._root = cache.folder / _FOLDER
+        self._digests = cache.digests
         self._folder = folder
         self._offline = offline
         self._known: dict[str, RemoteResource] = {}
@@ -176,7 +177,7 @@ class Remotes:
         if source not in self._known:
             identity = self._fetched_before(found, source) if self._offline else _identity(found, options)
             folder = self._root / xxhash.xxh3_128_hexdigest(identity.encode())
-            self._known[source] = RemoteResource(found, options, identity, folder)
+            self._known[source] = RemoteResource(found, options, identity, folder, self._digests)
         return self._known[source]
 
     def secret_name(self, value: Mapping[str, object]) -> str:

@@ -169,6 +169,21 @@ def test_data_files_and_the_preview_take_resources(shelves: Shelves) -> None:
     assert shelves.plan(path).whole()
 
 
+def test_what_is_damaged_of_a_resource_is_fetched_again_and_no_file_is_blamed(shelves: Shelves) -> None:
+    """Not even by the plan, which looks into what was fetched."""
+    path = shelves.write(
+        data_configs={"rows": {"type": "Rows", "data_files": [shelves.shelf("a", f_txt="x\ny")]}}
+    )
+    open_data(path, "rows", Registry.load())
+    (kept,) = (shelves.cache / "resources").rglob("f.txt")
+    for damaged in (kept, kept.parents[1] / "record.json"):
+        damaged.write_bytes(b"\xff" + damaged.read_bytes()[1:])
+        assert not shelves.plan(path).problems
+        source, _ = open_data(path, "rows", Registry.load())
+        assert [row["line"] for row in source.records()] == ["x", "y"]
+    assert shelves.fetched == ["fetch a"] * 3
+
+
 def test_a_file_that_a_system_needs_is_fetched_before_it_works(shelves: Shelves) -> None:
     systems = {"env": {"type": "Conda", "conda_file": shelves.shelf("env", conda_yaml="deps")}}
     path = shelves.write(systems=systems, host="env")
