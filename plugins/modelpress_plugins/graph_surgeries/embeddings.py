@@ -38,6 +38,7 @@ _IDS = ("input_ids", "input_embeds", "inputs_embeds")
 _BEHIND_HEAD = ("Cast", "Mul", "Div", "Tanh", "Identity")
 """What may stand between the output layer and the logits: types, and the cap of some families."""
 _BLOCK, _CENTRE, _LARGEST = 32, 128, 127
+_SHARED = "Embedding and output layer read the same weight already."
 _SAMPLED_ROWS = 256
 _ALIKE = 0.9
 """Cosine of the rows of two weights from which on one is a rounding of the other. Rounded to 4 bits and to 8
@@ -58,6 +59,9 @@ def tie_word_embeddings(model: ir.Model, options: TieWordEmbeddings, operation: 
         what = "embedding" if lookup is None else "output layer"
         operation.tell(f"TieWordEmbeddings finds no {what} with a constant weight.")
         return 0
+    if _is_shared(lookup, head):
+        operation.tell(_SHARED)
+        return 0
     kinds = (lookup.op_type, head.op_type)
     if kinds == (_LOOKUP, _HEAD):
         return _tie_float(model, lookup, head, operation)
@@ -72,7 +76,8 @@ def _ends(model: ir.Model) -> _Ends:
     ids = next((names[name] for name in _IDS if name in names), None)
     logits = next((value for value in model.graph.outputs if value.name == "logits"), None)
     readers = [use.node for use in ids.uses()] if ids is not None else []
-    lookups = [n for n in readers if n.op_type in (_LOOKUP, _QUANTIZED_LOOKUP) and constant_of(n.inputs[0])]
+    kinds = (_LOOKUP, _QUANTIZED_LOOKUP)
+    lookups = [n for n in readers if n.op_type in kinds and constant_of(_root(n.inputs[0])) is not None]
     return _Ends(lookups[0] if lookups else None, _head(logits))
 
 
@@ -90,12 +95,21 @@ def _head(value: ir.Value | None) -> ir.Node | None:
 
 def _weight(head: ir.Node) -> ir.TensorProtocol | None:
     """The weight of an output layer, also where it is another's, reshaped."""
-    return constant_of(_unreshaped(head.inputs[1]))
+    return constant_of(_root(head.inputs[1]))
 
 
-def _unreshaped(value: ir.Value | None) -> ir.Value | None:
-    node = value.producer() if value is not None else None
-    return node.inputs[0] if node is not None and node.op_type == "Reshape" else value
+def _root(value: ir.Value | None) -> ir.Value | None:
+    """The weight itself, through what only gives it another shape: so builders write one that is shared."""
+    while value is not None:
+        node = value.producer()
+        if node is None or node.op_type not in ("Reshape", "Transpose"):
+            return value
+        value = node.inputs[0]
+    return None
+
+
+def _is_shared(lookup: ir.Node, head: ir.Node) -> bool:
+    return _root(lookup.inputs[0]) is _root(head.inputs[1])
 
 
 def _tie_float(model: ir.Model, lookup: ir.Node, head: ir.Node, operation: Operation) -> int:
@@ -119,26 +133,48 @@ def _tie_float(model: ir.Model, lookup: ir.Node, head: ir.Node, operation: Opera
 
 
 def _tie_quantized(model: ir.Model, lookup: ir.Node, head: ir.Node, operation: Operation) -> int:
-    """MatMulNBits reads codes, scales and zero points of GatherBlockQuantized: one block of codes a row in
-    another shape, so through a Reshape, which onnxruntime folds."""
-    if _unreshaped(head.inputs[1]) is lookup.inputs[0]:
-        operation.tell("Embedding and output layer read the same weight already.")
-        return 0
-    ours = [lookup.inputs[0], *lookup.inputs[2:4]]
-    theirs = list(head.inputs[1:4])
-    ours, theirs = _filled(ours), _filled(theirs)
-    same_form = all(
-        integer(lookup, name, default) == integer(head, name, default)
-        for name, default in (("bits", 4), ("block_size", 128))
-    )
-    if not same_form or len(ours) != len(theirs) or not all(map(_same, ours, theirs)):
+    """One set of codes, scales and zero points for GatherBlockQuantized and MatMulNBits, whose codes have
+    another shape: through a Reshape, which onnxruntime folds."""
+    ours = _filled([lookup.inputs[0], *lookup.inputs[2:4]])
+    theirs = _filled(list(head.inputs[1:4]))
+    codes, packed = constant_of(ours[0]), constant_of(theirs[0])
+    same = integer(lookup, "block_size", 128) == integer(head, "block_size", 128)
+    same &= _bits(lookup) == integer(head, "bits", 4) and len(ours) == len(theirs)
+    if codes is None or packed is None or not same or not all(map(_same, ours, theirs)):
         operation.tell("The quantized weights of embedding and output layer differ: they are not tied.")
         return 0
-    shape = static_shape(head.inputs[1])
-    if shape is None or ours[0] is None:
-        return 0
-    _read(model, lookup, head, ours, shape)
+    if codes.dtype == ir.DataType.UINT8:
+        _read(model, lookup, head, ours, tuple(packed.shape.numpy()))
+    else:
+        _look_up(model, lookup, head, ours, theirs)
     return 1
+
+
+def _bits(lookup: ir.Node) -> int:
+    """Of a code; the type of the codes says it where that has less than a byte."""
+    codes = constant_of(lookup.inputs[0])
+    return 4 if codes is not None and codes.dtype.bitwidth == 4 else integer(lookup, "bits", 4)
+
+
+def _look_up(
+    model: ir.Model,
+    lookup: ir.Node,
+    head: ir.Node,
+    ours: list[ir.Value | None],
+    theirs: list[ir.Value | None],
+) -> None:
+    """Let GatherBlockQuantized read the codes of MatMulNBits, which takes whole bytes alone."""
+    rows = integer(head, "N", 0)
+    blocks = initializer(model, f"{lookup.name}/blocks", np.array([rows, -1], np.int64))
+    codes = insert(model, lookup, "Reshape", [head.inputs[1], blocks], name=f"{lookup.name}/Reshape")
+    lookup.replace_input_with(0, codes)
+    for index, value in enumerate(theirs[1:], 2):
+        lookup.replace_input_with(index, value if index > 2 else ours[1])
+    head.replace_input_with(2, ours[1])
+    lookup.attributes["bits"] = ir.AttrInt64("bits", 4)
+    for old in (*ours, *theirs):
+        if old is not None:
+            drop_unused(old)
 
 
 def _read(
@@ -167,18 +203,22 @@ def _filled(values: list[ir.Value | None]) -> list[ir.Value | None]:
 
 
 def _same(one: ir.Value | None, other: ir.Value | None) -> bool:
+    """Whether two constants have the same bytes; codes from -8 to 7 are the same as those from 0 to 15 around
+    8, which is what they are without zero points."""
     if one is other:
         return True
     first, second = constant_of(one), constant_of(other)
     if first is None or second is None:
         return False
-    signed = {ir.DataType.INT4, ir.DataType.INT8}
-    return (first.dtype in signed) == (second.dtype in signed) and equal(first, second)
+    return equal(first, second, flipped=0x88 if first.dtype == ir.DataType.INT4 else 0)
 
 
 def quantize_embedding_int8(model: ir.Model, options: QuantizeEmbeddingInt8, operation: Operation) -> int:
     """code = round(x / scale) + 128 with scale = the largest of a block / 127."""
-    lookup, _ = _ends(model)
+    lookup, head = _ends(model)
+    if lookup is not None and head is not None and _is_shared(lookup, head):
+        operation.tell(_SHARED)
+        return 0
     lookup = lookup or next((n for n in nodes(model, _LOOKUP) if "embed_tokens" in (n.name or "")), None)
     tensor = constant_of(lookup.inputs[0]) if lookup is not None else None
     if lookup is None or lookup.op_type != _LOOKUP or tensor is None or len(tensor.shape) != 2:
@@ -237,8 +277,8 @@ def share_embedding_lm_head(model: ir.Model, options: ShareEmbeddingLmHead, oper
     if head is None or head.op_type != _QUANTIZED_HEAD:
         operation.tell("ShareEmbeddingLmHead finds no output layer that is quantized (MatMulNBits).")
         return 0
-    if _unreshaped(head.inputs[1]) is lookup.inputs[0]:
-        operation.tell("Embedding and output layer read the same weight already.")
+    if _is_shared(lookup, head):
+        operation.tell(_SHARED)
         return 0
     rows, width = (integer(head, name, 0) for name in ("N", "K"))
     if static_shape(lookup.inputs[0]) != (rows, width) or not _are_alike(lookup, head):

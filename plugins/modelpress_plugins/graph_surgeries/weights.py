@@ -44,11 +44,13 @@ def transposed(tensor: ir.TensorProtocol) -> MadeTensor:
     )
 
 
-def equal(one: ir.TensorProtocol, other: ir.TensorProtocol) -> bool:
-    """Whether two tensors have the same bytes, whatever their shapes."""
-    if one.nbytes != other.nbytes or one.dtype.bitwidth != other.dtype.bitwidth:
+def equal(one: ir.TensorProtocol, other: ir.TensorProtocol, flipped: int = 0) -> bool:
+    """Whether two tensors have the same bytes, whatever their shapes and types. flipped: bits of each byte of
+    the first that are the other way round."""
+    if one.nbytes != other.nbytes:
         return False
-    return all(a == b for a, b in zip(_even(one), _even(other), strict=True))
+    turn = bytes(byte ^ flipped for byte in range(256))
+    return all(a.translate(turn) == b for a, b in zip(_even(one), _even(other), strict=True))
 
 
 def equal_transposed(one: ir.TensorProtocol, other: ir.TensorProtocol) -> bool:

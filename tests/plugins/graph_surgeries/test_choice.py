@@ -114,3 +114,14 @@ def test_a_surgeon_has_to_say_what_it_changed(acme: Path) -> None:
     silent = Surgeon("AcmeNegate", found.options, "acme_surgeons.none:nothing")
     with pytest.raises(UserError, match="has to say how many nodes"):
         silent.operate(None, found.options(), None)
+
+
+def test_the_page_has_a_row_for_each_surgeon_with_its_options() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "onnx.md").read_text(encoding="utf-8")
+    for options in OWN:
+        told = " ".join((options.__doc__ or "").split())
+        taken = [
+            f"`{name}`" if field.is_required() else f"`{name}` ({field.default})"
+            for name, field in options.model_fields.items()
+        ]
+        assert f"| `{options.__name__}` | {told} | {', '.join(taken) or 'none'} |\n" in page

@@ -189,3 +189,59 @@ def test_a_model_without_ids_is_left_and_that_is_told(tmp_path: Path) -> None:
         result = operate(source, tmp_path, surgeon)
         assert result.changed == 0
         assert "finds no" in result.told[0]
+
+
+def _with_codes_of_four_bits(signed: bool, head: np.ndarray = E) -> onnx.ModelProto:
+    """As onnxruntime's quantizers write an embedding: codes of less than a byte."""
+    zero = None if signed else 8
+    ours, theirs = _packed(E, 4, zero), _packed(head, 4, zero)
+    packed = ours[0] ^ 0x88 if signed else ours[0]
+    kind = onnx.TensorProto.INT4 if signed else onnx.TensorProto.UINT4
+    weights = {"s": ours[1], "hq": theirs[0].reshape(ROWS, WIDTH // BLOCK, -1), "hs": theirs[1]}
+    last = ("", "") if signed else (", z", ", hz")
+    if theirs[2] is not None:
+        weights["hz"] = theirs[2]
+    source = graph(
+        f"{_HEADER} e = com.microsoft.GatherBlockQuantized <block_size = {BLOCK}, gather_axis = 0, "
+        f"quantize_axis = 1> (q, input_ids, s{last[0]})  h = Tanh (e)  logits = com.microsoft.MatMulNBits "
+        f"<K = {WIDTH}, N = {ROWS}, bits = 4, block_size = {BLOCK}> (h, hq, hs{last[1]}) }}",
+        weights,
+    )
+    codes = {"q": (packed, [ROWS, WIDTH])}
+    if not signed:
+        assert ours[2] is not None
+        codes["z"] = (ours[2], [ROWS, WIDTH // BLOCK])
+    for name, (array, dims) in codes.items():
+        source.graph.initializer.append(
+            onnx.TensorProto(name=name, dims=dims, data_type=kind, raw_data=array.tobytes())
+        )
+    return source
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_codes_of_less_than_a_byte_are_tied_to_whole_bytes(tmp_path: Path, signed: bool) -> None:
+    source = _with_codes_of_four_bits(signed)
+    result = operate(source, tmp_path, "TieWordEmbeddings")
+    assert result.changed == 1
+    assert not {"q", "z", "hs"} & set(result.weights)
+    same(source, result, IDS)
+    assert operate(result.model, tmp_path, "TieWordEmbeddings").told == [
+        "Embedding and output layer read the same weight already."
+    ]
+
+
+def test_codes_of_less_than_a_byte_that_differ_are_not_tied(tmp_path: Path) -> None:
+    result = operate(_with_codes_of_four_bits(True, E[::-1].copy()), tmp_path, "TieWordEmbeddings")
+    assert result.changed == 0
+
+
+@pytest.mark.parametrize("surgeon", ["TieWordEmbeddings", "QuantizeEmbeddingInt8"])
+def test_a_weight_that_the_builder_shares_already_stays(tmp_path: Path, surgeon: str) -> None:
+    source = graph(
+        f"{_HEADER} t = Transpose <perm = [1, 0]> (head)  e = Gather (t, input_ids)  h = Tanh (e)  "
+        "logits = MatMul (h, head) }",
+        {"head": E.T.copy()},
+    )
+    result = operate(source, tmp_path, surgeon)
+    assert result.changed == 0
+    assert "already" in result.told[0]
