@@ -14,6 +14,7 @@ from modelpress.specs import (
     CommandSpec,
     DataContainerSpec,
     FormatSpec,
+    LibrarySpec,
     MetricSpec,
     ModelSpec,
     PassSpec,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from modelpress.events import Event, Log, Progress, Report, decode_event
     from modelpress.figures import duration, number, plural, size
     from modelpress.files import finished, mark_finished, move, write_whole
+    from modelpress.findings import Finding
     from modelpress.from_source import spec_from_source
     from modelpress.identity import content_identity, looks_like_path, named_path
     from modelpress.json_types import JSONValue
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from modelpress.nearest import did_you_mean, nearest
     from modelpress.opened import LoadedModel, Sampling, TextModel, Tokenizer
     from modelpress.options import Options, Size
+    from modelpress.processor import cpu_features
     from modelpress.progress.levels import Verbosity
     from modelpress.provider import installed_versions
     from modelpress.registry import Registered, Registry
@@ -117,12 +120,14 @@ __all__ = [
     "EventReader",
     "Exchange",
     "FetchContext",
+    "Finding",
     "FormatSpec",
     "Handle",
     "HostError",
     "Interval",
     "JSONValue",
     "Job",
+    "LibrarySpec",
     "LoadedModel",
     "LocalPath",
     "Log",
@@ -181,6 +186,7 @@ __all__ = [
     "WorkerSystem",
     "WorkflowError",
     "content_identity",
+    "cpu_features",
     "decode_event",
     "did_you_mean",
     "duration",
@@ -321,7 +327,9 @@ _LAZY = {
     "content_identity": "modelpress.identity",
     "looks_like_path": "modelpress.identity",
     "named_path": "modelpress.identity",
+    "Finding": "modelpress.findings",
     "finished": "modelpress.files",
+    "cpu_features": "modelpress.processor",
     "spec_from_source": "modelpress.from_source",
     "mark_finished": "modelpress.files",
     "move": "modelpress.files",

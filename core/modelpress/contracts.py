@@ -7,7 +7,7 @@ position. To have a type checker compare a function with its contract: `_: PassP
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from modelpress.context import (
     PlanContext,
 )
 from modelpress.estimate import Estimate
+from modelpress.findings import Finding
 from modelpress.opened import LoadedModel, Tokenizer
 from modelpress.options import Options
 from modelpress.samples import DataSource
@@ -126,6 +127,13 @@ class ResourceSecret(Protocol[C]):
     what it raises must not repeat the secret."""
 
     def __call__(self, config: C, /) -> str: ...
+
+
+class LibraryCheck(Protocol):
+    """LibrarySpec.check: whether the library and what it needs are well on this machine. Nothing heavy is
+    imported, no network asked, no secret told; `broken` alone makes doctor fail."""
+
+    def __call__(self) -> Sequence[Finding]: ...
 
 
 class SamplerOpen(Protocol[C]):

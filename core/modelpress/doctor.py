@@ -9,48 +9,26 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 import psutil
 from packaging.utils import canonicalize_name
 
 from modelpress.engine.cache import default_cache_folder
+from modelpress.errors import MissingDependencyError, ModelpressError
+from modelpress.findings import Finding
+from modelpress.processor import cpu_features
 from modelpress.registry import BLOCK_VARIABLE, ONLY_VARIABLE, Registry
 from modelpress.requirements import by_extra, families, lacks, required_names
+from modelpress.specs import LibrarySpec
 from modelpress.version import VERSION
 
-Verdict = Literal["ok", "note", "warning", "broken"]
-
-_CPU_FEATURES = (
-    "avx2",
-    "avx512f",
-    "avx512_vnni",
-    "avx_vnni",
-    "avx512_bf16",
-    "amx_int8",
-    "amx_bf16",
-    "asimddp",
-    "i8mm",
-)
 _LITTLE_DISK = 5 * 10**9
 _LITTLE_MEMORY = 4 * 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found. Only `broken` makes `modelpress doctor` fail."""
-
-    area: str
-    verdict: Verdict
-    text: str
-    hint: str = ""
 
 
 def examine(registry: Registry) -> list[Finding]:
@@ -69,12 +47,11 @@ def examine(registry: Registry) -> list[Finding]:
         ),
         *check_overlaps(installed),
         *check_plugins(registry),
-        check_gpu(nvidia_gpus(), versions),
         check_cpu(cpu_features(), os.cpu_count() or 1),
         check_memory(psutil.virtual_memory().total, psutil.virtual_memory().available),
         check_disk("disk of the cache", default_cache_folder()),
         check_disk("disk here", Path.cwd()),
-        *check_hub(os.environ),
+        *check_known_libraries(registry),
     ]
 
 
@@ -205,53 +182,10 @@ def _remedy(plugin: str, distribution: str) -> str:
     return f"update or remove {distribution}{without}"
 
 
-def nvidia_gpus() -> list[str]:
-    """`NVIDIA H100, 81559 MiB, 570.1` (name, memory, driver) per GPU, by the driver's own tool."""
-    tool = shutil.which("nvidia-smi")
-    if not tool:
-        return []
-    query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=15, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in done.stdout.splitlines() if line.strip()]
-
-
-def check_gpu(gpus: Sequence[str], versions: Mapping[str, str]) -> Finding:
-    """The GPUs, and whether torch could use them."""
-    if not gpus:
-        return Finding("GPU", "note", "no NVIDIA GPU is seen; work runs on the CPU")
-    text = "; ".join(gpus)
-    if versions.get("torch", "").endswith("+cpu"):
-        return Finding("GPU", "warning", f"{text}, but torch {versions['torch']} is built for the CPU only",
-                       "install torch from the CUDA index, then 'modelpress[gpu]'")  # fmt: skip
-    return Finding("GPU", "ok", text)
-
-
-def cpu_features() -> frozenset[str]:
-    """Instruction sets that matter for int4 and bf16, by their Linux names; empty where there are none."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return frozenset()
-    line = next((ln for ln in text.splitlines() if ln.lower().startswith(("flags", "features"))), "")
-    return frozenset(line.partition(":")[2].split()) & frozenset(_CPU_FEATURES)
-
-
-def check_cpu(features: frozenset[str], cores: int) -> Finding:
-    """Cores and instruction sets, and the fault of int4 kernels on CPUs that stop at AVX2."""
-    named = ", ".join(name for name in _CPU_FEATURES if name in features) or "features not known here"
-    text = f"{cores} cores, {platform.machine()}, {named}"
-    if "avx2" in features and not any(name.startswith(("avx512", "avx_vnni", "amx")) for name in features):
-        return Finding(
-            "CPU",
-            "note",
-            f"{text} (AVX2 only)",
-            "onnxruntime decodes asymmetric int4 with accuracy_level 4 wrongly on such CPUs "
-            "(microsoft/onnxruntime#29853); ModelBuilder tests its result for that",
-        )
-    return Finding("CPU", "ok", text)
+def check_cpu(features: Sequence[str], cores: int) -> Finding:
+    """Cores and instruction sets."""
+    named = ", ".join(features) or "features not known here"
+    return Finding("CPU", "ok", f"{cores} cores, {platform.machine()}, {named}")
 
 
 def check_memory(total: int, available: int) -> Finding:
@@ -276,27 +210,17 @@ def check_disk(area: str, folder: Path) -> Finding:
     return Finding(area, "ok", text)
 
 
-def check_hub(environment: Mapping[str, str]) -> list[Finding]:
-    """Where the Hugging Face cache is, whether the hub may be asked, whether there is a token (not which)."""
-    home = _hub_home(environment)
-    cache = Path(environment.get("HF_HUB_CACHE") or home / "hub").expanduser()
-    models = len(list(cache.glob("models--*"))) if cache.is_dir() else 0
-    token = bool(environment.get("HF_TOKEN")) or (home / "token").is_file()
-    text = f"{cache}: {models} models; {'a token is set' if token else 'no token'}"
-    offline = [name for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE") if _is_on(environment.get(name))]
-    findings = [Finding("Hugging Face", "ok", text)]
-    if offline:
-        findings.append(Finding("Hugging Face", "note", f"offline, by {' and '.join(offline)}"))
-    return findings
-
-
-def _hub_home(environment: Mapping[str, str]) -> Path:
-    caches = environment.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(environment.get("HF_HOME") or Path(caches, "huggingface")).expanduser()
-
-
-def _is_on(value: str | None) -> bool:
-    return (value or "").upper() in ("1", "ON", "YES", "TRUE")
+def check_known_libraries(registry: Registry) -> Iterator[Finding]:
+    """What plugins tell of libraries that they know."""
+    for entry in registry.all(LibrarySpec):
+        if not entry.spec.check:
+            continue
+        try:
+            yield from entry.call(entry.spec.check)
+        except MissingDependencyError as error:
+            yield Finding(f"library {entry.spec.name}", "note", error.message, error.hint)
+        except ModelpressError as error:
+            yield Finding(f"library {entry.spec.name}", "broken", error.message, error.hint)
 
 
 def _requirements(distribution: str) -> Sequence[str]:

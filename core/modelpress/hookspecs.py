@@ -28,6 +28,7 @@ from modelpress.specs import (
     CommandSpec,
     DataContainerSpec,
     FormatSpec,
+    LibrarySpec,
     MetricSpec,
     ModelSpec,
     PassSpec,
@@ -90,6 +91,12 @@ def modelpress_resources() -> Iterable[ResourceSpec]:
 @hookspec
 def modelpress_samplers() -> Iterable[SamplerSpec]:
     """Ways to search. Example: `return [SamplerSpec(name="tpe", …)]`."""
+    return ()
+
+
+@hookspec
+def modelpress_libraries() -> Iterable[LibrarySpec]:
+    """What is known of libraries. Example: `return [LibrarySpec(name="acme-hub", offline={…}, …)]`."""
     return ()
 
 

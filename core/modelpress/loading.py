@@ -26,6 +26,7 @@ from modelpress.specs import (
     CommandSpec,
     DataContainerSpec,
     FormatSpec,
+    LibrarySpec,
     MetricSpec,
     ModelSpec,
     PassSpec,
@@ -44,6 +45,7 @@ HOOKS: Mapping[str, type[Spec]] = {
     "modelpress_metrics": MetricSpec,
     "modelpress_resources": ResourceSpec,
     "modelpress_samplers": SamplerSpec,
+    "modelpress_libraries": LibrarySpec,
     "modelpress_commands": CommandSpec,
 }
 OBSERVER = "modelpress_event"

@@ -221,6 +221,13 @@ class Registry:
         entries = self._by_kind.get(kind, {})
         return [entry for name, entry in entries.items() if name == entry.spec.name.casefold()]
 
+    @property
+    def offline_variables(self) -> dict[str, str]:
+        """Environment variables that keep every library that a plugin knows off the network."""
+        from modelpress.specs import LibrarySpec  # noqa: PLC0415
+
+        return {name: value for e in self.all(LibrarySpec) for name, value in e.spec.offline.items()}
+
     def names(self, kind: type[K]) -> list[str]:
         """All names and aliases of a kind, as their plugins write them."""
         return [name for entry in self.all(kind) for name in (entry.spec.name, *entry.spec.aliases)]

@@ -21,6 +21,7 @@ KINDS: Mapping[str, str] = {
     "metric": "metrics",
     "resource": "resources",
     "sampler": "samplers",
+    "library": "libraries",
     "command": "commands",
 }
 """What can be written -> the noun of the command line that lists it."""
@@ -61,6 +62,7 @@ def template_files(kind: str, name: str) -> Iterator[tuple[str, str]]:
         "distribution": "-".join(["modelpress", *words]),
         "package": "_".join(["modelpress", *words]),
         "module": "_".join(words),
+        "variable": "_".join(words).upper(),
         "class": "".join(word.capitalize() for word in words),
     }
     yield from _template("common", values)

@@ -157,12 +157,19 @@ def _is_sub_types(value: object, gives: object) -> bool:
     )
 
 
+def _is_variables(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        _is_line(name) and name and "=" not in name and _is_line(text) for name, text in value.items()
+    )
+
+
 _BY_TYPE: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "str": (_is_line, "a line of text"),
     "int": (_is_version, "a number from 1"),
     "bool": (_is_switch, "True or False"),
     "tuple[str, ...]": (_is_names, "a tuple of names"),
     "tuple[Rename, ...]": (_is_renames, "a tuple of Renames"),
+    "Mapping[str, str]": (_is_variables, "a mapping: environment variable -> value"),
     "Mapping[str, tuple[str, bool]]": (_is_gives, "a mapping: name -> (unit, higher is better)"),
     "Ref": (_is_reference, "'module:name'"),
 }

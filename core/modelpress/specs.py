@@ -295,6 +295,21 @@ class SamplerSpec(Spec):
 
 
 @_facts
+class LibrarySpec(Spec):
+    """A library that passes use, and what the plugin that knows it can say of it.
+
+    offline: environment variables that keep it off the network: name -> value. A run with --offline sets them
+             where its passes run.
+    check:   light; what `modelpress doctor` tells of it, see contracts.LibraryCheck; optional
+    """
+
+    kind: ClassVar[str] = "library"
+    references: ClassVar[tuple[str, ...]] = ("check",)
+    offline: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    check: Ref[contracts.LibraryCheck] = _ABSENT
+
+
+@_facts
 class CommandSpec(Spec):
     """A verb of the command line: `modelpress NAME`.
 

@@ -9,12 +9,23 @@ _WITH_OPTIONS = (*_LISTED, "schema")
 OWN: Mapping[str, tuple[str, ...]] = {
     "": (
         *("run", "plan", "validate", "passes", "models", "formats", "data", "systems", "metrics"),
-        *("resources", "samplers", "commands", "plugins", "doctor", "runs", "cache", "schema", "migrate"),
+        *(
+            "resources",
+            "samplers",
+            "libraries",
+            "commands",
+            "plugins",
+            "doctor",
+            "runs",
+            "cache",
+            "schema",
+            "migrate",
+        ),
     ),
     **dict.fromkeys(
         ("passes", "models", "data", "systems", "metrics", "resources", "samplers"), _WITH_OPTIONS
     ),
-    **dict.fromkeys(("formats", "commands", "runs"), _LISTED),
+    **dict.fromkeys(("formats", "libraries", "commands", "runs"), _LISTED),
     "plugins": ("list", "check", "new", "docs"),
     "cache": ("ls", "verify", "gc", "clear"),
 }

@@ -134,8 +134,7 @@ def _execute(folder: Path, events: EventFile) -> Result:
     importlib.invalidate_caches()
     job = read_job(folder)
     events.job = job.id
-    if job.offline:
-        os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
+    os.environ.update(job.offline_variables)
     context = WorkerContext(folder, job, events)
     with PeakMemory() as peak:
         result = _do(job, folder, context)

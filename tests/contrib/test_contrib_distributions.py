@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-KINDS = ["pass", "model", "format", "data container", "system", "metric", "resource", "sampler", "command"]
+KINDS = [
+    "pass",
+    "model",
+    "format",
+    "data container",
+    "system",
+    "metric",
+    "resource",
+    "sampler",
+    "library",
+    "command",
+]
 
 
 def test_the_pass_of_hello_is_listed(install) -> None:
@@ -33,7 +44,18 @@ def test_the_example_brings_one_of_each_kind(install) -> None:
 def test_each_kind_of_the_example_has_its_contract() -> None:
     folder = Path(__file__).resolve().parents[2] / "plugins_contrib" / "modelpress-example"
     text = (folder / "tests" / "test_contracts.py").read_text(encoding="utf-8")
-    for kind in ("Pass", "Model", "Format", "Data", "System", "Metric", "Resource", "Sampler", "Command"):
+    for kind in (
+        "Pass",
+        "Model",
+        "Format",
+        "Data",
+        "System",
+        "Metric",
+        "Resource",
+        "Sampler",
+        "Library",
+        "Command",
+    ):
         assert f"({kind}Contract):" in text
 
 

@@ -16,7 +16,18 @@ from modelpress.registry import Registry
 
 HERE = Path(__file__).parent
 
-_SPECS = ("Command", "DataContainer", "Format", "Metric", "Model", "Pass", "Resource", "Sampler", "System")
+_SPECS = (
+    "Command",
+    "DataContainer",
+    "Format",
+    "Library",
+    "Metric",
+    "Model",
+    "Pass",
+    "Resource",
+    "Sampler",
+    "System",
+)
 _NAMES = ", ".join(["Rename", "hookimpl", *(f"{kind}Spec" for kind in _SPECS)])
 
 

@@ -1,4 +1,4 @@
-"""`plugins new`: what it writes for each of the nine kinds passes its contract and its check at once."""
+"""`plugins new`: what it writes for each of the ten kinds passes its contract and its check at once."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_there_is_a_template_for_each_kind_of_spec() -> None:
-    assert len(KINDS) == 9
+    assert len(KINDS) == 10
 
 
 def test_what_is_written_passes_its_contract(
     written: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """All nine at once, each found through its own entry point."""
+    """All ten at once, each found through its own entry point."""
     site = tmp_path_factory.mktemp("site")
     for folder in written.values():
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]

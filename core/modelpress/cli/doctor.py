@@ -9,8 +9,9 @@ from dataclasses import asdict
 import click
 
 from modelpress.cli.text import examples, json_option, on_terminal, print_json
-from modelpress.doctor import Finding, examine
+from modelpress.doctor import examine
 from modelpress.figures import plural
+from modelpress.findings import Finding
 from modelpress.registry import Registry
 
 _COLORS = {"ok": "green", "note": "cyan", "warning": "yellow", "broken": "red"}

@@ -18,6 +18,7 @@ from modelpress.specs import (
     CommandSpec,
     DataContainerSpec,
     FormatSpec,
+    LibrarySpec,
     MetricSpec,
     ModelSpec,
     PassSpec,
@@ -55,6 +56,7 @@ NOUNS: Mapping[str, Noun] = {
     ),
     "resources": Noun(ResourceSpec, "RESOURCE", "WHAT IT IS", "Kinds of paths that have to be fetched."),
     "samplers": Noun(SamplerSpec, "SAMPLER", "HOW IT SEARCHES", "Ways to search."),
+    "libraries": Noun(LibrarySpec, "LIBRARY", "WHAT IT IS FOR", "What is known of libraries."),
     "commands": Noun(CommandSpec, "COMMAND", "WHAT IT DOES", "Commands that plugins bring."),
 }  # fmt: skip
 

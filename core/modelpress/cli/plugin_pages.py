@@ -24,7 +24,13 @@ from modelpress.registry import Registered, Registry
 from modelpress.scaffold import KINDS, template_files
 from modelpress.specs import Spec
 
-_NAMES = {"command": "acme-look", "metric": "acme_size", "format": "acme-table", "resource": "acme_store"}
+_NAMES = {
+    "command": "acme-look",
+    "metric": "acme_size",
+    "format": "acme-table",
+    "resource": "acme_store",
+    "library": "acme-hub",
+}
 _CONTRACTS = {kind: f"{kind.capitalize()}Contract" for kind in KINDS}
 _MADE = "<!-- Made by `make docs`; change the code that it is made from. -->\n"
 

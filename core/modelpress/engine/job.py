@@ -117,6 +117,8 @@ class Job:
     target_is_here: bool = True
     seed: int = 0
     offline: bool = False
+    offline_variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that keep libraries off the network; those of an offline run alone."""
     secrets: tuple[str, ...] = ()
     """Environment variables whose secrets the job may read: names alone. Who runs the worker gives it the
     secrets on a way of its own, never in this folder."""

@@ -36,6 +36,7 @@ class JobMaker:
         self._formats = registry.all(FormatSpec)
         self.input_model: Artifact | None = None
         """What metrics compare with, once it is here."""
+        self._offline_variables = registry.offline_variables if offline else {}
 
     def job(
         self, task: Step | Measurement, model: Artifact, id: str, traits: Traits
@@ -90,6 +91,7 @@ class JobMaker:
             target_is_here=task.target_is_here,
             seed=self._plan.workflow.seed,
             offline=self._offline,
+            offline_variables=self._offline_variables,
             load_once=step is not None and step.index == len(self._plan.steps) and step.target_is_here,
             secrets=_secrets(task),
             id=id,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from modelpress.testing.data import DataContract
     from modelpress.testing.formats import FormatContract
     from modelpress.testing.input_models import ModelContract
+    from modelpress.testing.known_libraries import LibraryContract
     from modelpress.testing.metrics import MetricContract
     from modelpress.testing.models import make_tiny_model
     from modelpress.testing.passes import PassContract
@@ -34,6 +35,7 @@ __all__ = [
     "Contract",
     "DataContract",
     "FormatContract",
+    "LibraryContract",
     "MetricContract",
     "ModelContract",
     "PassContract",
@@ -54,6 +56,7 @@ _CONTRACTS = {
     "Contract": "contract",
     "DataContract": "data",
     "FormatContract": "formats",
+    "LibraryContract": "known_libraries",
     "MetricContract": "metrics",
     "ModelContract": "input_models",
     "PassContract": "passes",

@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from modelpress.artifact import Artifact
+from modelpress.registry import Registry
 
 TIME_LIMIT = 300
 """Seconds after which a trial is ended and counts as failed."""
@@ -122,7 +123,7 @@ class TrialEnvironment:
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUTF8": "1",
-            "HF_HUB_OFFLINE": "1",
+            **Registry.load().offline_variables,
             "OMP_WAIT_POLICY": "PASSIVE",
             **self.variables,
         }

@@ -6,7 +6,15 @@ containers `HuggingfaceContainer` and `DummyDataContainer`; the commands `ask` a
 
 from __future__ import annotations
 
-from modelpress.api import CommandSpec, DataContainerSpec, FormatSpec, ModelSpec, Rename, hookimpl
+from modelpress.api import (
+    CommandSpec,
+    DataContainerSpec,
+    FormatSpec,
+    LibrarySpec,
+    ModelSpec,
+    Rename,
+    hookimpl,
+)
 from modelpress_plugins.ranges import ACCELERATE, DATASETS, PEFT, SAFETENSORS, TORCH, TRANSFORMERS
 
 MODELPRESS_API = 1
@@ -116,4 +124,16 @@ def modelpress_commands() -> list[CommandSpec]:
             summary="Show samples, tokenized, with what the loss covers.",
             command=f"{_HERE}.preview:command",
         ),
+    ]
+
+
+@hookimpl
+def modelpress_libraries() -> list[LibrarySpec]:
+    return [
+        LibrarySpec(
+            name="huggingface-hub",
+            summary="Where models and data sets come from: its cache, its token, and what keeps it offline.",
+            offline=dict.fromkeys(("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"), "1"),
+            check=f"{_HERE}.hub_check:check",
+        )
     ]

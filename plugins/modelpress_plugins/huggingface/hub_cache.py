@@ -18,10 +18,13 @@ def hub_cache() -> Path:
     """The folder of the cache, as the environment says."""
     if folder := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
         return Path(folder).expanduser()
-    if home := os.environ.get("HF_HOME"):
-        return Path(home).expanduser() / "hub"
+    return hub_home() / "hub"
+
+
+def hub_home() -> Path:
+    """The folder in which the hub's library keeps its files, the token too."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(caches).expanduser() / "huggingface" / "hub"
+    return Path(os.environ.get("HF_HOME") or Path(caches, "huggingface")).expanduser()
 
 
 def cached_snapshot(hub_id: str, revision: str | None, kind: str = "models") -> tuple[str, Path] | None:
@@ -35,8 +38,13 @@ def cached_snapshot(hub_id: str, revision: str | None, kind: str = "models") -> 
 
 def hub_is_offline(offline: bool) -> bool:
     """Whether the hub must not be asked: by the run's own switch or by HF_HUB_OFFLINE."""
-    switches = (os.environ.get(name, "").upper() for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
-    return offline or any(value in _TRUE for value in switches)
+    return offline or bool(offline_switches())
+
+
+def offline_switches() -> list[str]:
+    """Environment variables that are set, and keep the hub from being asked."""
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    return [name for name in names if os.environ.get(name, "").upper() in _TRUE]
 
 
 def _commit(folder: Path, revision: str) -> str | None:

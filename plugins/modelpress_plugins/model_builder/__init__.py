@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelpress.api import FormatSpec, PassSpec, Rename, hookimpl
+from modelpress.api import FormatSpec, LibrarySpec, PassSpec, Rename, hookimpl
 from modelpress_plugins.model_builder.targets import PROVIDERS
 from modelpress_plugins.ranges import ONNX, ONNX_IR, ONNXRUNTIME, ONNXRUNTIME_GENAI, TORCH, TRANSFORMERS
 
@@ -70,5 +70,16 @@ def modelpress_formats() -> list[FormatSpec]:
             usage="modelpress_plugins.model_builder.usage:use",
             requires=(ONNXRUNTIME_GENAI, TRANSFORMERS),
             extra="cpu",
+        )
+    ]
+
+
+@hookimpl
+def modelpress_libraries() -> list[LibrarySpec]:
+    return [
+        LibrarySpec(
+            name="onnxruntime",
+            summary="What runs models: whether its int4 kernels are right on this processor.",
+            check="modelpress_plugins.model_builder.kernels:check",
         )
     ]

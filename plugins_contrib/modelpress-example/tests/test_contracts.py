@@ -1,4 +1,4 @@
-"""Each of the nine plugins stands the contract of its kind."""
+"""Each of the ten plugins stands the contract of its kind."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from modelpress.testing import (
     CommandContract,
     DataContract,
     FormatContract,
+    LibraryContract,
     MetricContract,
     ModelContract,
     PassContract,
@@ -93,6 +94,10 @@ class TestFreshProcess(SystemContract):
 
 class TestEveryChoice(SamplerContract):
     sampler_name = "every_choice"
+
+
+class TestExampleLetters(LibraryContract):
+    library_name = "example-letters"
 
 
 class TestBigramCommand(CommandContract):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 from modelpress.doctor import (
     check_cpu,
     check_disk,
     check_extras,
-    check_gpu,
-    check_hub,
+    check_known_libraries,
     check_libraries,
     check_memory,
     check_overlaps,
@@ -19,6 +21,9 @@ from modelpress.doctor import (
 )
 from modelpress.registry import BrokenPlugin, Registry
 from modelpress.requirements import families
+
+if TYPE_CHECKING:
+    from conftest import FakeSite
 
 REQUIREMENTS = [
     "click>=8.2",
@@ -98,20 +103,9 @@ def test_a_broken_plugin_is_told_with_its_error_and_a_way_out() -> None:
     assert "MODELPRESS_BLOCK_PLUGINS=vendor" in finding.hint
 
 
-def test_a_cpu_that_stops_at_avx2_is_noted_for_int4() -> None:
-    finding = check_cpu(frozenset({"avx2"}), 2)
-    assert finding.verdict == "note"
-    assert "int4" in finding.hint
-    assert check_cpu(frozenset({"avx2", "avx512f", "avx512_vnni"}), 2).verdict == "ok"
-    assert check_cpu(frozenset({"avx2", "avx_vnni"}), 2).verdict == "ok"
-    assert check_cpu(frozenset(), 8).verdict == "ok"
-
-
-def test_a_gpu_beside_a_torch_for_the_cpu_is_a_warning() -> None:
-    gpus = ["NVIDIA L4, 23034 MiB, 570.1"]
-    assert check_gpu(gpus, {"torch": "2.13.0+cpu"}).verdict == "warning"
-    assert check_gpu(gpus, {"torch": "2.13.0"}).verdict == "ok"
-    assert check_gpu([], {}).verdict == "note"
+def test_a_cpu_is_told_by_its_cores_and_instructions() -> None:
+    assert check_cpu(["avx2", "avx512f"], 2).text.endswith("avx2, avx512f")
+    assert "not known here" in check_cpu([], 8).text
 
 
 def test_little_memory_is_a_warning() -> None:
@@ -123,13 +117,29 @@ def test_the_disk_of_a_folder_that_is_not_there_yet_is_that_of_its_parent(tmp_pa
     assert "GB free" in check_disk("disk", tmp_path / "not" / "yet").text
 
 
-def test_the_hub_is_told_without_its_token(tmp_path: Path) -> None:
-    (tmp_path / "hub" / "models--org--name").mkdir(parents=True)
-    where, offline = check_hub({"HF_HOME": str(tmp_path), "HF_TOKEN": "hf_secret", "HF_HUB_OFFLINE": "1"})
-    assert "1 models; a token is set" in where.text
-    assert "hf_secret" not in where.text
-    assert "HF_HUB_OFFLINE" in offline.text
-    assert len(check_hub({"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"})) == 1
+KNOWN = {
+    "ok": ("[Finding('acme', 'warning', 'it rusts', 'oil it')]", "warning", "it rusts"),
+    "raises": ("1 / 0", "broken", "fake_acme.code:look: it raised ZeroDivisionError"),
+    "sys.exit": ("sys.exit(0)", "broken", "it called sys.exit(0)"),
+    "another type": ("['rust']", "broken", "it returned"),
+    "another verdict": ("[Finding('acme', 'rusty', 'x')]", "broken", "it returned"),
+}
+
+
+@pytest.mark.parametrize("case", KNOWN)
+def test_what_a_plugin_tells_of_a_library_is_told_and_harms_no_other(site: FakeSite, case: str) -> None:
+    answer, verdict, told = KNOWN[case]
+    site.install(
+        "acme",
+        "@hookimpl\ndef modelpress_libraries():\n"
+        "    return [LibrarySpec('acme', 'It is for a test.', check='PACKAGE.code:look')]\n",
+        files={
+            "code.py": f"import sys\nfrom modelpress.api import Finding\ndef look():\n    return {answer}\n"
+        },
+        package="fake_acme",
+    )
+    (finding,) = check_known_libraries(site.registry())
+    assert (finding.verdict, told in finding.text) == (verdict, True)
 
 
 def test_a_bare_installation_is_told_what_it_can_do() -> None:

@@ -6,6 +6,7 @@ from modelpress.api import (
     CommandSpec,
     DataContainerSpec,
     FormatSpec,
+    LibrarySpec,
     MetricSpec,
     ModelSpec,
     PassSpec,
@@ -135,5 +136,17 @@ def modelpress_commands() -> list[CommandSpec]:
             name="bigram",
             summary="Continue a text with a model of counted letters.",
             command=f"{_HERE}.command:command",
+        )
+    ]
+
+
+@hookimpl
+def modelpress_libraries() -> list[LibrarySpec]:
+    return [
+        LibrarySpec(
+            name="example-letters",
+            summary="A library of letters that asks a server for more, unless it is told not to.",
+            offline={"EXAMPLE_LETTERS_OFFLINE": "1"},
+            check=f"{_HERE}.look:look",
         )
     ]
