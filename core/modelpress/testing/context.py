@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from modelpress.artifact import Artifact
 from modelpress.context import Accelerator, DataFacts, ModelFacts
@@ -19,6 +19,7 @@ from modelpress.samples import DataSource
 from modelpress.specs import FormatSpec, MetricSpec, PassSpec, Reference, Spec
 from modelpress.worker_context import WorkerContext
 
+O = TypeVar("O", bound=Options)  # noqa: E741 - the letter that stands for options
 ProgressWatch = Callable[[WorkerContext, int, int], None]
 """Called with (the context, done, total)."""
 
@@ -116,7 +117,7 @@ def run_pass(
         folder, seed=seed, registry=registry, name=spec.name, produces=produces, origin=registered.origin,
         run=spec.run, data=data, watch=watch, target=Accelerator() if spec.targets else None,
     )  # fmt: skip
-    parsed = options_class(registered).parse(options)
+    parsed = as_in_a_worker(options_class(registered).parse(options))
     result = registered.resolve(spec.run)(model, parsed, context)
     check_answer(registered.origin, spec.run, result)
     context.finish_pass(result)
@@ -143,10 +144,16 @@ def run_metric(
     )  # fmt: skip
     if spec.compares:
         context.compare_with(model)
-    parsed = options_class(registered).parse(options)
+    parsed = as_in_a_worker(options_class(registered).parse(options))
     numbers = registered.resolve(spec.run)(model, parsed, context)
     check_answer(registered.origin, spec.run, numbers)
     return context.finish_metric(numbers).metrics
+
+
+def as_in_a_worker(options: O) -> O:
+    """The options as they come out of a job's folder: read again from the JSON of all of them, so that each
+    counts as set, whoever set it."""
+    return type(options).parse(json.loads(json.dumps(options.canonical())))
 
 
 def options_class(registered: Registered[Spec]) -> type[Options]:

@@ -21,7 +21,7 @@ from modelpress.options import Options
 from modelpress.plugin_check import undescribed
 from modelpress.registry import Registered, Registry
 from modelpress.specs import Spec
-from modelpress.testing.context import options_class
+from modelpress.testing.context import as_in_a_worker, options_class
 from modelpress.testing.heavy import HEAVY
 from modelpress.testing.libraries import missing
 
@@ -108,6 +108,16 @@ class Contract(Generic[S]):
         options = self.parsed(registered, self.some_options(tmp_path))
         again = type(options).parse(options.canonical())
         assert again.canonical() == options.canonical()
+
+    def test_its_options_reach_the_worker_as_they_were_written(
+        self, registered: Registered[S], tmp_path: Path
+    ) -> None:
+        """A worker reads every option from a job, so each counts as set there: what decides by
+        `model_fields_set`, or changes a value while it is read, gives it other options than the plan."""
+        options = self.parsed(registered, self.some_options(tmp_path))
+        there = as_in_a_worker(options)
+        told = {name: value for name, value in options if getattr(there, name) != value}
+        assert told == {}, "the worker gets another value"
 
     def test_bad_options_are_refused(self, registered: Registered[S], tmp_path: Path) -> None:
         with pytest.raises(ValidationError):

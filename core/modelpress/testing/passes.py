@@ -169,6 +169,13 @@ class PassContract(Contract[PassSpec]):
         found = undeclared(plain.libraries, named, registered.distribution)
         assert found == [], "name their distributions in `requires`: versions are part of the cache key"
 
+    def test_it_opens_only_formats_that_it_takes_or_gives(
+        self, registered: Registered[PassSpec], plain: Trial
+    ) -> None:
+        """A plan looks for the libraries of these, and the cache key holds their versions."""
+        given(plain)
+        assert set(plain.opened) <= {*registered.spec.accepts, registered.spec.produces}
+
     def test_it_reads_no_environment_variable(self, plain: Trial) -> None:
         """The cache key knows none of them: what decides the result has to be an option."""
         given(plain)
