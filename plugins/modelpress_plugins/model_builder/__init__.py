@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from modelpress.api import FormatSpec, LibrarySpec, PassSpec, Rename, hookimpl
 from modelpress_plugins.model_builder.targets import PROVIDERS
-from modelpress_plugins.ranges import ONNX, ONNX_IR, ONNXRUNTIME, ONNXRUNTIME_GENAI, TORCH, TRANSFORMERS
+from modelpress_plugins.ranges import (
+    ACCELERATE,
+    ONNX,
+    ONNX_IR,
+    ONNXRUNTIME,
+    ONNXRUNTIME_GENAI,
+    TORCH,
+    TRANSFORMERS,
+)
 
 MODELPRESS_API = 1
 
-_REQUIRES = (ONNXRUNTIME_GENAI, ONNXRUNTIME, ONNX, ONNX_IR, TORCH, TRANSFORMERS)
+_REQUIRES = (ONNXRUNTIME_GENAI, ONNXRUNTIME, ONNX, ONNX_IR, TORCH, TRANSFORMERS, ACCELERATE)
 _OLD = {
     "int4_block_size": "block_size",
     "int4_is_symmetric": "is_symmetric",
@@ -46,6 +54,7 @@ def modelpress_passes() -> list[PassSpec]:
             plan="modelpress_plugins.model_builder.plan:plan",
             requires=_REQUIRES,
             extra="cpu",
+            version=2,
             devices=("cpu",),
             targets=tuple(PROVIDERS),
             renames=(

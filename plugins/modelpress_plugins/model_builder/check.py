@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.api import UserError
+from modelpress_plugins.onnx_graph.wire import DamagedError, fields
 
 CONFIG = "genai_config.json"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
@@ -107,6 +108,11 @@ def _has_folder(name: str) -> bool:
 
 def _check_external_data(graph: Path) -> None:
     with graph.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        try:
+            for _ in fields(content, 0, len(content)):
+                pass
+        except DamagedError as error:
+            raise UserError(f"{graph} is damaged or cut short: {error}.", _REBUILD) from None
         needed = max((int(m[1]) + int(m[2]) for m in _EXTENT.finditer(content)), default=0)
         names = {content[m.end() : m.end() + _length(m[1])] for m in _LOCATION.finditer(content)}
     for name in sorted(names):

@@ -11,6 +11,9 @@ from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
+import modelpress_plugins.model_builder.runtime  # noqa: F401 - before the builder: it silences onnxruntime
+
+# isort: split
 # The builder's package puts its own folder on sys.path and imports `builders`, `loaders`, `quantization` and
 # `builder_config` from there by these bare names. That is one reason why passes run in a worker of their own.
 from onnxruntime_genai.models import builder  # type: ignore[import-untyped]

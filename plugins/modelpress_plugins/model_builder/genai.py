@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime_genai as og  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from modelpress.api import Artifact, PassError, Sampling, UserError
 from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.hf.tokenizer import open_tokenizer
 from modelpress_plugins.model_builder.check import CONFIG, check, read_config
+from modelpress_plugins.model_builder.runtime import og
 
 CPU = "cpu"
 _LARGEST_BATCH = 64 * 256
@@ -28,9 +28,6 @@ _GREEDY = {
     "min_length": 0,
 }
 """genai_config.json may say otherwise for chats; numbers must not depend on it."""
-
-if hasattr(og, "disable_telemetry_events"):
-    og.disable_telemetry_events()
 
 
 def load(artifact: Artifact, device: str) -> GenAIModel:

@@ -45,6 +45,20 @@ def attention_windows(graph: Path) -> list[int]:
     return [next((max(0, a.i) for a in node.attribute if a.name == "local_window_size"), 0) for node in nodes]
 
 
+def name_producer(graph: Path) -> bool:
+    """Leave of the builder's version what is of the builder. Whether there was more.
+
+    It appends the commit of whatever git checkout its own folder lies in (`0.18.0+05880f6`), as that of an
+    environment made inside a project: another commit, and the same build had other bytes.
+    """
+    model = read_graph(graph)
+    version, more, _ = model.producer_version.partition("+")
+    if more:
+        model.producer_version = version
+        onnx.save(model, graph)
+    return bool(more)
+
+
 def shape_scales(graph: Path) -> bool:
     """Give scales and zero points of quantized weights two dimensions, rows first. Whether any were flat.
 

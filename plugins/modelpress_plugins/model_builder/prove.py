@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import onnxruntime_genai as og  # type: ignore[import-untyped]
-
 from modelpress.api import Artifact, Checkpoint, PassContext, PassError
 from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.hf.bare_model import open_config
@@ -22,6 +20,7 @@ from modelpress_plugins.model_builder.graph import shares_embedding
 from modelpress_plugins.model_builder.plan import OWN_QUANTIZER_OPTIONS
 from modelpress_plugins.model_builder.reference import NoReferenceError, Replaced, reference_logits
 from modelpress_plugins.model_builder.rounding import GraphWeights, UnknownGraphError, modules
+from modelpress_plugins.model_builder.runtime import og
 from modelpress_plugins.model_builder.switches import require_windows, texts
 from modelpress_plugins.model_builder.verify import (
     TOLERANCE,

@@ -22,7 +22,7 @@ from modelpress_plugins.hf.whole import require_finite, require_whole
 from modelpress_plugins.model_builder.check import CONFIG
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
 from modelpress_plugins.model_builder.drive import build_folder
-from modelpress_plugins.model_builder.graph import shape_scales, shares_embedding, sign_codes
+from modelpress_plugins.model_builder.graph import name_producer, shape_scales, shares_embedding, sign_codes
 from modelpress_plugins.model_builder.mend import mended
 from modelpress_plugins.model_builder.norms import exact_norms
 from modelpress_plugins.model_builder.plan import streaming_obstacle
@@ -70,6 +70,7 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
         ctx.note(f"The builder warns: {text}")
     _write_search_defaults(ctx.out / CONFIG, config.search)
     graph = ctx.out / str(_decoder(ctx.out)["filename"])
+    name_producer(graph)
     shape_scales(graph)
     if offset := read_config(source.folder).family.norm_offset:
         exact_norms(graph, source.folder, offset)
