@@ -1,9 +1,8 @@
 """onnxruntime-genai, without what onnxruntime would tell its maker. All that needs it here takes it from
 here.
 
-From 1.32 on, onnxruntime leaves an id and a data base in the home of its user when imported and sends
-events,
-unless a variable is set before; disable_telemetry_events() alone keeps it from neither.
+From 1.32 on, onnxruntime leaves an id and a data base in the home of its user when imported, and
+sends events, unless a variable is set before; disable_telemetry_events() alone keeps it from neither.
 """
 
 from __future__ import annotations
