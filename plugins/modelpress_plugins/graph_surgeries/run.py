@@ -45,7 +45,7 @@ def run(model: Artifact, config: GraphSurgeriesOptions, ctx: PassContext) -> Art
             told += [f"initializers that were there twice {equal}"] if equal else []
         ctx.note(f"{name}, nodes changed: {', '.join(told)}.")
         exact = all(getattr(task.surgeon.options, "exact", True) for task in tasks)
-        return Changed(graph, changed, operation.feeds, exact=exact)
+        return Changed(graph, changed, feeds=operation.feeds, exact=exact)
 
     artifact = press_each(model, config, ctx, names, change)
     followed = [follow(ctx.out, name, operations[name], ctx.note) for name in names]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from modelpress.api import FormatSpec, ModelSpec, PassSpec, hookimpl
-from modelpress_plugins.ranges import NUMPY, ONNX, ONNX_IR, ONNXRUNTIME, SYMPY
+from modelpress.api import FormatSpec, ModelSpec, PassSpec, Rename, hookimpl
+from modelpress_plugins.ranges import NUMPY, ONNX, ONNX_IR, ONNXRUNTIME, ONNXSCRIPT, SYMPY
 
 MODELPRESS_API = 1
 
@@ -39,19 +39,68 @@ def modelpress_models() -> list[ModelSpec]:
     ]
 
 
+def _on_graph(
+    name: str,
+    summary: str,
+    module: str,
+    options: str,
+    plan: str,
+    *more: str,
+    renames: tuple[Rename, ...] = (),
+) -> PassSpec:
+    return PassSpec(
+        name=name,
+        summary=summary,
+        accepts=("onnx", "ort-genai"),
+        produces="same",
+        run=f"{_HERE}.{module}:run",
+        config=f"{_HERE}.{options}",
+        plan=f"{_HERE}.{plan}",
+        requires=(*_REQUIRES, *more),
+        extra="onnx",
+        devices=("cpu",),
+        renames=renames,
+    )
+
+
 @hookimpl
 def modelpress_passes() -> list[PassSpec]:
     return [
-        PassSpec(
-            name="OnnxFloatToFloat16",
-            summary="Turn float32 weights and computation into float16.",
-            accepts=("onnx", "ort-genai"),
-            produces="same",
-            run=f"{_HERE}.float16:run",
-            config=f"{_HERE}.config:Float16Options",
-            plan=f"{_HERE}.float16_plan:plan",
-            requires=(*_REQUIRES, SYMPY),
-            extra="onnx",
-            devices=("cpu",),
-        )
+        _on_graph(
+            "OnnxFloatToFloat16",
+            "Turn float32 weights and computation into float16.",
+            "float16",
+            "config:Float16Options",
+            "float16_plan:plan",
+            SYMPY,
+        ),
+        _on_graph(
+            "OnnxIODataTypeConverter",
+            "Give inputs and outputs another type.",
+            "io_types",
+            "pass_config:IoTypesOptions",
+            "plans:io_types",
+        ),
+        _on_graph(
+            "OnnxPeepholeOptimizer",
+            "Fold, fuse and drop nodes where the function stays the same.",
+            "peephole",
+            "pass_config:PeepholeOptions",
+            "plans:peephole",
+            ONNXSCRIPT,
+        ),
+        _on_graph(
+            "DynamicToFixedShape",
+            "Replace free dimensions by numbers.",
+            "fixed_shape",
+            "pass_config:FixedShapeOptions",
+            "plans:fixed_shape",
+        ),
+        _on_graph(
+            "AddOliveMetadata",
+            "Name the graph, and write down what the model is.",
+            "metadata",
+            "pass_config:MetadataOptions",
+            "plans:metadata",
+        ),
     ]

@@ -254,7 +254,7 @@ def _dim(data: Bytes, found: Field) -> int | str:
         if part.number == 1:
             return max(0, number_in(data, part)) or ""
         if part.number == 2:
-            return text_in(data, part)
+            return text_in(data, part).replace("?", "")  # PaddlePaddle's, for any that has no name
     return ""
 
 

@@ -19,7 +19,8 @@ _PASSES_IDS_ON = ("Cast", "Unsqueeze", "Squeeze", "Reshape", "Identity", "Flatte
 def tries(
     inputs: Sequence[ValueFacts], given: Mapping[str, Sequence[int]]
 ) -> Iterator[dict[str, tuple[int, ...]]]:
-    """Shapes for all inputs, the likelier ones first. given: those that are known."""
+    """Shapes for all inputs, the likelier ones first: one size for whatever is free, then for the last
+    dimension of each alone. given: those that are known."""
     named = {
         dim: size
         for value in inputs
@@ -28,11 +29,14 @@ def tries(
         if isinstance(dim, str) and dim
     }
     seen = set[tuple[tuple[int, ...], ...]]()
-    for size in _SIZES:
+    for size, everywhere in ((size, everywhere) for everywhere in (True, False) for size in _SIZES):
         shapes = {
             value.name: tuple(given[value.name])
             if value.name in given
-            else tuple(_size_of(dim, i, size, named) for i, dim in enumerate(value.dims or ()))
+            else tuple(
+                _size_of(dim, i, size if everywhere or i == len(value.dims or ()) - 1 else 1, named)
+                for i, dim in enumerate(value.dims or ())
+            )
             for value in inputs
         }
         if (key := tuple(shapes.values())) not in seen:

@@ -11,6 +11,7 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime  # type: ignore[import-untyped]
+from onnxruntime.tools import onnx_model_utils  # type: ignore[import-untyped]
 from onnxruntime.transformers import onnx_model  # type: ignore[import-untyped]
 
-__all__ = ["onnx_model", "onnxruntime"]
+__all__ = ["onnx_model", "onnx_model_utils", "onnxruntime"]

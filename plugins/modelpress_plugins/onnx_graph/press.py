@@ -27,11 +27,29 @@ from modelpress_plugins.onnx_graph.inputs import Array, numpy_type
 from modelpress_plugins.onnx_graph.proof import difference, fitted
 from modelpress_plugins.onnx_graph.session import OnnxPart, Settings
 
-Change: TypeAlias = Callable[[ir.Model], ir.Model]
+Change: TypeAlias = "Callable[[ir.Model], ir.Model | Changed]"
 _ALMOST = 1e-3
 """Of the largest value: a change that keeps the function moves no output by more, in float32."""
 _RUN_WHOLE = 10**8
 """Bytes of source and result up to which both are opened as they are to be compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A graph after a change.
+
+    count:  of changes; what: of what, the word is told, with an s for several
+    feeds:  what the result is fed with, where its source is fed with something
+    exact:  whether outputs have to stay as they were, but for rounding
+    cosine: what each output and that of the source have at least, on made inputs; -1 asks for nothing
+    """
+
+    graph: ir.Model
+    count: int
+    what: str = "node"
+    feeds: Callable[[dict[str, Array]], dict[str, Array]] = dict
+    exact: bool = True
+    cosine: float = -1.0
 
 
 def press(
@@ -41,33 +59,26 @@ def press(
     change: Change,
     *,
     exact: bool = True,
+    cosine: float = 0.9,
     extra: Mapping[str, JSONValue] | None = None,
 ) -> Artifact:
-    """Change every graph of a model. exact: whether outputs have to stay as they are, but for rounding.
+    """Change every graph of a model.
 
-    extra: what the model's meta says from now on.
+    exact:  whether outputs have to stay as they are, but for rounding
+    cosine: what each output and that of the source have at least, on made inputs
+    extra:  what the model's meta says from now on
     """
 
     def changed(name: str) -> Changed:
         graph = open_graph(model.path / name)
         before = signature(graph)
-        graph = change(graph)
-        count = count_changes(before, signature(graph))
-        ctx.note(f"{name}: {told(count)}.")
-        return Changed(graph, count, exact=exact)
+        answer = change(graph)
+        if not isinstance(answer, Changed):
+            answer = Changed(answer, count_changes(before, signature(answer)), exact=exact, cosine=cosine)
+        ctx.note(f"{name}: {told(answer.count, answer.what)}.")
+        return answer
 
     return press_each(model, config, ctx, graph_names(model.path, model.format, model.meta), changed, extra)
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """A graph after a change. count: of nodes that changed; feeds: what the result is fed with, where its
-    source is fed with something; exact: whether outputs have to stay as they were, but for rounding."""
-
-    graph: ir.Model
-    count: int
-    feeds: Callable[[dict[str, Array]], dict[str, Array]] = dict
-    exact: bool = True
 
 
 def press_each(
@@ -97,9 +108,9 @@ def press_each(
     return ctx.artifact(model.format, meta=replace(meta, extra={**meta.extra, **(extra or {})}))
 
 
-def told(changed: int) -> str:
+def told(count: int, what: str) -> str:
     """In words."""
-    return f"{changed:,} node{'' if changed == 1 else 's'} changed" if changed else "changed nothing"
+    return f"{count:,} {what}{'' if count == 1 else 's'} changed" if count else "changed nothing"
 
 
 def form_of(model: Artifact, source: Path, config: GraphOptions) -> Form:
@@ -181,7 +192,8 @@ def prove(model: Artifact, name: str, config: GraphOptions, ctx: PassContext, ch
     after = OnnxPart(result, "CPUExecutionProvider", settings)
     try:
         before = OnnxPart(source, "CPUExecutionProvider", settings)
-        feed = before.made_inputs(shapes_of(config.io_config, model), ctx.seed)
+        fixed = {value.name: value.dims for value in after.inputs}
+        feed = before.made_inputs(shapes_of(config.io_config, model), ctx.seed, fixed)
     except (UserError, PassError) as error:  # a source that does not open: what the pass may have mended
         if config.verify == "required":
             raise
@@ -194,6 +206,11 @@ def prove(model: Artifact, name: str, config: GraphOptions, ctx: PassContext, ch
         raise PassError(
             f"{name} gives {found.infinite:,} values that are no numbers, where its source gives numbers.",
             "Leave the nodes that overflow in float32.",
+        )
+    if found.cosine < changed.cosine:
+        raise PassError(
+            f"{name} does not give what its source gives: {found}.",
+            "Leave sensitive nodes as they are. If made inputs mislead, give io_config, or verify: never.",
         )
     if changed.exact and found.largest > _ALMOST * max(found.scale, 1.0):
         raise PassError(f"{name} does not compute what its source does: {found}.")

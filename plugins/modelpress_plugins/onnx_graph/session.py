@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,8 @@ _OF_DEVICE = {
     "npu": ("QNNExecutionProvider", "OpenVINOExecutionProvider", "VitisAIExecutionProvider"),
 }
 _MODES = {"ORT_SEQUENTIAL": 0, "ORT_PARALLEL": 1}
-_ERRORS_ONLY = 3
+_SILENT = 4
+"""What goes wrong is raised, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,22 @@ class OnnxPart:
         found: list[Array] = self._session.run(None, {**self._constants, **feed})
         return found
 
-    def made_inputs(self, shapes: Mapping[str, Sequence[int]], seed: int) -> dict[str, Array]:
-        """For TensorPart."""
-        return runnable_inputs(self, self._wanted, id_limits(open_graph(self._file)), shapes, seed)
+    def made_inputs(
+        self,
+        shapes: Mapping[str, Sequence[int]],
+        seed: int,
+        fixed: Mapping[str, Sequence[int | str]] | None = None,
+    ) -> dict[str, Array]:
+        """For TensorPart. fixed: dimensions of a graph that has to take the same inputs."""
+        inputs = [_narrowed(value, (fixed or {}).get(value.name)) for value in self._wanted]
+        return runnable_inputs(self, inputs, id_limits(open_graph(self._file)), shapes, seed)
+
+
+def _narrowed(value: ValueFacts, dims: Sequence[int | str] | None) -> ValueFacts:
+    if dims is None or value.dims is None or len(dims) != len(value.dims):
+        return value
+    both = zip(value.dims, dims, strict=True)
+    return replace(value, dims=tuple(new if isinstance(new, int) else old for old, new in both))
 
 
 def runnable_inputs(
@@ -189,7 +203,7 @@ def open_session(file: Path, provider: str = CPU, settings: Settings = PLAIN) ->
 def session_options(settings: Settings) -> onnxruntime.SessionOptions:
     """Olive's session_options as onnxruntime has them. Raises UserError for what it does not know."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _SILENT
     for name, value in settings.options.items():
         if value is None:
             continue
