@@ -53,6 +53,7 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable ".[cpu,qlora,azureml]" --group dev
+	$(PIP) --no-deps --group models
 	$(PIP) --no-deps $(addprefix --editable ,$(wildcard plugins_contrib/*))
 	@touch $@
 

@@ -37,6 +37,9 @@ class TensorPart(Protocol):
     def run(self, feed: Feed) -> Sequence[Array]:
         """The outputs, in their order."""
 
+    def numpy_type(self, dtype: str) -> np.dtype[np.generic]:
+        """numpy's type by the name that an input has."""
+
     def made_inputs(self, shapes: Mapping[str, Sequence[int]], seed: int) -> Feed:
         """Inputs by chance that the graph can be run on. shapes: of those that have to be of one.
 

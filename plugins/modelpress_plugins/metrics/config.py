@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from modelpress.api import DataRole, Options
+from modelpress_plugins.onnx_graph.config import IoConfig
 
 DataConfig = Annotated[str | None, DataRole("data")]
 
@@ -69,6 +70,22 @@ class DivergenceOptions(Options):
     )
 
 
+_IO = "Names and shapes of inputs, of a model that takes arrays. Left out: made from its own shapes."
+
+
+class DiscrepancyOptions(Options):
+    """Give both models the same inputs."""
+
+    io_config: IoConfig | None = Field(default=None, description=_IO)
+    samples: int = Field(default=4, ge=1, description="Different inputs that are tried.")
+
+
+class PeakMemoryOptions(Options):
+    """Open the model and run it once."""
+
+    io_config: IoConfig | None = Field(default=None, description=_IO)
+
+
 class LoadOptions(Options):
     """Open the model, again and again."""
 
@@ -87,6 +104,7 @@ class SpeedOptions(Options):
     warmup_num: int = Field(default=10, ge=0, description="Answers that are not counted.")
     repeat_test_num: int = Field(default=20, ge=1, description="Answers that are counted.")
     sleep_num: float = Field(default=0, ge=0, description="Seconds between answers, to let the machine cool.")
+    io_config: IoConfig | None = Field(default=None, description=_IO)
     rounds: int = Field(
         default=3,
         ge=1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,9 +13,10 @@ import numpy as np
 
 from modelpress.api import Artifact, Estimate, PassContext, TextModel, UserError
 from modelpress_plugins.hf.ids import encode_prompt
+from modelpress_plugins.metrics.arrays import takes_arrays, timed_runs
 from modelpress_plugins.metrics.config import SpeedOptions
 from modelpress_plugins.metrics.spread import Floats, resampled
-from modelpress_plugins.metrics.text_model import no_data, opened
+from modelpress_plugins.metrics.text_model import as_text, no_data
 
 _PERCENTILES = {"p50": 50.0, "p75": 75.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 
@@ -30,27 +32,32 @@ class Timings:
 
 
 def latency(model: Artifact, config: SpeedOptions, ctx: PassContext) -> Mapping[str, Estimate]:
-    """Milliseconds. `latency_…` is of a token while decoding, `latency_first_token_…` of the prompt."""
+    """Milliseconds. `latency_…` is of a token while decoding, `latency_first_token_…` of the prompt; of a
+    model that takes arrays, `latency_…` is of a run."""
     rounds = measure(model, config, ctx)
+    first = [[1000 * t for t in found.first] for found in rounds]
     return {
         **named("latency_{}_ms", [[1000 * t for t in found.tokens] for found in rounds]),
-        **named("latency_first_token_{}_ms", [[1000 * t for t in found.first] for found in rounds]),
+        **(named("latency_first_token_{}_ms", first) if any(first) else {}),
     }
 
 
 def throughput(model: Artifact, config: SpeedOptions, ctx: PassContext) -> Mapping[str, Estimate]:
-    """Tokens a second: `throughput_…` of a token while decoding, `throughput_prompt_…` of the prompt."""
+    """Tokens a second: `throughput_…` of a token while decoding, `throughput_prompt_…` of the prompt; of a
+    model that takes arrays, `throughput_…` is runs a second."""
     rounds = measure(model, config, ctx)
     prompts = [[n / t for n, t in zip(found.prompts, found.first, strict=True)] for found in rounds]
     return {
         **named("throughput_{}", [[1 / t for t in found.tokens] for found in rounds]),
-        **named("throughput_prompt_{}", prompts),
+        **(named("throughput_prompt_{}", prompts) if any(prompts) else {}),
     }
 
 
 def time_to_first_token(model: Artifact, config: SpeedOptions, ctx: PassContext) -> Mapping[str, Estimate]:
     """Milliseconds from a prompt to the first token of its answer: the median."""
     first = [[1000 * t for t in found.first] for found in measure(model, config, ctx)]
+    if not any(first):
+        raise UserError(f"A model of format {model.format} gives no tokens: measure its latency instead.")
     return {"time_to_first_token_ms": _over_rounds(first, np.median)}
 
 
@@ -100,8 +107,11 @@ def measure(model: Artifact, config: SpeedOptions, ctx: PassContext) -> list[Tim
     found: list[Timings] = []
     for number, count in enumerate(counts):
         done = number * config.warmup_num + sum(counts[:number])
-        with opened(model, ctx) as loaded:
-            found.append(_round(loaded, config, ctx, count, done, total))
+        with closing(ctx.load(model)) as loaded:
+            if takes_arrays(loaded):
+                found.append(Timings([], timed_runs(loaded, config, ctx, count), []))
+            else:
+                found.append(_round(as_text(loaded, model), config, ctx, count, done, total))
     if not all(each.tokens for each in found):
         raise UserError(
             "Every answer ended with its first token, so there is no time between tokens to measure.",

@@ -6,19 +6,21 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import cast
 
-from modelpress.api import Artifact, PassContext, TextModel, UserError
+from modelpress.api import Artifact, LoadedModel, PassContext, TextModel, UserError
 
 
 @contextmanager
 def opened(model: Artifact, ctx: PassContext) -> Iterator[TextModel]:
     """The model in its runtime, closed afterwards. Raises UserError when it is no language model."""
-    loaded = ctx.load(model)
-    with closing(loaded):
-        if not hasattr(loaded, "generate") or not hasattr(loaded, "logits"):
-            raise UserError(
-                f"A model of format {model.format} gives no text, so this metric cannot measure it."
-            )
-        yield cast(TextModel, loaded)
+    with closing(ctx.load(model)) as loaded:
+        yield as_text(loaded, model)
+
+
+def as_text(loaded: LoadedModel, model: Artifact) -> TextModel:
+    """Raises UserError when it is no language model."""
+    if not hasattr(loaded, "generate") or not hasattr(loaded, "logits"):
+        raise UserError(f"A model of format {model.format} gives no text, so this metric cannot measure it.")
+    return cast(TextModel, loaded)
 
 
 def no_data(name: str, what: str) -> UserError:

@@ -13,7 +13,7 @@ from modelpress.api import Artifact, MissingDependencyError, PassError, UserErro
 from modelpress_plugins.onnx_graph.facts import ValueFacts, read_facts
 from modelpress_plugins.onnx_graph.folder import graph_names
 from modelpress_plugins.onnx_graph.graph import open_graph
-from modelpress_plugins.onnx_graph.inputs import id_limits, made_inputs, tries
+from modelpress_plugins.onnx_graph.inputs import id_limits, made_inputs, numpy_type, tries
 from modelpress_plugins.onnx_graph.ort import onnxruntime
 from modelpress_plugins.tensor_model import Feed, TensorInput
 
@@ -130,6 +130,10 @@ class OnnxPart:
     def run(self, feed: Feed) -> list[Array]:
         found: list[Array] = self._session.run(None, {**self._constants, **feed})
         return found
+
+    def numpy_type(self, dtype: str) -> np.dtype[np.generic]:
+        """For TensorPart."""
+        return numpy_type(dtype)
 
     def made_inputs(
         self,
