@@ -174,6 +174,9 @@ def options_of(row: Row) -> type[QuantizerConfig]:
         )
         for option in row.options
     }
+    group_size = GridOptions.model_fields["group_size"]
+    if row.group_size != group_size.default:
+        own["group_size"] = (GroupSize, Field(default=row.group_size, description=group_size.description))
     base = CalibratedConfig if row.calibrated else QuantizerConfig
     made: type[QuantizerConfig] = create_model(
         f"{row.name}Config", __base__=base, __doc__=row.summary, __module__=__name__, **own

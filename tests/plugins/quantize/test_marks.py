@@ -18,11 +18,13 @@ from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.grids.stream import quantize_checkpoint
 from modelpress_plugins.hf.quantized import QuantizedCheckpoint
 from modelpress_plugins.quantize import calibration
+from modelpress_plugins.quantize.algorithms.table import ROWS
 from modelpress_plugins.quantize.config import (
     GptqConfig,
     QuantizerConfig,
     RtnConfig,
     SelectiveMixedPrecisionConfig,
+    options_of,
 )
 from modelpress_plugins.quantize.marks import FORMAT, Marks, check_marks, marked, read_marks, write_marks
 from modelpress_plugins.quantize.plan import plan, plan_marks
@@ -242,6 +244,8 @@ def test_defaults_are_olives() -> None:
     for config in (RtnConfig.parse({}), GptqConfig.parse({})):
         assert isinstance(config, QuantizerConfig)
         assert (config.bits, config.group_size, config.sym, config.lm_head) == (4, 128, False, False)
+    k_quant = options_of(next(row for row in ROWS if row.name == "KQuant"))
+    assert k_quant.parse({}).group_size == 32
 
 
 @pytest.mark.parametrize(

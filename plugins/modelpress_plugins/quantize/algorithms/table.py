@@ -33,6 +33,7 @@ class Row(NamedTuple):
              (weight, grid, **options) -> Codes, given some rows at a time; with True a class that implements
              `layerwise.Algorithm`.
     renames: older names of its own options; those that all have are in the plugin's entry module
+    group_size: the default, as Olive has it
     """
 
     name: str
@@ -41,6 +42,7 @@ class Row(NamedTuple):
     calibrated: bool = False
     options: tuple[Option, ...] = ()
     renames: tuple[Rename, ...] = ()
+    group_size: int = 128
     version: int = 2
 
     @property
@@ -65,6 +67,7 @@ ROWS: tuple[Row, ...] = (
         name="KQuant",
         summary="Quantize with a search over each block's range, large weights counting more. Needs no data.",
         code="modelpress_plugins.grids.kquant:k_quant",
+        group_size=32,
     ),
     Row(
         name="Hqq",
