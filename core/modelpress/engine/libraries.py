@@ -9,7 +9,7 @@ from modelpress.config.workflow import MetricChoice, PassChoice, WorkflowDraft
 from modelpress.engine.places import target_system
 from modelpress.engine.plan_context import Findings, StepContext
 from modelpress.engine.systems import OpenSystems
-from modelpress.errors import HostError
+from modelpress.errors import HostError, UserError
 from modelpress.registry import Registered, Registry
 from modelpress.requirements import WORKER_REQUIRES, Lack, by_extra, lacks, required_names
 from modelpress.specs import ANY_FORMAT, FormatSpec, Spec
@@ -79,7 +79,7 @@ class Libraries:
         path = f"systems.{name}"
         try:
             found = self._systems.environment(name, _wanted(self._draft, self._registry, name))
-        except HostError as error:
+        except (HostError, UserError) as error:
             self._findings.problem(path, error.message, error.hint, step=name)
             return None
         lacking = lacks(WORKER_REQUIRES, found.libraries)

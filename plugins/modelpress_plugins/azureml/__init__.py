@@ -1,4 +1,4 @@
-"""Azure Machine Learning: resources that lie there.
+"""Azure Machine Learning: resources that lie there, and the system AzureML, whose jobs run there.
 
 Datastores, models of a workspace or a registry, outputs of jobs; and every `azureml://` address, wherever a
 workflow takes a file or folder.
@@ -6,7 +6,7 @@ workflow takes a file or folder.
 
 from __future__ import annotations
 
-from modelpress.api import ResourceSpec, hookimpl
+from modelpress.api import Rename, ResourceSpec, SystemSpec, hookimpl
 
 MODELPRESS_API = 1
 
@@ -35,5 +35,31 @@ def modelpress_resources() -> list[ResourceSpec]:
         _resource("azureml_model", "A model that is registered in a workspace.", "ModelOptions"),
         _resource("azureml_registry_model", "A model in a registry.", "RegistryModelOptions"),
         _resource("azureml_job_output", "An output of a job of a workspace.", "JobOutputOptions"),
+        ResourceSpec(
+            name="azure_key_vault",
+            summary="A secret in a key vault, instead of the name of a variable that holds one.",
+            secret=f"{_HERE}.vault:secret",
+            config=f"{_HERE}.config:VaultOptions",
+            requires=(*_REQUIRES, "azure-keyvault-secrets>=4.9"),
+            extra="azureml",
+        ),
         _resource("azureml_address", "What an `azureml://` address names.", "AddressOptions", ("azureml",)),
+    ]
+
+
+@hookimpl
+def modelpress_systems() -> list[SystemSpec]:
+    return [
+        SystemSpec(
+            name="AzureML",
+            summary="A compute target of an Azure Machine Learning workspace, Kubernetes by Arc too.",
+            open=f"{_HERE}.system:open_azureml",
+            config=f"{_HERE}.system_config:AzureMLOptions",
+            requires=_REQUIRES,
+            extra="azureml",
+            renames=(
+                Rename("is_dev", None, why="what is installed here is what runs there"),
+                Rename("olive_managed_env", None, why="what the passes need is added to conda_file_path"),
+            ),
+        )
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -37,7 +37,7 @@ _VAULTS = {"AzureChinaCloud": "vault.azure.cn", "AzureUSGovernment": "vault.usgo
 _CONNECT = 10  # seconds until a host that does not answer counts as down
 _SIGNATURE = re.compile(r"\b(sig|se|sp|sv|sr|skoid)=[^&\s'\"]+")
 
-for name in ("azure", "msal", "msrest"):
+for name in ("azure", "azure.ai.ml", "azure.ai.ml._utils._experimental", "msal", "msrest"):
     logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised, and told by us
 
 
@@ -133,6 +133,10 @@ def _client(
     )  # fmt: skip
 
 
+class Unreachable(HostError):
+    """Azure does not answer, or has too much to do: it may answer later."""
+
+
 _NOT_THE_WORKSPACE = ("SubscriptionNotFound", "ResourceGroupNotFound", "workspaces/")
 
 
@@ -156,13 +160,14 @@ def asking(what: str, *, hint: str = "") -> Iterator[None]:
         ) from None
     except HttpResponseError as error:
         refused = error.status_code in (401, 403)
-        raise HostError(
+        passing = error.status_code in (408, 429, 500, 502, 503, 504)
+        raise (Unreachable if passing else HostError)(
             f"Azure {'refused' if refused else 'failed at'} {what} ({error.status_code}): {_text(error)}",
             "The identity that is signed in needs a role there (AzureML Data Scientist, Storage Blob Data "
             "Contributor)." if refused else "Try again later; the same command goes on where it was.",
         ) from None  # fmt: skip
     except (ServiceRequestError, ServiceResponseError) as error:
-        raise HostError(
+        raise Unreachable(
             f"Azure cannot be reached, asking for {what}: {_text(error)}",
             "Check the network and HTTPS_PROXY; the same command goes on where it was.",
         ) from None
@@ -178,11 +183,17 @@ def _text(error: BaseException) -> str:
     lines = [line.strip() for line in str(message).splitlines() if line.strip()]
     # What is asked before everything else says `failed to retrieve a token from the included credentials`.
     words = next((line for line in lines if "AADSTS" in line), " ".join(lines[:2]))
-    words = _SIGNATURE.sub(lambda found: f"{found[1]}=…", words)
+    words = without_signature(words)
     shown = words if len(words) < 400 else f"{words[:400]}…"
     return f"{code}: {shown}" if code and str(code) not in shown else shown
 
 
-def asked_for(values: Mapping[str, str]) -> str:
-    """`name 'x', version '1'`."""
-    return ", ".join(f"{name} {value!r}" for name, value in values.items())
+def without_signature(text: str) -> str:
+    """The text without what in an address gives leave to read it."""
+    return _SIGNATURE.sub(lambda found: f"{found[1]}=…", text)
+
+
+def status_of(job: object) -> str:
+    """As Azure calls it; the SDK gives it as text or as a member of an enumeration."""
+    status = getattr(job, "status", None) or "NotStarted"
+    return str(getattr(status, "value", status))

@@ -99,6 +99,15 @@ class JobOutputOptions(RemoteOptions):
     relative_path: str = Field(default="", description="A file or folder in it. Unset: all of it.")
 
 
+class VaultOptions(RemoteOptions):
+    """A secret in a key vault, for an option that takes the name of a variable with a secret."""
+
+    keyvault_name: Filled | None = Field(
+        default=None, description="The vault. Unset: that of azureml_client, else the workspace's own."
+    )
+    secret_name: Filled = Field(description="What the secret is called there.")
+
+
 class AddressOptions(RemoteOptions):
     """`azureml://datastores/…/paths/…`, `azureml://registries/…/models/…/versions/…`, `azureml://jobs/…`, or
     the long form of one of them, which names its workspace."""

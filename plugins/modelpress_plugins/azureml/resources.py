@@ -18,6 +18,7 @@ from modelpress_plugins.azureml.client import (
     connect,
     connect_registry,
     credential_of,
+    status_of,
     workspace_of,
 )
 from modelpress_plugins.azureml.config import (
@@ -160,10 +161,8 @@ def _job_output(client: ClientOptions, job: str, output: str, path: str) -> Blob
     if output not in outputs:
         hint = did_you_mean(output, [name for name in outputs if name != "default"], what="It has")
         raise UserError(f"The job {job!r} has no output {output!r}.", hint or "It has none with a name.")
-    if found.status not in ("Completed", "Finished"):
-        raise UserError(
-            f"The job {job!r} has not ended well: it is {found.status}.", "Wait, or name another."
-        )
+    if (status := status_of(found)) not in ("Completed", "Finished"):
+        raise UserError(f"The job {job!r} has not ended well: it is {status}.", "Wait, or name another.")
     told = getattr(outputs[output], "path", None)
     address = str(told or f"azureml://datastores/workspaceblobstore/paths/azureml/{job}/{output}")
     blobs = _at(client, address.replace("${{name}}", job))

@@ -147,6 +147,7 @@ class Cloud:
             "AZURE_AUTHORITY_HOST": f"https://{self.names['login']}",
             "MSI_ENDPOINT": f"http://127.0.0.1:{self._plain.server_address[1]}/MSI/token",
             "MSI_SECRET": self.identity.machine_secret,
+            "MODELPRESS_CARRY_SECONDS": "0.3",
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"),
             "OMP_WAIT_POLICY": "PASSIVE",
         }
