@@ -19,10 +19,11 @@ import time
 import traceback
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from modelpress import fence
+from modelpress import fence, time_limit
 from modelpress.artifact import file_facts
 from modelpress.disk import disk_full, is_disk_full
 from modelpress.engine.job import (
@@ -54,6 +55,7 @@ from modelpress.worker_output import output_to
 def main(arguments: list[str]) -> int:
     """`FOLDER`, or `--serve`. Returns the exit code: 0 whenever an answer was written."""
     faulthandler.enable()
+    time_limit.serves = True
     if arguments == ["--serve"]:
         serve()
     if len(arguments) != 1:
@@ -136,7 +138,7 @@ def _execute(folder: Path, events: EventFile) -> Result:
     events.job = job.id
     os.environ.update(job.offline_variables)
     context = WorkerContext(folder, job, events)
-    with PeakMemory() as peak:
+    with PeakMemory() as peak, time_limit.within(job.needs.time, partial(_tell_late, folder, job)):
         result = _do(job, folder, context)
     context.flush()
     return replace(
@@ -147,6 +149,11 @@ def _execute(folder: Path, events: EventFile) -> Result:
         peak_memory=peak.bytes,
         python=sys.version.split()[0],
     )
+
+
+def _tell_late(folder: Path, job: Job) -> None:
+    message = f"{job.name} takes longer than it may: {job.needs.time:g} s."
+    write_error(folder, ErrorRecord("PassError", message, "Raise `needs: {time: …}` of the pass."))
 
 
 def _do(job: Job, folder: Path, context: WorkerContext) -> Result:

@@ -30,8 +30,12 @@ def execute(
     in_process: bool,
     verbosity: Verbosity,
     as_json: bool,
+    show_result: bool = True,
 ) -> RunResult:
-    """Run it, and show how it goes; with as_json, progress goes to stderr and the record to stdout."""
+    """Run it, and show how it goes; with as_json, progress goes to stderr and the record to stdout.
+
+    show_result: False for a caller that tells it himself
+    """
     progress = open_progress(sys.stderr if as_json else sys.stdout, verbosity)
     try:
         result = run(
@@ -44,6 +48,8 @@ def execute(
         )
     finally:
         progress.close()
+    if not show_result:
+        return result
     if as_json:
         print_json(result.run_record)
     else:
@@ -71,6 +77,7 @@ def execute_workflow(
     offline: bool,
     verbosity: Verbosity,
     as_json: bool,
+    show_result: bool = True,
 ) -> RunResult:
     """Run a workflow that the command made itself; its problems are told without places."""
     try:
@@ -82,6 +89,7 @@ def execute_workflow(
             in_process=False,
             verbosity=verbosity,
             as_json=as_json,
+            show_result=show_result,
         )
     except WorkflowError as error:
         raise WorkflowError([problem._replace(where=None) for problem in error.problems]) from None

@@ -32,5 +32,10 @@ def modelpress_commands() -> list[CommandSpec]:
             name="evaluate",
             summary="Measure a model, without a workflow.",
             command=f"{_HERE}.evaluate:command",
-        )
+        ),
+        CommandSpec(
+            name="compare",
+            summary="Measure two models side by side.",
+            command=f"{_HERE}.compare:command",
+        ),
     ]

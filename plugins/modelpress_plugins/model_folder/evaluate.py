@@ -28,7 +28,7 @@ from modelpress.api import (
 )
 from modelpress_plugins.hf.data_file import data_of_file
 
-_DATA = "data"
+DATA = "data"
 _MANY = 4
 """Numbers of one metric: more are shown only when it is asked for by name."""
 
@@ -96,19 +96,19 @@ def command(
     question and its answer.
     """
     registry = Registry.load()
-    chosen = [registry.find(MetricSpec, name) for name in names] or _defaults(registry, data, text_template)
-    options = {entry.spec.name: _defaults_of(entry, data, max_samples, few=not names) for entry in chosen}
+    chosen = [registry.find(MetricSpec, name) for name in names] or defaults(registry, data, text_template)
+    options = {entry.spec.name: defaults_of(entry, data, max_samples, few=not names) for entry in chosen}
     for setting in settings:
         _set(registry, options, setting)
     workflow: dict[str, JSONValue] = {
-        "input_model": _input_model(registry, model, adapter, trust_remote_code=trust_remote_code),
+        "input_model": input_model(registry, model, adapter, trust_remote_code=trust_remote_code),
         "evaluators": {"evaluate": {"metrics": [{"type": name, **own} for name, own in options.items()]}},
         "evaluator": "evaluate",
         "systems": {"here": {"type": "LocalSystem", "accelerators": [{"device": device}]}},
         "target": "here",
     }
     if data is not None:
-        workflow["data_configs"] = [data_of_file(_DATA, data, text_template)]
+        workflow["data_configs"] = [data_of_file(DATA, data, text_template)]
     result = execute_workflow(
         workflow,
         output_dir=None,
@@ -121,7 +121,7 @@ def command(
         raise UserError("Nothing was measured.", f"This machine has no {device} that the model can run on.")
 
 
-def _defaults(
+def defaults(
     registry: Registry, data: Path | None, text_template: str | None
 ) -> list[Registered[MetricSpec]]:
     """accuracy compares answers: it has to know where a row's answer begins."""
@@ -133,7 +133,7 @@ def _defaults(
     return [registry.find(MetricSpec, name) for name in names]
 
 
-def _defaults_of(
+def defaults_of(
     entry: Registered[MetricSpec], data: Path | None, max_samples: int | None, *, few: bool
 ) -> dict[str, JSONValue]:
     """The options of a metric that the command's own decide. few: of many statistics, only the median."""
@@ -143,7 +143,7 @@ def _defaults_of(
         raise UserError(
             f"The metric {entry.spec.name} measures on text.", "Name a file of it: --data test.json"
         )
-    found: dict[str, JSONValue] = dict.fromkeys(roles[:1] if data is not None else (), _DATA)
+    found: dict[str, JSONValue] = dict.fromkeys(roles[:1] if data is not None else (), DATA)
     if max_samples is not None and "max_samples" in fields:
         found["max_samples"] = max_samples
     if few and len(entry.spec.gives) > _MANY:
@@ -175,7 +175,7 @@ def _named(model: str) -> tuple[str, bool]:
     return (str(path) if local else model), local
 
 
-def _input_model(
+def input_model(
     registry: Registry, model: str, adapter: str | None, *, trust_remote_code: bool
 ) -> dict[str, JSONValue]:
     """How a workflow names the model. A transformers model that no run made is looked at more closely as

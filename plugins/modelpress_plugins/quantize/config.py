@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, create_model
 
-from modelpress.api import DataRole, Options, Size
+from modelpress.api import DataRole, Options, Searchable, Size
 from modelpress_plugins.grids.given import Given
 from modelpress_plugins.quantize.algorithms import table
 from modelpress_plugins.quantize.algorithms.table import Row
@@ -32,13 +32,13 @@ class GridOptions(Options):
     """What is quantized, and how finely."""
 
     bits: Bits = Field(default=4, description="Bits of a weight: 2, 4 or 8.")
-    group_size: GroupSize = Field(
+    group_size: Annotated[GroupSize, Searchable((32, 64, 128))] = Field(
         default=128,
         description="Weights along a row that share a scale: 16, 32, 64, 128 or 256; -1 for the whole row, "
         "which is stored in groups of 256, the largest that the runtime has. A module whose inputs it does "
         "not divide gets the next smaller that does.",
     )
-    sym: bool = Field(
+    sym: Annotated[bool, Searchable((False, True))] = Field(
         default=False,
         description="Symmetric: no zero points. Some CPUs without AVX-512 decode zero points wrongly at the "
         "fastest accuracy level of onnxruntime; ModelBuilder finds that out and takes another level.",
@@ -101,16 +101,19 @@ class CalibratedConfig(QuantizerConfig, DataOptions):
 class SelectiveMixedPrecisionConfig(GridOptions, DataOptions):
     """More bits for the most sensitive modules."""
 
-    algorithm: Literal[
-        "fisher",
-        "kld_gradient",
-        "snr",
-        "snr_relative",
-        "iqe",
-        "iqe_relative",
-        "k_quant_mixed",
-        "k_quant_last",
-        "k_quant_down",
+    algorithm: Annotated[
+        Literal[
+            "fisher",
+            "kld_gradient",
+            "snr",
+            "snr_relative",
+            "iqe",
+            "iqe_relative",
+            "k_quant_mixed",
+            "k_quant_last",
+            "k_quant_down",
+        ],
+        Searchable(("k_quant_down", "k_quant_mixed")),
     ] = Field(
         default="fisher",
         description="`fisher` (Olive's name: `kld_gradient`): by the rise of the model's own divergence, "

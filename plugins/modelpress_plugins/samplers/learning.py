@@ -35,18 +35,18 @@ Make = Callable[[int], BaseSampler]
 """A sampler of Optuna for a seed."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-# What learns from conditional axes together (`group`) is called experimental since Optuna 2.8.
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning, module="modelpress_plugins")
 
 
 def tpe(options: TpeOptions, search: SearchSpace) -> Sampler:
     def make(seed: int) -> BaseSampler:
-        return TPESampler(
-            n_startup_trials=options.n_startup_trials,
-            multivariate=options.multivariate,
-            group=options.multivariate,
-            seed=seed,
-        )
+        with warnings.catch_warnings():  # `group`, for conditional axes, is experimental since Optuna 2.8
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return TPESampler(
+                n_startup_trials=options.n_startup_trials,
+                multivariate=options.multivariate,
+                group=options.multivariate,
+                seed=seed,
+            )
 
     return Learning(search, make)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -214,3 +216,41 @@ def test_the_winner_is_reproduced_by_the_workflow_beside_it(demo) -> None:
     )
     assert (again.artifact.path / "text.txt").read_text() == "one two x"
     assert demo.done == done
+
+
+def test_a_candidate_that_hangs_is_ended_at_its_limit(demo) -> None:
+    step = {
+        "type": "Append",
+        "text": " x",
+        "seconds": 300,
+        "pieces": {"choice": [1, 0]},
+        "needs": {"time": 2},
+    }
+    write(demo, {"add": step})
+    done = demo.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second = json.loads((demo.folder / "output" / "run.json").read_text())["search"]["candidates"]
+    assert (first["status"], second["status"]) == ("failed", "finished")
+    assert "takes longer than it may: 2 s" in first["error"]["message"]
+    assert "candidate 1: pieces 1, failed: add takes longer" in done.stdout
+
+
+def test_a_search_that_is_killed_goes_on_to_the_same_winner(demo) -> None:
+    texts = [f" {'x' * (1 + (7 * number) % 11)}{number}" for number in range(8)]
+    strategy = {"sampler": "tpe", "n_startup_trials": 3, "seed": 3, "max_samples": 6}
+    write(demo, append(*texts), cache_dir="whole", search_strategy=strategy)
+    assert demo.run().returncode == 0
+    whole = json.loads((demo.folder / "output" / "run.json").read_text())["search"]
+    done = len(demo.done)
+    write(demo, append(*texts), search_strategy=strategy)
+    chance = Random(5)
+    for _ in range(3):
+        started = demo.start()
+        time.sleep(chance.uniform(1.5, 3.5))
+        started.kill()
+        started.wait()
+    assert demo.run().returncode == 0
+    found = json.loads((demo.folder / "output" / "run.json").read_text())["search"]
+    assert [c["choices"] for c in found["candidates"]] == [c["choices"] for c in whole["candidates"]]
+    assert found["winner"] == whole["winner"]
+    assert len(demo.done) - done <= done + 2 * 3, "each kill costs no more than the work that it met"

@@ -1,0 +1,161 @@
+"""`modelpress optimize MODEL --max-size 3GB --data test.json`: a search without a workflow file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from modelpress.api import (
+    JSONValue,
+    PassSpec,
+    Registry,
+    UserError,
+    Verbosity,
+    examples,
+    execute_workflow,
+    json_option,
+    looks_like_path,
+    offline_option,
+    parse_size,
+    verbosity_options,
+)
+from modelpress_plugins.hf.data_file import data_of_file
+from modelpress_plugins.optimize.compose import DATA, compose, lacking_of
+
+_BUILDER = "ModelBuilder"
+_RUNTIME = "onnxruntime-genai"
+_COMPARED = 64
+"""Rows of the data that every candidate is compared on."""
+
+
+@click.command(
+    "optimize",
+    epilog=examples(
+        "modelpress optimize phi3 --data test.json --max-size 2.5GB -o phi3-small",
+        "modelpress optimize phi3 --data test.json --text-template '{question} {answer}' --min-accuracy 0.8 "
+        "--max-latency 30 -o phi3-fast",
+    ),
+)
+@click.argument("model")
+@click.option(
+    "-o", "--output-dir", "--output", required=True, type=click.Path(path_type=Path),
+    help="Where the model and its workflow go.",
+)  # fmt: skip
+@click.option(
+    "--data", required=True, type=click.Path(path_type=Path),
+    help="Text that candidates are compared on: json, jsonl, csv, parquet, txt.",
+)  # fmt: skip
+@click.option("--text-template", metavar="TEXT", help="How a row becomes text: '{question} {answer}'.")
+@click.option(
+    "--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True,
+    help="What the model is for.",
+)  # fmt: skip
+@click.option("--max-latency", type=click.FloatRange(min=0), help="Milliseconds for a token, the median.")
+@click.option("--max-size", metavar="SIZE", help="Size on disk, in bytes or like 2.5GB.")
+@click.option("--min-accuracy", type=click.FloatRange(0, 1), help="Share of rows that are answered right.")
+@click.option(
+    "--build/--no-build", default=True, show_default=True, help=f"Whether to build for {_RUNTIME} at the end."
+)
+@click.option("--samples", type=click.IntRange(min=1), default=12, show_default=True, help="Candidates.")
+@click.option("--max-time", type=click.FloatRange(min=1), help="Seconds after which no candidate is begun.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Every choice follows from it.")
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code that lies in the model's folder.")
+@click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
+@offline_option
+@verbosity_options
+@json_option
+def command(
+    model: str,
+    output_dir: Path,
+    data: Path,
+    text_template: str | None,
+    device: str,
+    max_latency: float | None,
+    max_size: str | None,
+    min_accuracy: float | None,
+    build: bool,
+    samples: int,
+    max_time: float | None,
+    seed: int,
+    trust_remote_code: bool,
+    cache_dir: Path | None,
+    offline: bool,
+    verbosity: Verbosity,
+    as_json: bool,
+) -> None:
+    """Search for the form of MODEL (a folder, or the id of a model on the hub) that is nearest to it and
+    within the limits.
+
+    What the installed passes say is worth trying is tried. The best model is left with `workflow.yaml`, which
+    makes it again.
+    """
+    if min_accuracy is not None and (text_template or "").count("{") < 2:
+        raise UserError(
+            "--min-accuracy compares answers: it has to know where a row's answer begins.",
+            "Add --text-template '{question} {answer}', with the names of the columns.",
+        )
+    registry = Registry.load()
+    composed = compose(registry, _builder(registry) if build else None)
+    if not composed.tried:
+        lacking = ", ".join(f"{name} lacks {what}" for name, what in composed.absent.items())
+        raise UserError("No installed pass can be tried.", lacking or "`modelpress passes list` shows all.")
+    if not as_json and not verbosity.quiet:
+        click.echo(f"Tries {', '.join(composed.tried)}.")
+        for name, what in composed.absent.items():
+            click.echo(f"note: not tried: {name}, which needs {what}.")
+    local = looks_like_path(model, Path.cwd()) or Path(model).expanduser().is_dir()
+    path = str(Path(model).expanduser().absolute()) if local else model
+    named: dict[str, JSONValue] = {"type": "HfModel", "model_path": path}
+    if trust_remote_code:
+        named["load_kwargs"] = {"trust_remote_code": True}
+    strategy: dict[str, JSONValue] = {"sampler": "tpe", "max_samples": samples, "seed": seed}
+    if max_time is not None:
+        strategy["max_time"] = max_time
+    execute_workflow(
+        {
+            "input_model": named,
+            "data_configs": [data_of_file(DATA, data, text_template)],
+            "passes": composed.passes,
+            "systems": {"the_target": {"type": "LocalSystem", "accelerators": [{"device": device}]}},
+            "target": "the_target",
+            "evaluators": {"optimize": {"metrics": metrics(max_size, max_latency, min_accuracy)}},
+            "evaluator": "optimize",
+            "search_strategy": strategy,
+        },
+        output_dir=output_dir,
+        cache_dir=cache_dir,
+        offline=offline,
+        verbosity=verbosity,
+        as_json=as_json,
+    )
+
+
+def metrics(
+    max_size: str | None, max_latency: float | None, min_accuracy: float | None
+) -> list[dict[str, JSONValue]]:
+    """The nearest to the input model is the best, of the same the smallest; limits are goals."""
+    near: dict[str, JSONValue] = {"name": "kl_divergence", "priority": 1}
+    size: dict[str, JSONValue] = {"name": "size_on_disk", "priority": 2}
+    if max_size is not None:
+        size["goal"] = {"type": "threshold", "value": parse_size(max_size)}
+    found: list[dict[str, JSONValue]] = [
+        {"type": "size_on_disk", "sub_types": [size]},
+        {"type": "kl_divergence", "data_config": DATA, "max_samples": _COMPARED, "sub_types": [near]},
+    ]
+    if min_accuracy is not None:
+        found.append(_limited("accuracy", "accuracy", min_accuracy, data_config=DATA))
+    if max_latency is not None:
+        found.append(_limited("latency", "latency_p50_ms", max_latency))
+    return found
+
+
+def _limited(metric: str, number: str, limit: float, **options: JSONValue) -> dict[str, JSONValue]:
+    goal: dict[str, JSONValue] = {"type": "threshold", "value": limit}
+    return {"type": metric, **options, "sub_types": [{"name": number, "goal": goal}]}
+
+
+def _builder(registry: Registry) -> str | None:
+    """The pass that builds, where it is installed with what it needs."""
+    entry = registry.get(PassSpec, _BUILDER)
+    return _BUILDER if entry and not lacking_of(entry) else None
