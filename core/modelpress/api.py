@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         PassContext,
         PlanContext,
     )
+    from modelpress.engine.cache import default_cache_folder
     from modelpress.engine.environment import worker_environment
     from modelpress.engine.job import Job, Result, Source, input_names, read_answer, read_job
     from modelpress.engine.load import find_artifact, load_model, load_tokenizer
@@ -89,7 +90,7 @@ if TYPE_CHECKING:
     from modelpress.progress.levels import Verbosity
     from modelpress.provider import installed_versions
     from modelpress.registry import Registered, Registry
-    from modelpress.requirements import required_names
+    from modelpress.requirements import lacks, parse_requirement, required_names
     from modelpress.samples import NO_LOSS, DataSource, Exchange, Sample, SampleTable
     from modelpress.search import Axis, Candidate, Interval, Outcome, Sampler, SearchSpace, Told
     from modelpress.secrets import read_secret
@@ -188,6 +189,7 @@ __all__ = [
     "content_identity",
     "cpu_features",
     "decode_event",
+    "default_cache_folder",
     "did_you_mean",
     "duration",
     "examples",
@@ -200,6 +202,7 @@ __all__ = [
     "input_names",
     "installed_versions",
     "json_option",
+    "lacks",
     "load_model",
     "load_tokenizer",
     "load_workflow",
@@ -214,6 +217,7 @@ __all__ = [
     "on_terminal",
     "open_data",
     "option_facts",
+    "parse_requirement",
     "parse_size",
     "plural",
     "print_json",
@@ -348,7 +352,10 @@ _LAZY = {
     "SecretName": "modelpress.markers",
     "Setting": "modelpress.config.given",
     "Verbatim": "modelpress.markers",
+    "lacks": "modelpress.requirements",
+    "parse_requirement": "modelpress.requirements",
     "required_names": "modelpress.requirements",
+    "default_cache_folder": "modelpress.engine.cache",
     "read_secret": "modelpress.secrets",
     "Usage": "modelpress.usage",
 }

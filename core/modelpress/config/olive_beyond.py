@@ -67,13 +67,6 @@ def tell_foreign_parts(root: Node, problems: Problems, beyond: Beyond) -> None:
                 hint = "Leave it out, or measure latency, throughput or size_on_disk."
                 problems.add(message, hint, where=metric.place, step=metric.text("name"))
                 beyond.add(place)
-    for path, node in _named(root, "systems"):
-        managed = node.mapping.get("olive_managed_env")
-        if managed is not None and managed.value is True:
-            message = "An environment that is made on the way (olive_managed_env) is not supported."
-            hint = "Make it, and name its folder in python_environment_path."
-            problems.add(message, hint, where=managed.place, step=path.rpartition(".")[2])
-            beyond.add(path)
 
 
 def _named(root: Node, group: str) -> Iterator[tuple[str, Node]]:

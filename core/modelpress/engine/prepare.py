@@ -77,15 +77,18 @@ def prepare(
         cache.release()
 
 
-def fetch_model(prepared: Prepared, registry: Registry, tell: Callable[[Event], None]) -> Plan:
-    """The whole plan. Where the input model is a resource it is fetched, and the plan is made again: what its
-    files decide is known only now.
+def complete_plan(prepared: Prepared, registry: Registry, tell: Callable[[Event], None]) -> Plan:
+    """The whole plan. Where the input model is a resource it is fetched, environments that are not there are
+    made, and the plan is made again: what they decide is known only now.
 
     Raises WorkflowError with every problem.
     """
     plan = prepared.plan.whole()
     elsewhere = resource_refs(plan.workflow.input_model.options)
-    if not elsewhere:
+    unmade = prepared.systems.unmade()
+    for name in unmade:
+        prepared.systems.make(name, prepared.cache, tell)
+    if not elsewhere and not unmade:
         return plan
     lookup = prepared.systems.lookup
     for reference in elsewhere:

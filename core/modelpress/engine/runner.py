@@ -16,7 +16,7 @@ from modelpress.engine.export import export_model
 from modelpress.engine.goals import Judge, Judgement
 from modelpress.engine.load import format_of
 from modelpress.engine.plan import Measurement, Plan, Step
-from modelpress.engine.prepare import Prepared, fetch_model, prepare
+from modelpress.engine.prepare import Prepared, complete_plan, prepare
 from modelpress.engine.record import StepRecord
 from modelpress.engine.run_keeper import RunKeeper, missed
 from modelpress.engine.search.study import Study
@@ -97,7 +97,7 @@ def run(
             tell(event)
 
         try:
-            plan = fetch_model(prepared, registry, log)
+            plan = complete_plan(prepared, registry, log)
             keeper.planned(plan)
             prepared.cache.digests.keep()
             begin(plan, keeper, log)

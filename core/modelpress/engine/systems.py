@@ -79,6 +79,19 @@ class OpenSystems:
             self._environments[asked] = self.get(name).environment(asked[1])
         return self._environments[asked]
 
+    def unmade(self) -> list[str]:
+        """Systems whose environments have still to be made, so that nobody knows what will be in them."""
+        return [
+            name
+            for (name, requires), found in self._environments.items()
+            if found.digest and self._asked.get(name) == requires
+        ]
+
+    def make(self, name: str, cache: Cache, tell: Callable[[Event], None]) -> None:
+        """Make the environment of one of them; what is in it is asked anew."""
+        self.ready(name, cache, tell)
+        del self._environments[name, self._asked[name]]
+
     def ready(self, name: str, cache: Cache, tell: Callable[[Event], None]) -> System:
         """The same, to be worked on: files that its options name are fetched first, its environment made."""
         with self._lock:

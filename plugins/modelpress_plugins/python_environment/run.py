@@ -5,11 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from modelpress.api import Accelerator, Handle, HostError, Traits, WarmWorker, WorkerSystem
+from packaging.utils import canonicalize_name
+
+from modelpress.api import (
+    Accelerator,
+    Environment,
+    Handle,
+    HostError,
+    Tell,
+    Traits,
+    WarmWorker,
+    WorkerSystem,
+    required_names,
+)
 from modelpress_plugins.python_environment.config import PythonEnvironmentOptions
+from modelpress_plugins.python_environment.managed import Made, Recipe, find_made, make
 from modelpress_plugins.systems.accelerators import has
 from modelpress_plugins.systems.environment import local_environment
 
@@ -21,11 +34,11 @@ class PythonEnvironment(WorkerSystem):
     there, so that what runs is what the plan was made with, whatever is installed in the environment.
     """
 
-    def __init__(self, name: str, python: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, python: Path | None, options: PythonEnvironmentOptions) -> None:
         self._code = Path(tempfile.mkdtemp(prefix="modelpress-code-"))
-        super().__init__(
-            name, lambda: WarmWorker([str(python)], environment, self._code), Traits(ships_code=True)
-        )
+        self._options = options
+        self.python = python
+        super().__init__(name, self._worker, Traits(ships_code=True))
 
     def has(self, accelerator: Accelerator) -> bool:
         return has(accelerator, self.libraries)
@@ -40,17 +53,75 @@ class PythonEnvironment(WorkerSystem):
         super().close()
         shutil.rmtree(self._code, ignore_errors=True)
 
+    def _worker(self) -> WarmWorker:
+        if self.python is None:
+            raise HostError(f"The environment of {self.name!r} is not made yet.")
+        return WarmWorker([str(self.python)], _environment(self._options, self.python), self._code)
+
+
+class ManagedEnvironment(PythonEnvironment):
+    """The same, in an environment that is made from what the work requires."""
+
+    def __init__(self, name: str, options: PythonEnvironmentOptions) -> None:
+        super().__init__(name, None, options)
+        files = (Path(options.requirements_file),) if options.requirements_file else ()
+        self._recipe = Recipe(
+            python=options.python or "",
+            requires=tuple(options.requirements),
+            files=files,
+            index=options.index_url or "",
+            wheels=Path(options.wheels) if options.wheels else None,
+            offline=options.no_index,
+        )
+        self._requires: Sequence[str] = ()
+
+    def environment(self, requires: Sequence[str]) -> Environment:
+        self._requires = requires
+        made = self._find(requires)
+        if made is None:
+            return Environment(digest=self._recipe.digest(requires))
+        self.python = made.executable
+        return Environment(libraries=_only(made.libraries, required_names(requires)), python=made.python)
+
+    def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
+        made = self._find(self._requires)
+        return _only(made.libraries if made else dict.fromkeys(required_names(self._requires), ""), names)
+
+    def prepare(self, requires: Sequence[str], tell: Tell) -> None:
+        self.python = make(self._recipe, requires, tell).executable
+
+    def _find(self, requires: Sequence[str]) -> Made | None:
+        try:
+            return find_made(self._recipe, requires)
+        except (OSError, ValueError) as error:
+            raise HostError(f"The environment of {self.name!r} cannot be described: {error}.") from None
+
 
 def open_environment(options: PythonEnvironmentOptions, name: str) -> PythonEnvironment:
     """The environment, nothing started yet. Raises HostError when there is no Python in it."""
-    python = find_python(Path(options.python_environment_path))
+    if options.python_environment_path is None:
+        return ManagedEnvironment(name, options)
+    return PythonEnvironment(name, find_python(Path(options.python_environment_path)), options)
+
+
+def _only(libraries: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    wanted = {canonicalize_name(name): name for name in names}
+    return {
+        wanted[key]: version
+        for name, version in libraries.items()
+        if (key := canonicalize_name(name)) in wanted
+    }
+
+
+def _environment(options: PythonEnvironmentOptions, python: Path) -> dict[str, str]:
+    """Of its worker."""
     environment = local_environment(options.environment_variables, hf_token=options.hf_token)
     for variable in ("PYTHONHOME", "PYTHONPATH"):  # of this Python, not of that one
         environment.pop(variable, None)
     path = [*options.prepend_to_path, str(python.parent), environment.get("PATH", "")]
     environment["PATH"] = os.pathsep.join(path)
     environment["VIRTUAL_ENV"] = str(python.parent.parent)
-    return PythonEnvironment(name, python, environment)
+    return environment
 
 
 def find_python(path: Path) -> Path:

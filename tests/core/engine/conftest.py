@@ -221,6 +221,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Demo]:
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: demo-plugin\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[modelpress]\ndemo = demo_plugin\n")
+    (info / "RECORD").write_text("demo_plugin.py,,\ndemo_plugin_options.py,,\n")
     for name in ("demo_plugin", "demo_plugin_options"):
         (site / f"{name}.py").write_text((HERE / f"{name}.py.txt").read_text())
     folder = tmp_path / "work"

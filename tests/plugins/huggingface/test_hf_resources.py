@@ -12,7 +12,7 @@ import pytest
 
 import modelpress
 from modelpress.engine.open_data import open_data
-from modelpress.engine.prepare import fetch_model, prepare
+from modelpress.engine.prepare import complete_plan, prepare
 from modelpress.registry import Registry
 
 NAME = "loopback_plugin"
@@ -66,7 +66,7 @@ def test_a_model_on_a_shelf_is_planned_fetched_and_planned_again(work: Path) -> 
         assert draft.model.path is None
         assert draft.model.identity.startswith("resource:shelf:")
         assert fetched(work) == []
-        plan = fetch_model(prepared, registry, lambda event: None)
+        plan = complete_plan(prepared, registry, lambda event: None)
     assert fetched(work) == ["fetch model"]
     assert plan.model.identity == draft.model.identity
     assert plan.model.config
