@@ -7,9 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, version
+from importlib.metadata import (
+    Distribution,
+    EntryPoint,
+    PackageNotFoundError,
+    distribution,
+    packages_distributions,
+    version,
+)
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+OWN = "modelpress"
+"""The distribution that modelpress itself is."""
+_MODULES = (".py", ".so", ".pyd")
 
 
 class Provider:
@@ -57,16 +72,26 @@ class Provider:
     def folders(self) -> tuple[Path, ...]:
         """The top-level packages of the distribution, as folders (a single module as its file): what has to
         be shipped so that the plugin can be imported elsewhere. Nothing is imported to find them."""
-        found: list[Path] = []
-        for name in sorted({self.package, *self._top_level_names()}):
-            spec = find_spec(name)
-            if spec is None:
-                continue
-            if spec.submodule_search_locations is not None:
-                found += [Path(p) for p in spec.submodule_search_locations]
-            elif spec.origin:
-                found.append(Path(spec.origin))
-        return tuple(found)
+        return tuple(
+            folder for name in sorted({self.package, *self._top_level_names()}) for folder in _places(name)
+        )
+
+    @cached_property
+    def dependencies(self) -> tuple[str, ...]:
+        """What it needs without extras, beside what its specs say, as far as an index can bring it. Nothing
+        for modelpress's own: what a worker needs of it is known better."""
+        return tuple(str(each) for each in self._plain_requires() if not _is_local(each.name))
+
+    @cached_property
+    def helpers(self) -> tuple[Path, ...]:
+        """The code of those distributions that it needs and that no index can bring: installed here from a
+        folder or a file. As `folders`."""
+        local = [each.name for each in self._plain_requires() if _is_local(each.name)]
+        return tuple(folder for name in local for top in _modules_of(name) for folder in _places(top))
+
+    def _plain_requires(self) -> list[Requirement]:
+        found = [_plain(text) for text in (self.requires if self.name != OWN else ())]
+        return [requirement for requirement in found if requirement and requirement.name != OWN]
 
     @cached_property
     def source_digest(self) -> str:
@@ -119,10 +144,10 @@ class Provider:
         names = set()
         for line in self._text("RECORD").splitlines():
             first, _, rest = line.partition(",")[0].partition("/")
-            if rest.endswith(".py") and first.isidentifier():
+            if rest.endswith(_MODULES) and first.isidentifier():
                 names.add(first)
-            elif not rest and first.endswith(".py"):
-                names.add(first.removesuffix(".py"))
+            elif not rest and first.endswith(_MODULES):
+                names.add(first.partition(".")[0])  # `_fast.cpython-312-x86_64-linux-gnu.so`, too
         return names
 
 
@@ -146,3 +171,42 @@ def installed_versions(names: Sequence[str]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _places(name: str) -> list[Path]:
+    """Where a top-level package lies, all parts of a namespace; of a module its file."""
+    spec = find_spec(name)
+    if spec is None:
+        return []
+    if spec.submodule_search_locations is not None:
+        return [Path(place) for place in spec.submodule_search_locations]
+    return [Path(spec.origin)] if spec.origin else []
+
+
+def _plain(text: str) -> Requirement | None:
+    """A requirement of metadata, if it holds here without extras."""
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - lists do without
+
+    try:
+        found = Requirement(text)
+    except InvalidRequirement:
+        return None
+    if found.marker and not found.marker.evaluate({"extra": ""}):
+        return None
+    found.marker = None
+    return found
+
+
+def _is_local(name: str) -> bool:
+    """Whether a distribution was installed from a folder or a file of this machine."""
+    try:
+        told = distribution(name).read_text("direct_url.json")
+    except PackageNotFoundError:
+        return False
+    return bool(told) and '"file:' in (told or "")
+
+
+def _modules_of(name: str) -> list[str]:
+    """The top-level names of an installed distribution; of an editable one, its own name."""
+    found = [top for top, owners in packages_distributions().items() if name in owners]
+    return found or [name.replace("-", "_")]

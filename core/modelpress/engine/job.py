@@ -13,7 +13,7 @@ result.json | error.json      written last, whole or not at all
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -288,16 +288,17 @@ def model_artifact(model: ModelInput, folder: Path) -> Artifact:
     )
 
 
-def ship_code(folder: Path, packages: Mapping[str, Path]) -> Path:
-    """Copy Python packages (import name -> its folder or module file) into the job, so that a place that
-    lacks them, or has another version, runs the very code that the plan was made with."""
+def ship_code(folder: Path, sources: Iterable[Path]) -> Path:
+    """Copy Python packages and modules (their folders and files, as they lie where they are installed) into
+    the job, so that a place that lacks them, or has another version, runs the very code that the plan was
+    made with. Several folders of one name are the parts of a namespace."""
     code = folder / "code"
     code.mkdir(exist_ok=True)
-    for name, source in packages.items():
+    for source in sources:
         if source.is_file():
             shutil.copy2(source, code / source.name)
         for file in shipped_files(source):
-            copy = code / name / file.relative_to(source)
+            copy = code / source.name / file.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, copy)
     return code

@@ -42,9 +42,10 @@ class Libraries:
         installed = environment.libraries if environment else {}
         found = {"environment": environment.digest} if environment and environment.digest else {}
         for owner in owners:
-            names = required_names(owner.spec.requires)
+            requires = required_by(owner)
+            names = required_names(requires)
             found.update({name: installed[name] for name in names if name in installed})
-            lacking = lacks(owner.spec.requires, installed)
+            lacking = lacks(requires, installed)
             if lacking and environment and not environment.digest:
                 self._missing.setdefault(system, _Missing()).add(lacking, context, owner)
         return found
@@ -88,45 +89,50 @@ class Libraries:
         return found
 
 
+def required_by(owner: Registered[Spec]) -> tuple[str, ...]:
+    """What a pass, a metric, a format or a data container needs, and the distribution that brings it."""
+    return tuple(dict.fromkeys([*owner.spec.requires, *owner.provider.dependencies]))
+
+
 def requires_of(owners: Iterable[Registered[Spec]]) -> tuple[str, ...]:
     """What has to be installed where these do their work, the worker's own requirements included."""
-    texts = [text for owner in owners for text in owner.spec.requires]
+    texts = [text for owner in owners for text in required_by(owner)]
     return tuple(dict.fromkeys([*texts, *WORKER_REQUIRES]))
 
 
 def _wanted(draft: WorkflowDraft, registry: Registry, system: str) -> Sequence[str]:
     """All that the work on one system may require: it is asked for all at once."""
-    specs: list[Spec] = []
+    owners: list[Registered[Spec]] = []
     before = draft.input_model.produces
     if target_system(draft) == system:
-        specs += _of_metrics(draft, registry, draft.metrics, before)
+        owners += _of_metrics(draft, registry, draft.metrics, before)
     for choice in draft.passes:
         after = before if choice.produces == "same" else choice.produces
         if isinstance(choice, PassChoice) and choice.host == system:
-            specs += [choice.registered.spec, *_formats(registry, before, after), *_data(draft, choice.data)]
+            owners += [choice.registered, *_formats(registry, before, after), *_data(draft, choice.data)]
         if isinstance(choice, PassChoice) and target_system(draft) == system:
-            specs += _of_metrics(draft, registry, choice.metrics, after)
+            owners += _of_metrics(draft, registry, choice.metrics, after)
         before = after
-    return sorted({*(text for spec in specs for text in spec.requires), *WORKER_REQUIRES})
+    return sorted(requires_of(owners))
 
 
 def _of_metrics(
     draft: WorkflowDraft, registry: Registry, metrics: Iterable[MetricChoice], format: str
-) -> list[Spec]:
-    found: list[Spec] = []
+) -> list[Registered[Spec]]:
+    found: list[Registered[Spec]] = []
     for metric in metrics:
-        found += [metric.registered.spec, *_formats(registry, format), *_data(draft, metric.data)]
+        found += [metric.registered, *_formats(registry, format), *_data(draft, metric.data)]
     return found
 
 
-def _formats(registry: Registry, *names: str) -> list[Spec]:
+def _formats(registry: Registry, *names: str) -> list[Registered[Spec]]:
     """The formats of these names; all where one of them is not known."""
-    known = [entry.spec for entry in registry.all(FormatSpec)]
-    return [spec for spec in known if spec.name in names or {ANY_FORMAT, ""} & set(names)]
+    unknown = {ANY_FORMAT, ""} & set(names)
+    return [entry for entry in registry.all(FormatSpec) if unknown or entry.spec.name in names]
 
 
-def _data(draft: WorkflowDraft, roles: Mapping[str, str]) -> list[Spec]:
-    return [draft.data[name].registered.spec for name in roles.values() if name in draft.data]
+def _data(draft: WorkflowDraft, roles: Mapping[str, str]) -> list[Registered[Spec]]:
+    return [draft.data[name].registered for name in roles.values() if name in draft.data]
 
 
 @dataclass(slots=True)

@@ -124,16 +124,18 @@ class JobMaker:
         spec = task.registered.spec
         return self.input_model if isinstance(spec, MetricSpec) and spec.compares else None
 
-    def packages(self, task: Step | Measurement, *, all_of_them: bool) -> dict[str, Path]:
-        """Import name -> folder, of modelpress and of every distribution whose code the job names; else only
-        the plugins of one file, which are installed nowhere."""
+    def code(self, task: Step | Measurement, *, all_of_it: bool) -> list[Path]:
+        """Folders and files of modelpress, of every distribution whose code the job names, and of what these
+        need that no index has; else only the plugins of one file, which are installed nowhere."""
         containers = [plan.choice.registered.provider for plan in task.data.values()]
         formats = [entry.provider for entry in self._formats]
-        packages = {"modelpress": Path(errors.__file__).parent} if all_of_them else {}
+        code = [Path(errors.__file__).parent] if all_of_it else []
         for provider in (task.registered.provider, *containers, *formats):
-            if all_of_them or not provider.installed:
-                packages.update({folder.stem: folder for folder in provider.folders})
-        return packages
+            if all_of_it or not provider.installed:
+                code += provider.folders
+            if all_of_it:
+                code += provider.helpers
+        return list(dict.fromkeys(code))
 
     def _bring(self, resolved: ResolvedOptions) -> dict[str, Path]:
         return bring(resolved.inputs, self._cache, self._tell)

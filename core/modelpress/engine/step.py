@@ -181,8 +181,8 @@ class TaskRunner:
             traits = self._systems.get(task.system).traits
             within = self.reach.within(model, task.system)
             write_job(folder, *self._jobs.job(task, within, id, traits))
-            if packages := self._jobs.packages(task, all_of_them=traits.ships_code):
-                ship_code(folder, packages)
+            if code := self._jobs.code(task, all_of_it=traits.ships_code):
+                ship_code(folder, code)
 
         folder = self._cache.job_folder(task.key)
         try:

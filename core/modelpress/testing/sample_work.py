@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 
@@ -44,6 +45,58 @@ def tick(model: Artifact, options: Options, ctx: PassContext) -> Artifact:
         ctx.progress(number, 0, "ticks")
         time.sleep(0.05)
     return _text(ctx, str(number))
+
+
+def copy(model: Artifact, options: Options, ctx: PassContext) -> Artifact:
+    """The model, file by file."""
+    shutil.copytree(model.path, ctx.out, dirs_exist_ok=True)
+    return ctx.artifact("text")
+
+
+def wait_and_copy(model: Artifact, options: Options, ctx: PassContext) -> Artifact:
+    """The same, after the time that somebody needs to take the model away from where it came from."""
+    time.sleep(1.0)
+    return copy(model, options, ctx)
+
+
+def count(model: Artifact, options: Options, ctx: PassContext) -> Artifact:
+    """Tells twenty numbers, with some time between."""
+    for number in range(20):
+        ctx.report("number", number)
+        time.sleep(0.05)
+    return _text(ctx, "20")
+
+
+def large(model: Artifact, options: Options, ctx: PassContext) -> Artifact:
+    """A gigabyte, most of it zeros."""
+    with (ctx.out / "large.bin").open("wb") as file:
+        file.write(b"begin")
+        file.truncate(LARGE)
+        file.seek(LARGE - 3)
+        file.write(b"end")
+    return ctx.artifact("text")
+
+
+def leak(model: Artifact, options: Options, ctx: PassContext) -> Artifact:
+    """Says a secret in every way that there is."""
+    secret = ctx.secret(SECRET)
+    print(f"the secret is {secret}")
+    ctx.note(f"the secret is {secret}")
+    ctx.report("secret", secret)
+    (ctx.scratch / "secret").write_text(secret, encoding="utf-8")
+    raise PassError(f"It failed with {secret}.", f"Is {secret} right?")
+
+
+def borrow(model: Artifact, options: Options, ctx: PassContext) -> Artifact:
+    """What a vendor's packages have: a namespace, data beside the code, an extension module."""
+    import contract_space.press as press  # type: ignore[import-not-found]  # noqa: PLC0415 - shipped with it
+    from contract_space.other import NAME  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    return _text(ctx, f"{press.table()} {press.digest(b'1')} {NAME}")
+
+
+SECRET = "MODELPRESS_CONTRACT_TOKEN"
+LARGE = 2**30
 
 
 def _text(ctx: PassContext, text: str) -> Artifact:

@@ -268,7 +268,8 @@ def far(demo) -> Iterator[Far]:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: far-plugin\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[modelpress]\nfar = far_plugin\n")
-    (demo.site / "far_plugin.py").write_text((HERE / "far_plugin.py.txt").read_text())
+    for name in ("far_plugin", "far_place"):
+        (demo.site / f"{name}.py").write_text((HERE / f"{name}.py.txt").read_text())
     made = Far(demo)
     yield made
     for pid in made.working:
