@@ -7,23 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.metadata import (
-    Distribution,
-    EntryPoint,
-    PackageNotFoundError,
-    distribution,
-    packages_distributions,
-    version,
-)
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
-
-OWN = "modelpress"
-"""The distribution that modelpress itself is."""
 _MODULES = (".py", ".so", ".pyd")
 
 
@@ -73,25 +60,8 @@ class Provider:
         """The top-level packages of the distribution, as folders (a single module as its file): what has to
         be shipped so that the plugin can be imported elsewhere. Nothing is imported to find them."""
         return tuple(
-            folder for name in sorted({self.package, *self._top_level_names()}) for folder in _places(name)
+            folder for name in sorted({self.package, *self._top_level_names()}) for folder in places(name)
         )
-
-    @cached_property
-    def dependencies(self) -> tuple[str, ...]:
-        """What it needs without extras, beside what its specs say, as far as an index can bring it. Nothing
-        for modelpress's own: what a worker needs of it is known better."""
-        return tuple(str(each) for each in self._plain_requires() if not _is_local(each.name))
-
-    @cached_property
-    def helpers(self) -> tuple[Path, ...]:
-        """The code of those distributions that it needs and that no index can bring: installed here from a
-        folder or a file. As `folders`."""
-        local = [each.name for each in self._plain_requires() if _is_local(each.name)]
-        return tuple(folder for name in local for top in _modules_of(name) for folder in _places(top))
-
-    def _plain_requires(self) -> list[Requirement]:
-        found = [_plain(text) for text in (self.requires if self.name != OWN else ())]
-        return [requirement for requirement in found if requirement and requirement.name != OWN]
 
     @cached_property
     def source_digest(self) -> str:
@@ -173,7 +143,7 @@ def installed_versions(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _places(name: str) -> list[Path]:
+def places(name: str) -> list[Path]:
     """Where a top-level package lies, all parts of a namespace; of a module its file."""
     spec = find_spec(name)
     if spec is None:
@@ -181,32 +151,3 @@ def _places(name: str) -> list[Path]:
     if spec.submodule_search_locations is not None:
         return [Path(place) for place in spec.submodule_search_locations]
     return [Path(spec.origin)] if spec.origin else []
-
-
-def _plain(text: str) -> Requirement | None:
-    """A requirement of metadata, if it holds here without extras."""
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - lists do without
-
-    try:
-        found = Requirement(text)
-    except InvalidRequirement:
-        return None
-    if found.marker and not found.marker.evaluate({"extra": ""}):
-        return None
-    found.marker = None
-    return found
-
-
-def _is_local(name: str) -> bool:
-    """Whether a distribution was installed from a folder or a file of this machine."""
-    try:
-        told = distribution(name).read_text("direct_url.json")
-    except PackageNotFoundError:
-        return False
-    return bool(told) and '"file:' in (told or "")
-
-
-def _modules_of(name: str) -> list[str]:
-    """The top-level names of an installed distribution; of an editable one, its own name."""
-    found = [top for top, owners in packages_distributions().items() if name in owners]
-    return found or [name.replace("-", "_")]

@@ -16,6 +16,7 @@ from modelpress.engine.plan import DataPlan, Measurement, Plan, Step
 from modelpress.engine.resources import RemoteResource
 from modelpress.identity import content_identity
 from modelpress.registry import Registry
+from modelpress.shipping import helpers
 from modelpress.specs import FormatSpec, MetricSpec
 from modelpress.system import Tell, Traits
 
@@ -134,7 +135,7 @@ class JobMaker:
             if all_of_it or not provider.installed:
                 code += provider.folders
             if all_of_it:
-                code += provider.helpers
+                code += helpers(provider)
         return list(dict.fromkeys(code))
 
     def _bring(self, resolved: ResolvedOptions) -> dict[str, Path]:
