@@ -48,10 +48,15 @@ if TYPE_CHECKING:
     )
     from modelpress.engine.cache import default_cache_folder
     from modelpress.engine.environment import worker_environment
+    from modelpress.engine.goals import Judgement
+    from modelpress.engine.history import curves_told
     from modelpress.engine.job import Job, Result, Source, input_names, read_answer, read_job
     from modelpress.engine.load import find_artifact, load_model, load_tokenizer
     from modelpress.engine.open_data import open_data
+    from modelpress.engine.past_runs import history_of, open_run
     from modelpress.engine.process import EventReader, WarmWorker, import_path
+    from modelpress.engine.record import RunRecord, StepRecord
+    from modelpress.engine.search.record import CandidateRecord, SearchRecord, TaskRecord
     from modelpress.engine.worker_system import WorkerSystem
     from modelpress.errors import (
         ArtifactGone,
@@ -89,6 +94,7 @@ if TYPE_CHECKING:
     from modelpress.processor import cpu_features
     from modelpress.progress.levels import Verbosity
     from modelpress.provider import installed_versions
+    from modelpress.records import to_json
     from modelpress.registry import Registered, Registry
     from modelpress.requirements import lacks, parse_requirement, required_names
     from modelpress.samples import NO_LOSS, DataSource, Exchange, Sample, SampleTable
@@ -107,6 +113,7 @@ __all__ = [
     "ArtifactGone",
     "Axis",
     "Candidate",
+    "CandidateRecord",
     "Checkpoint",
     "CheckpointWriter",
     "CommandSpec",
@@ -128,6 +135,7 @@ __all__ = [
     "Interval",
     "JSONValue",
     "Job",
+    "Judgement",
     "LibrarySpec",
     "LoadedModel",
     "LocalPath",
@@ -158,11 +166,13 @@ __all__ = [
     "ResourceRef",
     "ResourceSpec",
     "Result",
+    "RunRecord",
     "Sample",
     "SampleTable",
     "Sampler",
     "SamplerSpec",
     "Sampling",
+    "SearchRecord",
     "SearchSpace",
     "Searchable",
     "Secret",
@@ -170,8 +180,10 @@ __all__ = [
     "Setting",
     "Size",
     "Source",
+    "StepRecord",
     "System",
     "SystemSpec",
+    "TaskRecord",
     "Tell",
     "TensorInfo",
     "TextModel",
@@ -188,6 +200,7 @@ __all__ = [
     "WorkflowError",
     "content_identity",
     "cpu_features",
+    "curves_told",
     "decode_event",
     "default_cache_folder",
     "did_you_mean",
@@ -197,6 +210,7 @@ __all__ = [
     "find_artifact",
     "finished",
     "fold",
+    "history_of",
     "hookimpl",
     "import_path",
     "input_names",
@@ -216,6 +230,7 @@ __all__ = [
     "offline_option",
     "on_terminal",
     "open_data",
+    "open_run",
     "option_facts",
     "parse_requirement",
     "parse_size",
@@ -231,6 +246,7 @@ __all__ = [
     "size",
     "spec_from_source",
     "takes",
+    "to_json",
     "verbosity_options",
     "worker_environment",
     "write_whole",
@@ -358,13 +374,67 @@ _LAZY = {
     "default_cache_folder": "modelpress.engine.cache",
     "read_secret": "modelpress.secrets",
     "Usage": "modelpress.usage",
+_HOMES = {
+    # what is loaded on first use, by where it is
+    "modelpress.artifact": "Artifact Meta",
+    "modelpress.checkpoint": "Checkpoint TensorInfo",
+    "modelpress.checkpoint_writer": "CheckpointWriter",
+    "modelpress.cli.completion": "names_of",
+    "modelpress.cli.execute": "execute_workflow",
+    "modelpress.cli.option_facts": "option_facts OptionFacts takes",
+    "modelpress.cli.planning": "offline_option set_option",
+    "modelpress.cli.text": "examples fold json_option on_terminal print_json print_table say",
+    "modelpress.cli.verbosity": "verbosity_options",
+    "modelpress.config.given": "Setting",
+    "modelpress.config.load": "load_workflow",
+    "modelpress.config.workflow": "PassChoice",
+    "modelpress.context": "Accelerator DataContext DataFacts FetchContext ModelFacts PassContext PlanContext",
+    "modelpress.engine.environment": "worker_environment",
+    "modelpress.engine.goals": "Judgement",
+    "modelpress.engine.history": "curves_told",
+    "modelpress.engine.job": "input_names Job read_answer read_job Result Source",
+    "modelpress.engine.load": "find_artifact load_model load_tokenizer",
+    "modelpress.engine.open_data": "open_data",
+    "modelpress.engine.past_runs": "history_of open_run",
+    "modelpress.engine.process": "EventReader import_path WarmWorker",
+    "modelpress.engine.record": "RunRecord StepRecord",
+    "modelpress.engine.search.record": "CandidateRecord SearchRecord TaskRecord",
+    "modelpress.engine.worker_system": "WorkerSystem",
+    "modelpress.errors": "ArtifactGone HostError MissingDependencyError ModelpressError "
+    "PassError Problem UserError WorkerDied WorkflowError",
+    "modelpress.estimate": "Estimate",
+    "modelpress.events": "decode_event Event Log Progress Report",
+    "modelpress.figures": "duration number plural size",
+    "modelpress.files": "finished mark_finished move write_whole",
+    "modelpress.findings": "Finding",
+    "modelpress.from_source": "spec_from_source",
+    "modelpress.identity": "content_identity looks_like_path named_path",
+    "modelpress.json_types": "JSONValue",
+    "modelpress.markers": "DataRole LocalPath Resource ResourcePath "
+    "ResourceRef Searchable Secret SecretName Verbatim",
+    "modelpress.nearest": "did_you_mean nearest",
+    "modelpress.opened": "LoadedModel Sampling TextModel Tokenizer",
+    "modelpress.options": "Options Size",
+    "modelpress.processor": "cpu_features",
+    "modelpress.progress.levels": "Verbosity",
+    "modelpress.provider": "installed_versions",
+    "modelpress.records": "to_json",
+    "modelpress.registry": "Registered Registry",
+    "modelpress.requirements": "required_names",
+    "modelpress.samples": "DataSource Exchange NO_LOSS Sample SampleTable",
+    "modelpress.search": "Axis Candidate Interval Outcome Sampler SearchSpace Told",
+    "modelpress.secrets": "read_secret",
+    "modelpress.sizes": "parse_size",
+    "modelpress.system": "Environment Handle Needs System Tell Traits",
+    "modelpress.usage": "Usage",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    home = next((module for module, names in _HOMES.items() if name in names.split()), None)
+    if home is None:
         raise AttributeError(f"module 'modelpress.api' has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - the rest of this module does without
 
-    value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    value = globals()[name] = getattr(import_module(home), name)
     return value

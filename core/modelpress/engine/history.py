@@ -67,6 +67,18 @@ def told_before(history: Path) -> Iterator[Event]:
     yield from reports.values()
 
 
+def curves_told(history: Path) -> dict[str, list[tuple[float, float]]]:
+    """Numbers that were reported along the way: name -> (how far the work was, the number), in that order;
+    what was said once is no curve. Nothing when there is none, or it is damaged."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for line in _lines(history) if finished(history) is not None else []:
+        fields = json.loads(line)
+        value = fields.get("value")
+        if "done" in fields and isinstance(value, int | float) and not isinstance(value, bool):
+            found.setdefault(str(fields["name"]), []).append((float(fields["done"]), float(value)))
+    return {name: points for name, points in found.items() if len(points) > 1}
+
+
 def copy_history(history: Path, target: Path) -> None:
     """A copy beside an exported model."""
     if history.exists():

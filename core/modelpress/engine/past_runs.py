@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from modelpress.engine.cache import Cache, default_cache_folder
 from modelpress.engine.ownership import RECORD
 from modelpress.engine.record import RunRecord
 from modelpress.errors import UserError
@@ -42,6 +43,27 @@ def find_run(folder: Path, name: str | None) -> RunRecord:
         listed = ", ".join(run.id for run in fitting[:5])
         raise UserError(f"{len(fitting)} runs begin with {name!r}.", f"Give more of it: {listed}.")
     return fitting[0]
+
+
+def open_run(place: str | None, cache_dir: Path | None = None) -> RunRecord:
+    """A run by its output folder, its `run.json`, or its id in the cache; the last of the cache for None.
+    cache_dir: None for the usual one. Raises UserError."""
+    path = Path(place).expanduser() if place else None
+    if path is None or not path.exists():
+        cache = cache_dir.expanduser().resolve() if cache_dir else default_cache_folder()
+        return find_run(Cache(cache).runs_folder, place)
+    file = path / RECORD if path.is_dir() else path
+    if not file.exists():
+        raise UserError(f"There is no {RECORD} in {path}.", "It lies beside the model that a run made.")
+    try:
+        return read_record(RunRecord, file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is no record of a run that can be read: {error}.") from None
+
+
+def history_of(run: RunRecord, key: str) -> Path:
+    """Where what a step of the run told is kept; it may be gone with its cache."""
+    return Path(run.log).parents[2] / "history" / f"{key}.jsonl"
 
 
 def status_of(run: RunRecord) -> str:

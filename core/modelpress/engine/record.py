@@ -21,6 +21,7 @@ Status = Literal["running", "finished", "failed", "interrupted"]
 class StepRecord:
     """One pass or metric. seconds and peak_memory (bytes) are of the work itself, whenever it was done.
 
+    started: when this run came to it, Unix seconds
     baseline: a measurement of the input model, to compare with
     """
 
@@ -34,6 +35,7 @@ class StepRecord:
     options: Mapping[str, JSONValue]
     libraries: Mapping[str, str]
     data: Mapping[str, JSONValue]
+    started: float = 0.0
     size: int = 0
     seconds: float = 0.0
     peak_memory: int = 0
@@ -45,7 +47,9 @@ class StepRecord:
     goals: Sequence[Judgement] = ()
 
     @staticmethod
-    def of(task: Step | Measurement, done: Done, goals: Sequence[Judgement] = ()) -> StepRecord:
+    def of(
+        task: Step | Measurement, done: Done, goals: Sequence[Judgement] = (), *, started: float = 0.0
+    ) -> StepRecord:
         """The record of a finished task."""
         return StepRecord(
             name=task.name,
@@ -58,6 +62,7 @@ class StepRecord:
             options=task.resolved.key,
             libraries=task.libraries,
             data={role: plan.fingerprint for role, plan in task.data.items()},
+            started=round(started, 3),
             size=done.size,
             seconds=done.result.seconds,
             peak_memory=done.result.peak_memory,

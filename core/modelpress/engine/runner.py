@@ -215,7 +215,7 @@ class _Run:
 
     def _do(self, task: Step | Measurement, model: Artifact, number: int, total: int) -> Artifact:
         """One task with its events around it. Returns the model that the next one is given."""
-        started = time.monotonic()
+        started, began = time.monotonic(), time.time()
         title = (number, total, task.name, task.type_name)
         try:
             done = self._tasks.do(
@@ -234,5 +234,5 @@ class _Run:
         seconds = round(time.monotonic() - started, 3)
         self._tell(StepFinished(*title, done.cached, seconds, done.size, done.summary))
         goals = self._judge.see(task, done.result) if isinstance(task, Measurement) else ()
-        self._keeper.add(StepRecord.of(task, done, goals))
+        self._keeper.add(StepRecord.of(task, done, goals, started=began))
         return done.model
