@@ -455,13 +455,6 @@ def test_the_places_of_a_template_are_one_problem(load: Load) -> None:
     assert problem.message == "'<place_holder>' is a placeholder, no value; 3 places hold one."
 
 
-def test_an_environment_that_olive_makes_is_a_managed_one(load: Load) -> None:
-    system = {"type": "PythonEnvironment", "olive_managed_env": True, "requirements_file": "r.txt"}
-    workflow = load_json(load, {"input_model": MODEL, "systems": {"s": system}})
-    assert not list(workflow.problems)
-    assert workflow.systems["s"].options.canonical()["managed"] is True
-
-
 def test_evaluation_only_leaves_the_passes_out(load: Load) -> None:
     evaluators = {"e": {"metrics": [{"type": "perplexity", "data_config": "d"}]}}
     document = {"input_model": MODEL, "data_configs": [DATA], "evaluators": evaluators, "evaluator": "e"}

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from modelpress.api import Event, HostError
+from modelpress.api import Event, HostError, Registry, load_workflow
+from modelpress.config.given import Given
 from modelpress_plugins.python_environment import managed
 from modelpress_plugins.python_environment.config import PythonEnvironmentOptions
 from modelpress_plugins.python_environment.managed import Recipe, find_made, make
@@ -126,3 +127,9 @@ def test_until_it_is_made_it_is_known_by_what_it_will_be_made_from(wheels: Path)
 def test_an_environment_is_either_there_or_made(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="needs either python_environment_path, or managed: true"):
         PythonEnvironmentOptions.parse(options)
+
+
+def test_an_environment_that_olive_makes_is_a_managed_one() -> None:
+    system = {"type": "PythonEnvironment", "olive_managed_env": True, "requirements_file": "r.txt"}
+    draft = load_workflow(Given(values={"systems": {"s": system}}), Registry.load())
+    assert draft.systems["s"].options.canonical()["managed"] is True
