@@ -8,6 +8,7 @@ from modelpress_plugins.ranges import NUMPY, ONNX, ONNX_IR, ONNXRUNTIME, ONNXSCR
 MODELPRESS_API = 1
 
 _HERE = "modelpress_plugins.onnx"
+_TIMED_HERE = "Runs are timed as they are, on inputs made from the graph's shapes or by io_config."
 _REQUIRES = (ONNXRUNTIME, ONNX, ONNX_IR, NUMPY)
 
 
@@ -102,5 +103,33 @@ def modelpress_passes() -> list[PassSpec]:
             "metadata",
             "pass_config:MetadataOptions",
             "plans:metadata",
+        ),
+        PassSpec(
+            name="OrtSessionParamsTuning",
+            summary="Try settings of onnxruntime, and keep the fastest with the model.",
+            accepts=("onnx",),
+            produces="same",
+            run=f"{_HERE}.session_tuning:run",
+            config=f"{_HERE}.pass_config:SessionTuningOptions",
+            plan=f"{_HERE}.plans:session_tuning",
+            requires=_REQUIRES,
+            extra="onnx",
+            targets=("*",),
+            aliases=("OrtPerfTuning",),
+            renames=tuple(
+                Rename(name, None, why=_TIMED_HERE)
+                for name in (
+                    *(
+                        "data_config",
+                        "user_script",
+                        "script_dir",
+                        "dataloader_func",
+                        "data_dir",
+                        "batch_size",
+                    ),
+                    *("io_bind", "enable_cuda_graph", "trt_fp16_enable", "force_evaluate_other_eps"),
+                    "enable_profiling",
+                )
+            ),
         ),
     ]

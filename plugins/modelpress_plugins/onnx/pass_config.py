@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from modelpress.api import DataRole, JSONValue, Options
+from modelpress.api import JSONValue, Options
 from modelpress_plugins.onnx_graph.config import GraphOptions, IoConfig
 
 
@@ -76,9 +76,6 @@ class MetadataOptions(GraphOptions):
 class SessionTuningOptions(Options):
     """Try settings of onnxruntime, and keep the fastest as the model's inference_settings."""
 
-    data_config: Annotated[str | None, DataRole("data")] = Field(
-        default=None, description="Inputs to measure with. Left out: made from the graph's shapes."
-    )
     io_config: IoConfig | None = Field(
         default=None, description="Names and shapes of inputs, where none can be made from the graph's."
     )
@@ -88,10 +85,8 @@ class SessionTuningOptions(Options):
     cpu_cores: int | None = Field(
         default=None, ge=1, description="Threads that are tried at most. Left out: this machine's cores."
     )
-    io_bind: bool = Field(default=False, description="Bind inputs and outputs to the device. Not on a CPU.")
-    enable_cuda_graph: bool = Field(default=False, description="Capture CUDA graphs. CUDA only.")
     providers_list: str | tuple[str, ...] | None = Field(
-        default=None, description="Execution providers to try. Left out: the one that the model is for."
+        default=None, description="The execution provider that the model is for; no other is tried."
     )
     provider_options_list: dict[str, JSONValue] = Field(
         default_factory=dict, description="Options of the execution provider."
@@ -102,7 +97,6 @@ class SessionTuningOptions(Options):
     opt_level_list: int | tuple[int, ...] | None = Field(
         default=None, description="Levels of graph optimization: 0, 1, 2, 99. Left out: 99."
     )
-    trt_fp16_enable: bool = Field(default=False, description="float16 in TensorRT. TensorRT only.")
     intra_thread_num_list: int | tuple[int, ...] | None = Field(
         default=None, description="Threads within a node. Left out: 1, half of the cores, and all of them."
     )
@@ -111,13 +105,6 @@ class SessionTuningOptions(Options):
     )
     extra_session_config: dict[str, JSONValue] | None = Field(
         default=None, description="More entries of the session's configuration."
-    )
-    force_evaluate_other_eps: bool = Field(
-        default=False, description="Try execution providers, too, that the model is not for."
-    )
-    enable_profiling: bool = Field(
-        default=False,
-        description="Olive writes onnxruntime's profile. Not here: it would slow what is timed.",
     )
     warmup_num: int = Field(default=3, ge=0, description="Runs of each setting that are not counted.")
     repeat_test_num: int = Field(default=10, ge=1, description="Runs of each setting that are counted.")

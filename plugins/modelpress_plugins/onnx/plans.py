@@ -12,8 +12,10 @@ from modelpress_plugins.onnx.pass_config import (
     IoTypesOptions,
     MetadataOptions,
     PeepholeOptions,
+    SessionTuningOptions,
 )
 from modelpress_plugins.onnx_graph.facts import ValueFacts
+from modelpress_plugins.onnx_graph.folder import meta_of_result
 from modelpress_plugins.onnx_graph.plan import GRAPHS, Known, known_graphs, plan_graphs
 from modelpress_plugins.onnx_graph.tensors import DTYPES
 
@@ -152,6 +154,26 @@ def metadata(model: ModelFacts, config: MetadataOptions, ctx: PlanContext) -> Mo
     if not config.graph_name.strip():
         ctx.problem("graph_name is empty.", "Give the graph a name.", option="graph_name")
     return plan_graphs(model, config, ctx)
+
+
+def session_tuning(model: ModelFacts, config: SessionTuningOptions, ctx: PlanContext) -> ModelFacts:
+    """For PassSpec.plan of OrtSessionParamsTuning."""
+    here, named = ctx.accelerator, config.providers_list
+    names = (named,) if isinstance(named, str) else named or ()
+    if names and here.execution_provider not in names:
+        ctx.problem(
+            f"The model is for {here.execution_provider}, and providers_list names {', '.join(names)}.",
+            "Set the accelerator of the target: what is tried is what it is for.",
+            option="providers_list",
+        )
+    if config.device and config.device.lower() != here.device:
+        ctx.problem(f"The model is for a {here.device}, and device is {config.device!r}.", option="device")
+    if not ctx.target_is_here:
+        ctx.problem(
+            f"This machine has no {here.execution_provider}: nothing can be timed.",
+            "Run the pass where it is.",
+        )
+    return replace(model, path=None, identity="", meta=meta_of_result(model.meta), base=None)
 
 
 def _with_ends(model: ModelFacts, change: Callable[[ValueFacts], ValueFacts]) -> ModelFacts:

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from modelpress.artifact import open_artifact
 from modelpress.errors import ModelpressError
 
 Press = Callable[..., Any]
@@ -74,3 +75,13 @@ def test_inputs_are_as_io_config_says(model: Path, press: Press) -> None:
 def test_what_gives_no_text_has_no_first_token(model: Path, press: Press) -> None:
     with pytest.raises(ModelpressError, match="gives no tokens: measure its latency instead"):
         press(model, **measured({"type": "time_to_first_token", **QUICK}))
+
+
+def test_the_fastest_settings_stay_with_the_model(model: Path, press: Press) -> None:
+    step = {"type": "OrtSessionParamsTuning", "intra_thread_num_list": [1, 2], "repeat_test_num": 2}
+    pressed = press(model, step, **measured({"type": "latency", **QUICK}))
+    settings = open_artifact(pressed.folder).meta.extra["inference_settings"]
+    assert settings["session_options"]["intra_op_num_threads"] in (1, 2)  # type: ignore[call-overload,index]
+    assert any("Of 2 settings the fastest takes" in note for note in pressed.notes)
+    assert sorted(path.name for path in pressed.folder.glob("*.onnx")) == ["model.onnx"]
+    assert pressed.metrics["latency_avg_ms"] > 0

@@ -11,9 +11,11 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.transformers.float16 import convert_np_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from modelpress.errors import ModelpressError, WorkflowError
+from modelpress_plugins.onnx.float16 import to_float16
 
 Press = Callable[..., Any]
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
@@ -83,6 +85,14 @@ class TestFloat16:
             name: array.tobytes() for name, array in theirs.items()
         }
         assert any("cosine 0.99" in note or "cosine 1.0" in note for note in pressed.notes)
+
+    def test_numbers_are_rounded_as_onnxruntime_does(self) -> None:
+        draw = np.random.default_rng(0).standard_normal(100_000) * np.logspace(-12, 8, 100_000)
+        special = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-7, -1e-7, 9.9e-8, 1e4, -1e4, 10001, 65504, 1e-40]
+        values = np.concatenate([draw, special]).astype(np.float32)
+        with np.errstate(all="ignore"):
+            theirs = convert_np_to_float16(values, 1e-7, 1e4)
+        assert to_float16(values, 1e-7, 1e4).tobytes() == theirs.tobytes()
 
     def test_listed_nodes_stay_in_float32(self, mlp: Path, press: Press) -> None:
         pressed = press(mlp, {"type": "OnnxFloatToFloat16", "node_block_list": ["second"]})
