@@ -187,6 +187,7 @@ def test_what_cannot_be_is_told_by_the_plan_with_nothing_left_there(
     runs = len(cloud.jobs.runs)
     text = planned(changed(press, **system))
     assert told in text
+    assert "there is none" not in text  # what only follows from it
     assert "olive-config.json:" in text
     assert cloud.storage.names(cloud.arm.datastores["workspaceblobstore"].place) == there
     assert len(cloud.jobs.runs) == runs

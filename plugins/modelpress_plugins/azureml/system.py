@@ -96,7 +96,10 @@ class AzureML:
     def has(self, accelerator: Accelerator) -> bool:
         """Whether its machines have GPUs, which the names of their sizes say; a Kubernetes cluster is taken
         at the workflow's word."""
-        size = str(getattr(self._compute(), "size", "") or "")
+        try:
+            size = str(getattr(self._compute(), "size", "") or "")
+        except ModelpressError:
+            return True  # what is wrong with the compute target is told by `environment`
         return accelerator.device == "cpu" or not size or size.lower().startswith("standard_n")
 
     def prepare(self, requires: Sequence[str], tell: Tell) -> None:

@@ -65,6 +65,7 @@ class Arm:
         add("GET", r"/datastores", self._list_datastores)
         add("GET", r"/datastores/([^/]+)", self._datastore)
         add("POST", r"/datastores/([^/]+)/listSecrets", self._secrets)
+        add("GET", r"/computes", self._list_computes)
         add("GET", r"/computes/([^/]+)", self._compute)
         add("GET", rf"/({_KINDS})/([^/]+)/versions", self._versions)
         add("GET", rf"/({_KINDS})/([^/]+)/versions/([^/]+)", self._asset)
@@ -165,8 +166,13 @@ class Arm:
         name = request.match[0]
         if name not in self.computes:
             raise Refused(404, "ResourceNotFound", f"Compute {name} was not found.")
-        told = self._told(f"computes/{name}", self.computes[name])
-        return Answer({**told, "location": "westeurope"})
+        return Answer(self._told_compute(name))
+
+    def _list_computes(self, _: Request) -> Answer:
+        return Answer({"value": [self._told_compute(name) for name in self.computes]})
+
+    def _told_compute(self, name: str) -> Properties:
+        return {**self._told(f"computes/{name}", self.computes[name]), "location": "westeurope"}
 
     def _versions(self, request: Request) -> Answer:
         kind, name = request.match
