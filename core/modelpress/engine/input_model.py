@@ -50,8 +50,9 @@ def open_model(
     while model is not None:
         try:
             # What has an identity of its own (`hub:org/name@commit`) was put there by what fetches it.
-            if model.path is not None and model.path.is_dir() and not model.identity:
-                refuse_links(model.path)
+            for folder in () if model.identity else (model.path, model.meta.tokenizer_path):
+                if folder and Path(folder).is_dir():
+                    refuse_links(Path(folder))
         except UserError as error:
             context.problem(error.message, error.hint)
         model = model.base

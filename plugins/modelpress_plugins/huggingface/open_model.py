@@ -201,8 +201,20 @@ def _parts(folder: Path) -> tuple[Path, Path | None]:
         return folder, folder if has_tokenizer(folder) else None
     models = (folder / "data" / "model", folder / "model", folder)
     model = next((each for each in models if (each / CONFIG).is_file()), folder)
+    _require_inside(model, folder)
     beside = (folder / "data" / "tokenizer", folder / "components" / "tokenizer", folder / "tokenizer")
-    return model, next((each for each in (model, *beside) if has_tokenizer(each)), None)
+    tokenizer = next((each for each in (model, *beside) if has_tokenizer(each)), None)
+    _require_inside(tokenizer or folder, folder)
+    return model, tokenizer
+
+
+def _require_inside(part: Path, folder: Path) -> None:
+    """A part of a model's folder that is a link may lead anywhere; what is in it is looked at by the plan."""
+    if not part.resolve().is_relative_to(folder.resolve()):
+        raise UserError(
+            f"{part} is a link that leads out of the model's folder, to {part.resolve()}.",
+            "Put the folder itself in its place, if it belongs to the model.",
+        )
 
 
 def _check_code(config: HfModelOptions, found: Found, ctx: PlanContext) -> bool:

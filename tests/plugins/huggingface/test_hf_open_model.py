@@ -216,6 +216,39 @@ def test_a_half_fetched_snapshot_does_not_count(told: Any, model: Path, hub: Pat
     assert "not (or not wholly)" in told.text
 
 
+@pytest.mark.parametrize("part", ["model", "tokenizer"])
+def test_a_part_of_an_mlflow_folder_that_is_a_link_out_of_it_is_refused(
+    told: Any, model: Path, tmp_path: Path, part: str
+) -> None:
+    data = tmp_path / "mlflow" / "data"
+    data.mkdir(parents=True)
+    (data.parent / "MLmodel").write_text("flavors: {}\n")
+    for name in ("model", "tokenizer"):
+        shutil.copytree(model, data / name)
+    for path in (data / "model").glob("tokenizer*"):
+        path.unlink()
+    (data / part).rename(tmp_path / "elsewhere")
+    (data / part).symlink_to(tmp_path / "elsewhere")
+    assert opened(told, data.parent) is None
+    assert f"{part} is a link that leads out of the model's folder" in told.text
+
+
+def test_a_link_out_of_the_tokenizer_that_lies_apart_is_refused(model: Path, tmp_path: Path) -> None:
+    """It is no part of the model's own folder, and its files are copied with the model's."""
+    tokenizer = tmp_path / "mlflow" / "data" / "tokenizer"
+    tokenizer.mkdir(parents=True)
+    for file in model.glob("tokenizer*"):
+        file.rename(tokenizer / file.name)
+    shutil.copytree(model, tokenizer.with_name("model"))
+    (tmp_path / "mlflow" / "MLmodel").write_text("flavors: {}\n")
+    (tmp_path / "secret.txt").write_text("secret")
+    (tokenizer / "notes.txt").symlink_to(tmp_path / "secret.txt")
+    workflow = {"input_model": {"type": "HfModel", "model_path": "mlflow"}, "passes": {"q": {"type": "Rtn"}}}
+    (tmp_path / "w.json").write_text(json.dumps(workflow))
+    plan = plan_file(Given(tmp_path / "w.json"), Registry.load(), cache_dir=tmp_path / "cache")
+    assert any("notes.txt is a link that leads out" in str(problem) for problem in plan.problems)
+
+
 def test_an_mlflow_folder_is_opened_with_its_tokenizer_apart(told: Any, model: Path, tmp_path: Path) -> None:
     mlflow = tmp_path / "mlflow"
     tokenizer = mlflow / "data" / "tokenizer"
