@@ -15,7 +15,7 @@ from modelpress_plugins.model_builder.architectures import (
     SEARCH_DEFAULTS,
 )
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
-from modelpress_plugins.model_builder.faults import known_fault
+from modelpress_plugins.model_builder.faults import LAYOUTS, known_fault
 from modelpress_plugins.model_builder.targets import LISTED, PRECISIONS, PROVIDERS
 
 BLOCK_SIZES = (16, 32, 64, 128, 256)
@@ -235,10 +235,12 @@ def _check_quantization(model: ModelConfig, config: ModelBuilderOptions, ctx: Pl
     if not method:
         return
     if method not in QUANT_METHODS:
+        reason = LAYOUTS.get(method, "the builder does not read it")
         ctx.problem(
-            f"The model is quantized with {method}, which the builder does not read "
-            f"(it reads {', '.join(sorted(QUANT_METHODS))}).",
-            "Start from the float model.",
+            f"The model is quantized with {method}: {reason} (it reads {', '.join(sorted(QUANT_METHODS))}).",
+            "Start from the float model: load it in transformers with `dequantize=True`, and save it."
+            if method in LAYOUTS
+            else "Start from the float model.",
         )
         return
     section = model.quantization

@@ -180,8 +180,22 @@ def test_gpt_oss_in_float_is_refused_for_4_bits_and_built_in_float() -> None:
     model = {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss"}
     message, hint, _ = planned(model, precision="int4")[0].problems[0]
     assert "a checkpoint in mxfp4 alone" in message
-    assert "fp32" in hint
+    assert hint == "Set precision to fp32."
     assert planned(model, precision="fp32")[0].problems == []
+
+
+@pytest.mark.parametrize(("method", "said"), [("mxfp4", "off by 28 %"), ("fp8", "layout of ModelOpt alone")])
+def test_a_layout_that_is_not_built_is_refused_with_the_reason(method: str, said: str) -> None:
+    """And no hint of another refusal leads to it."""
+    model = {
+        "architectures": ["GptOssForCausalLM"],
+        "model_type": "gpt_oss",
+        "quantization_config": {"quant_method": method},
+    }
+    for precision in ("int4", "fp32"):
+        message, hint, _ = planned(model, precision=precision)[0].problems[0]
+        assert said in message
+        assert "dequantize=True" in hint
 
 
 def test_a_part_of_a_model_is_built_only_where_it_is_not_compared() -> None:
