@@ -24,13 +24,14 @@ def pass_alone(
     folder: Path,
     *,
     adapter: Path | None = None,
+    format: str = "hf-model",
 ) -> Contender:
     """The pass as a contender. It tells `seconds`, counted after its imports; its model is in folder/out."""
     registry = Registry.load()
     registered = registry.find(PassSpec, type_name)
     spec = registered.spec
     formats = {e.spec.name: FormatCode(e.origin, e.spec.check, e.spec.load) for e in registry.all(FormatSpec)}
-    base = ModelInput("base" if adapter else "model", "hf-model", "content:base")
+    base = ModelInput("base" if adapter else "model", format, "content:base")
     inputs = {"base": model, "model": adapter} if adapter else {"model": model}
     job = Job(
         origin=registered.origin,
@@ -39,7 +40,7 @@ def pass_alone(
         config=spec.config,
         options=options,
         model=ModelInput("model", "hf-adapter", "content:adapter", base=base) if adapter else base,
-        produces=spec.produces,
+        produces=format if spec.produces == "same" else spec.produces,
         formats=formats,
     )
 

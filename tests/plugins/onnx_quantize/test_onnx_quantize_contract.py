@@ -51,6 +51,10 @@ class TestKQuant(GraphContract):
     pass_name = "OnnxKQuantQuantization"
 
 
+class TestHqq(GraphContract):
+    pass_name = "OnnxHqqQuantization"
+
+
 class TestBnb4(GraphContract):
     pass_name = "OnnxBnb4Quantization"
     options: ClassVar[dict[str, Any]] = {"precision": "nf4"}
@@ -64,3 +68,8 @@ class TestStatic(GraphContract):
     pass_name = "OnnxStaticQuantization"
     data: ClassVar[dict[str, Any]] = {"calibration": Rows()}
     options: ClassVar[dict[str, Any]] = {"data_config": "data"}
+
+
+class TestEither(GraphContract):
+    pass_name = "OnnxQuantization"
+    options: ClassVar[dict[str, Any]] = {"quant_mode": "dynamic"}

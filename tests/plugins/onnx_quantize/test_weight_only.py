@@ -209,3 +209,14 @@ def test_codes_are_packed_and_unpacked() -> None:
     given = np.arange(14, dtype=np.uint8).reshape(2, 7) % 4
     for bits in (2, 4, 8):
         assert (unpack(pack(given, bits), bits)[:, :7] == given).all()
+
+
+def test_a_genai_folder_stays_one(small: Small, save: Any, press: Any, tmp_path: Path) -> None:
+    file = save(small(), tmp_path / "in")
+    config = '{"model": {"decoder": {"filename": "model.onnx"}}}'
+    (file.parent / "genai_config.json").write_text(config, encoding="utf-8")
+    (file.parent / "tokenizer.json").write_text("{}", encoding="utf-8")
+    made = press("OnnxKQuantQuantization", file, format="ort-genai", accuracy_level=4)
+    assert (made.folder / "genai_config.json").read_text("utf-8") == config
+    assert (made.folder / "tokenizer.json").is_file()
+    assert any(node.op_type == "MatMulNBits" for node in made.model.graph.node)
