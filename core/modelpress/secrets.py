@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from modelpress.errors import UserError
+from modelpress.json_types import JSONValue
 
 _LOOKS_SECRET = re.compile(
     r"(^|_)(password|passwd|passphrase|pwd|secrets?|credentials?|connection_string|sas|apikey"
@@ -81,6 +82,17 @@ def look_for(environment: Mapping[str, str]) -> None:
     for name, value in environment.items():
         if len(value) >= _SHORTEST_FOUND and holds_secret(name):
             _remember(name, value)
+
+
+def look_through(value: JSONValue) -> None:
+    """Take out what variables hold that stand anywhere in options, as `look_for` does."""
+    if isinstance(value, Mapping):
+        look_for({name: child for name, child in value.items() if isinstance(child, str)})
+        for child in value.values():
+            look_through(child)
+    elif isinstance(value, list | tuple):
+        for child in value:
+            look_through(child)
 
 
 def redact(text: str) -> str:

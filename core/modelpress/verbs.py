@@ -17,6 +17,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
             "plugins",
             "doctor",
             "runs",
+            "jobs",
             "cache",
             "schema",
             "migrate",
@@ -27,6 +28,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(("formats", "libraries", "commands", "runs"), _LISTED),
     "plugins": ("list", "check", "new", "docs"),
+    "jobs": ("list", "attach", "fetch", "cancel"),
     "cache": ("ls", "verify", "gc", "clear"),
 }
 """A noun (empty: none) -> its verbs. Plugins add verbs to each of these nouns."""

@@ -26,6 +26,7 @@ from modelpress.options import Options
 from modelpress.provider import installed_versions
 from modelpress.registry import Registered, Registry
 from modelpress.requirements import required_names
+from modelpress.secrets import look_through
 from modelpress.specs import SystemSpec
 from modelpress.system import Environment, Handle, System, Tell, Traits
 
@@ -128,7 +129,9 @@ class OpenSystems:
     def record(self, name: str) -> PlaceRecord:
         """How to reach it in another process."""
         registered, options = self._chosen(name)
-        return PlaceRecord(name, registered.spec.name, options.canonical())
+        canonical = options.canonical()
+        look_through(canonical)  # it is written down before a worker is started with these variables
+        return PlaceRecord(name, registered.spec.name, canonical)
 
     def _chosen(self, name: str) -> tuple[Registered[SystemSpec], Options]:
         if name in self._workflow.systems:
