@@ -32,6 +32,11 @@ class Blocks:
     symmetric: bool
 
     @property
+    def cosine(self) -> float:
+        """What outputs before and after have at least: two bits leave four levels for a block."""
+        return 0.5 if self.bits == 2 else 0.9
+
+    @property
     def per_byte(self) -> int:
         return 8 // self.bits
 

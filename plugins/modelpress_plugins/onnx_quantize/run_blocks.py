@@ -34,7 +34,7 @@ def nearest(model: Artifact, config: OnnxBlockWiseRtnQuantizationConfig, ctx: Pa
         WeightOnly(choice, lambda _: blocks, round_to_nearest, config.accuracy_level).apply(graph)
         return graph
 
-    return press(model, config, ctx, change, exact=False)
+    return press(model, config, ctx, change, exact=False, cosine=blocks.cosine)
 
 
 def bnb4(model: Artifact, config: OnnxBnb4QuantizationConfig, ctx: PassContext) -> Artifact:

@@ -60,4 +60,5 @@ def _searched(
             WeightOnly(choice, blocks_of, quantize, config.accuracy_level).apply(graph)
             return graph
 
-        return press(model, config, ctx, change, exact=False)
+        cosine = min(blocks_of(name).cosine for name in ("", *named))
+        return press(model, config, ctx, change, exact=False, cosine=cosine)
