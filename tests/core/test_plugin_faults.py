@@ -168,6 +168,7 @@ def test_a_real_interrupt_is_one(acme: Acme) -> None:
         body(
             "def plan(model, config, ctx)",
             "import signal\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored\n"
             "try:\n    signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt:\n    raise",
         )
     )
