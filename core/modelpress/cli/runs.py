@@ -32,7 +32,8 @@ def list_(cache_dir: Path | None, as_json: bool) -> None:
     damaged: list[Path] = []
     runs = find_runs(folder, damaged.append)
     for path in damaged:
-        tell("warning", f"{shorten_path(str(path))} is damaged, or of another version: it is left out.")
+        shown = shorten_path(str(path))
+        tell("warning", f"{shown} is damaged, or of another version or run: it is left out.")
     if as_json:
         print_json([to_json(run) | {"status": status_of(run)} for run in runs])
         return

@@ -19,12 +19,15 @@ from modelpress.records import read_record
 
 
 def find_runs(folder: Path, on_damage: Callable[[Path], None] = lambda path: None) -> list[RunRecord]:
-    """The runs of a folder, the last first. Records that are damaged, or of another version, are left out and
-    told to on_damage."""
+    """The runs of a folder, the last first. Records that are damaged, of another version or of another run
+    are left out and told to on_damage."""
     found = []
     for path in sorted(folder.glob(f"*/{RECORD}"), reverse=True):
         try:
-            found.append(read_record(RunRecord, path))
+            record = read_record(RunRecord, path)
+            if record.id != path.parent.name:
+                raise ValueError(f"it is the record of {record.id}")
+            found.append(record)
         except (OSError, ValueError):
             on_damage(path)
     return found

@@ -193,3 +193,17 @@ def test_a_damaged_record_is_left_out_and_told(demo) -> None:
     )  # fmt: skip
     assert done.stdout.startswith("0 runs")
     assert "run.json is damaged" in " ".join(done.stderr.split())
+
+
+def test_the_record_of_another_run_is_none_of_this(demo) -> None:
+    demo.write()
+    run(demo)
+    run(demo)
+    first, second = sorted((demo.folder / "cache" / "runs").glob("*/run.json"))
+    first.write_bytes(second.read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-m", "modelpress", "runs", "list", "--cache-dir", str(demo.folder / "cache")],
+        env=demo.environment, capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1].startswith("1 run ")
+    assert f"{first.parent.name}/run.json is damaged" in " ".join(done.stderr.split())
