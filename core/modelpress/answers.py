@@ -137,6 +137,8 @@ def _is_protocol(cls: object) -> TypeGuard[type]:
 def _name(expected: object) -> str:
     if expected is None or expected is types.NoneType:
         return "None"
+    if expected in (int, float):
+        return "an int" if expected is int else "a float"
     name: str = getattr(expected, "__name__", str(expected))
     return f"a{'n' if name[0] in 'AEIOU' else ''} {name}" if name[0].isupper() else name
 
