@@ -63,7 +63,8 @@ def test_an_environment_without_a_library_is_told_before_any_work(small, cli, tm
     done = cli("run", workflow(small, bare))
     assert done.returncode != 0
     assert done.returncode == 3
-    assert "pydantic>=2.11 (not installed)" in done.stderr
+    assert "The Python of 'elsewhere' lacks what is needed there: " in done.stderr
+    assert "pydantic>=2.11, xxhash>=3.5 (the worker)" in done.stderr
     assert "pip install" in done.stderr
 
 

@@ -81,7 +81,7 @@ def test_the_worker_has_that_environment(tmp_path: Path) -> None:
     system = open_local(
         LocalOptions.parse({"hf_token": False, "environment_variables": ["ACME_LICENCE"]}), "here"
     )
-    environment = system._worker._environment
+    environment = system._new_worker()._environment
     assert environment["ACME_LICENCE"] == "file"
     assert "HF_TOKEN" not in environment
     assert "MY_PASSWORD" not in environment
