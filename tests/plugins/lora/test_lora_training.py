@@ -162,7 +162,8 @@ def test_the_process_is_left_as_it_was(press: Press) -> None:
 
     def models() -> set[int]:
         gc.collect()
-        return {id(thing) for thing in gc.get_objects() if isinstance(thing, PreTrainedModel)}
+        # By type: some library's proxy imports what it stands for when it is asked for its class.
+        return {id(thing) for thing in gc.get_objects() if issubclass(type(thing), PreTrainedModel)}
 
     logging.enable_progress_bar()
     there = models()  # what other tests of this process still hold
