@@ -164,6 +164,12 @@ class PassContext(Protocol):
     def input_model(self) -> Artifact:
         """The model that the workflow began with, for metrics whose spec says that they compare."""
 
+    @property
+    def compared_folder(self) -> Path | None:
+        """Where a metric may keep what it found of the input model, for the next model that it compares with
+        it: of this input model, these data and these libraries alone, not of the metric's options. None
+        where nothing is kept."""
+
     def data(self, role: str) -> DataSource:
         """Open the data config named by the option with this role. Raises UserError when none is."""
 

@@ -109,6 +109,13 @@ class MetricRun(Protocol[C]):
     def __call__(self, model: Artifact, config: C, ctx: PassContext, /) -> Mapping[str, float | Estimate]: ...
 
 
+class MetricEstimate(Protocol[C]):
+    """MetricSpec.estimate: full names -> numbers that measuring would give, as near as the plan's facts of
+    the model are; nothing for what they do not tell."""
+
+    def __call__(self, model: ModelFacts, config: C, /) -> Mapping[str, float]: ...
+
+
 class ResourceIdentity(Protocol[C]):
     """ResourceSpec.identity: what the content is (an etag, a digest), without fetching it."""
 

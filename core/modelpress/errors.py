@@ -104,6 +104,10 @@ class GoalsMissed(PassError):
     """The model is made and measured, and is not what the workflow requires it to be."""
 
 
+class Pruned(PassError):
+    """The work was ended because what it makes cannot be chosen: a search has no further use for it."""
+
+
 class WorkerDied(PassError):
     """The worker process ended without a result: killed, out of memory, or crashed in native code."""
 

@@ -102,7 +102,7 @@ class DigestMemo:
         with suppress(OSError):
             if self._new:
                 self._folder.mkdir(parents=True, exist_ok=True)
-            for name, digest in self._new.items():
+            for name, digest in list(self._new.items()):  # other threads may add some
                 write_whole(self._folder / name, f"{digest} {_check(name, digest)}".encode(), durable=False)
             self._new.clear()
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -43,6 +44,7 @@ class Lack:
         return f"{wanted} ({' and '.join(self.found)} is there)" if self.found else wanted
 
 
+@cache
 def parse_requirement(text: str) -> tuple[Requirement, ...]:
     """The wheels of which one will do. Raises ValueError, which says what is wrong, for anything else."""
     try:

@@ -95,7 +95,8 @@ class Axis:
 class Outcome:
     """What became of a candidate.
 
-    numbers: full name of each objective -> what was measured; one that is no number is not there
+    numbers: full name of each objective -> what was measured; one that is no number is not there, nor one
+             that was not measured, because the candidate could not be chosen any more
     misses:  of each goal by how much it is missed, relative to its limit; 0 or less where it is met
     """
 
@@ -124,6 +125,9 @@ class SearchSpace:
     seed:       every choice follows from it
     folder:     where the sampler may keep what it likes between runs of the same search; None for nowhere
     told:       what the same search did before, in that order: it goes on from there
+    pending:    what it asked for after that, and what has come of it is not known yet: told later
+    at_once:    how many are under way: the n-th candidate is asked for when all but so many less one of those
+                before it were told, in the order in which they were asked for
     """
 
     axes: tuple[Axis, ...]
@@ -132,6 +136,8 @@ class SearchSpace:
     seed: int = 0
     folder: Path | None = None
     told: Sequence[Told] = ()
+    pending: Sequence[Candidate] = ()
+    at_once: int = 1
 
     def every(self) -> Iterator[Candidate]:
         """Every candidate, in the order of the values; those of an axis without end are left out: ask

@@ -67,6 +67,10 @@ def _wrong_value(spec: Spec, field: Field[object], value: object) -> str:
     if field.name == "sub_types":
         given = getattr(spec, "gives", {})
         return "" if _is_sub_types(value, given) else "a mapping: another name -> one of the names in gives"
+    if field.name == "cost":
+        return "" if type(value) is int and value >= 0 else "a number from 0"
+    if field.name == "part":
+        return "" if _is_part(value) else "an option and a number from 1: ('max_samples', 32)"
     check, what = _BY_TYPE[_type_of(field)]
     absent = not value and field.default is not MISSING
     return "" if (absent and isinstance(value, type(field.default))) or check(value) else what
@@ -120,6 +124,10 @@ def _is_reference(value: object) -> bool:
 
 def _is_version(value: object) -> bool:
     return type(value) is int and value > 0
+
+
+def _is_part(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and _is_name(value[0]) and _is_version(value[1])
 
 
 def _is_switch(value: object) -> bool:

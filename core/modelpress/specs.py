@@ -162,6 +162,9 @@ class PassSpec(Spec):
               whatever the model is for; it may not read ctx.accelerator, which is no part of its key then.
     by_threads: whether the bytes of the result depend on how many threads compute, as sums over samples do:
                 their number is part of the cache key then
+    alone:    whether it takes times, so that nothing else may be at work on its machine meanwhile
+    loss:     of a training: the report by which a search compares it with others while they are at work; less
+              is better. Those that are behind are ended early (successive halving). Empty for none
     """
 
     kind: ClassVar[str] = "pass"
@@ -174,6 +177,8 @@ class PassSpec(Spec):
     devices: tuple[str, ...] = ("cpu", "gpu")
     by_threads: bool = False
     targets: tuple[str, ...] = ()
+    alone: bool = False
+    loss: str = ""
 
 
 @_facts
@@ -248,10 +253,18 @@ class MetricSpec(Spec):
     sub_types: other names of its numbers in workflows (Olive's `accuracy_score`) -> full name
     opens_model: False for one that looks at files alone: it measures what is for another machine, too
     compares: True for one that compares with the model that the workflow began with, ctx.input_model
+    estimate: light; what its numbers would be, by what a plan knows of the model, see
+              contracts.MetricEstimate. A search builds no model that is to miss a goal by it; optional
+    cost:     how dear it is beside others: 0 looks at files, 1 runs over a text once, 2 lets the model write,
+              3 does so again and again. A search measures what is cheap first, and leaves out the rest of
+              what cannot be chosen any more
+    part:     (option, number): with that option at that number it looks at the first rows of its data only,
+              as a search does before it looks at all; None where it cannot
+    alone:    whether it takes times, so that nothing else may be at work on its machine meanwhile
     """
 
     kind: ClassVar[str] = "metric"
-    references: ClassVar[tuple[str, ...]] = ("run", "config")
+    references: ClassVar[tuple[str, ...]] = ("run", "config", "estimate")
     run: Ref[contracts.MetricRun[Options]] = _required()
     config: Ref[type[Options]] = _ABSENT
     gives: Mapping[str, tuple[str, bool]] = field(kw_only=True)
@@ -259,6 +272,10 @@ class MetricSpec(Spec):
     sub_types: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     opens_model: bool = True
     compares: bool = False
+    estimate: Ref[contracts.MetricEstimate[Options]] = _ABSENT
+    cost: int = 1
+    part: tuple[str, int] | None = None
+    alone: bool = False
 
 
 @_facts
@@ -286,12 +303,17 @@ class ResourceSpec(Spec):
 
 @_facts
 class SamplerSpec(Spec):
-    """A way to search: `search_strategy: {sampler: tpe}`. open: see contracts.SamplerOpen."""
+    """A way to search: `search_strategy: {sampler: tpe}`.
+
+    open:    see contracts.SamplerOpen
+    endless: whether it can search among numbers in a range, of which there is no end
+    """
 
     kind: ClassVar[str] = "sampler"
     references: ClassVar[tuple[str, ...]] = ("open", "config")
     open: Ref[contracts.SamplerOpen[Options]] = _required()
     config: Ref[type[Options]] = _ABSENT
+    endless: bool = True
 
 
 @_facts

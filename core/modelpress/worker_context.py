@@ -99,6 +99,11 @@ class WorkerContext:
             )
         return self._input_model
 
+    @property
+    def compared_folder(self) -> Path | None:
+        key = self._job.compared_key
+        return self.data_folder / "compared" / key if key else None
+
     def compare_with(self, model: Artifact) -> None:
         """Give a metric what it compares with; a job names it itself."""
         self._input_model = model

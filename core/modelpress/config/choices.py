@@ -9,10 +9,9 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from modelpress.config.olive import device_of
+from modelpress.config.accelerators import accelerators_of
 from modelpress.config.olive_beyond import Beyond
 from modelpress.config.schema import (
-    AcceleratorSection,
     DataSection,
     InputModelSection,
     MetricSection,
@@ -34,7 +33,6 @@ from modelpress.config.workflow import (
     Unfit,
 )
 from modelpress.config.written import expand, refuse_secrets
-from modelpress.context import Accelerator
 from modelpress.errors import MissingDependencyError, PluginError
 from modelpress.markers import DataRole, marks
 from modelpress.nearest import did_you_mean
@@ -56,7 +54,6 @@ class _Found(NamedTuple, Generic[K]):
     data: Mapping[str, str] = MappingProxyType({})
 
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider", "npu": "QNNExecutionProvider"}
 _SHARED_KEYS = ("accelerators", "data_config", "sub_types")
 """Common keys that a plugin's options may have as well: it is given them, too."""
 
@@ -117,9 +114,8 @@ class Choices:
             found, options, _ = self._look_up(SystemSpec, node, f"systems.{name}", name, SystemSection)
             if found is None or options is None:
                 continue
-            accelerators = node.mapping.get("accelerators")
-            expanded = [a for item in (accelerators.items if accelerators else ()) for a in _expand(item)]
-            choices[name] = SystemChoice(name, found, options, tuple(expanded))
+            accelerators = tuple(accelerators_of(node.mapping.get("accelerators")))
+            choices[name] = SystemChoice(name, found, options, accelerators)
         return choices
 
     def evaluators(self) -> dict[str, tuple[MetricChoice, ...]]:
@@ -255,17 +251,6 @@ def _other_names(spec: Spec, common: Iterable[str]) -> dict[str, str]:
     """Keys that are right beside the options: the common ones, and old names with today's."""
     renamed = {rename.old: rename.new for rename in spec.renames if rename.new and "." not in rename.old}
     return {key: key for key in common} | renamed
-
-
-def _expand(node: Node) -> list[Accelerator]:
-    """A device with each of its execution providers; nothing when the entry is wrong (told already)."""
-    try:
-        section = AcceleratorSection.model_validate(node.plain())
-    except ValidationError:
-        return []
-    providers = section.execution_providers
-    device = section.device or (device_of(providers[0]) if providers else "cpu")
-    return [Accelerator(device, provider) for provider in providers or [_PROVIDERS[device]]]
 
 
 def _needs(node: Node) -> Needs:

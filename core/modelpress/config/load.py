@@ -24,6 +24,7 @@ from modelpress.config.renames import apply_renames
 from modelpress.config.schema import WorkflowFile
 from modelpress.config.search_space import read_open_workflow
 from modelpress.config.strategy import (
+    first_sound,
     leave_out_strategy,
     open_own_values,
     read_strategy,
@@ -77,9 +78,10 @@ def load_workflow(source: Path | Given, registry: Registry) -> WorkflowDraft:
     def decide(candidate: Candidate) -> WorkflowDraft:
         return _read(opened.decided(candidate), given, registry, native.translations, Problems())
 
-    search = Search(read_strategy(root, registry, problems), opened, decide)
+    strategy = read_strategy(root, registry, problems)
     wrong = bool(problems)
-    draft = decide(opened.complete({}))
+    base, draft = first_sound(opened, decide)
+    search = Search(strategy, opened, base, decide)
     for problem in draft.problems:
         problems.take(problem)
     if wrong:  # with what is open: what follows from that is not told

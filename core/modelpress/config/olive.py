@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from modelpress.config.accelerators import device_of
 from modelpress.config.dialect import Dialect, copy, pass_sections, sections
 from modelpress.config.olive_model import translate_data_configs, translate_input_model
 from modelpress.config.olive_passes import translate_pass_names
@@ -40,12 +41,6 @@ _OF_A_PASS = {
 }
 _PROGRAMS = {"LMEvaluator": "lm-evaluation-harness", "MTEBEvaluator": "MTEB"}
 """Olive's evaluators that are no list of metrics."""
-_DEVICES = {
-    "CPUExecutionProvider": "cpu",
-    "OpenVINOExecutionProvider": "cpu",
-    "QNNExecutionProvider": "npu",
-    "VitisAIExecutionProvider": "npu",
-}  # all others are for GPUs
 
 
 def translate(root: Node, problems: Problems, translations: Translations) -> None:
@@ -62,11 +57,6 @@ def translate(root: Node, problems: Problems, translations: Translations) -> Non
     _translate_resources(dialect)
     _translate_azureml_client(dialect)
     _translate_execution_providers(dialect)
-
-
-def device_of(execution_provider: str) -> str:
-    """The kind of device that an onnxruntime execution provider is for."""
-    return _DEVICES.get(execution_provider, "gpu")
 
 
 def _translate_engine(dialect: Dialect) -> None:

@@ -23,6 +23,7 @@ OWN_VALUES = "SEARCHABLE_VALUES"
 """Stands for the values that the plugin of an option says are worth trying."""
 _CHOICE = {"choice", "when"}
 _RANGE = {"range", "log", "step", "when"}
+CASES = "cases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,29 @@ def is_open(node: Node) -> bool:
     """Whether it is written as a choice."""
     if isinstance(node.value, dict):
         keys = node.value.keys()
-        return ("choice" in keys and keys <= _CHOICE) or ("range" in keys and keys <= _RANGE)
+        is_case = "choice" in keys and keys <= _CHOICE
+        return is_case or ("range" in keys and keys <= _RANGE) or keys == {CASES}
     return node.value == OWN_VALUES
+
+
+def read_cases(
+    node: Node, option: str, owner: Registered[Spec] | None, problems: Problems
+) -> list[OpenValue]:
+    """Each of the choices that a node is: one, or one for each of its cases. Empty where one is wrong."""
+    if CASES not in node.mapping:
+        value = read_open(node, option, owner, problems)
+        return [value] if value else []
+    cases = node.mapping[CASES].items
+    if not cases or not all(is_open(case) and "when" in case.mapping for case in cases):
+        problems.add(
+            f"The cases of {option!r} have to be a list of choices, each with `when`.",
+            "Write {cases: [{choice: [16, 32], when: {passes.x.bits: [4]}}]}.",
+            where=node.place,
+        )
+        return []
+    found = [read_open(case, option, owner, problems) for case in cases]
+    whole = [value for value in found if value]
+    return whole if len(whole) == len(found) else []
 
 
 def read_open(

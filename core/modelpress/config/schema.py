@@ -165,6 +165,17 @@ class SearchSection(BaseModel):
     stop_when_goals_met: bool = Field(
         default=False, description="Whether the first candidate that meets all goals is taken."
     )
+    prune: bool = Field(
+        default=True,
+        description="Whether work on a candidate ends as soon as it is known that it cannot be chosen: too "
+        "large by its plan, a goal missed, worse than the best in what counts most.",
+    )
+    halving: int | None = Field(
+        default=3,
+        ge=2,
+        description="Of so many trainings one goes on, by its loss after a ninth and a third (of 3) of its "
+        "steps. null: each goes on to its end.",
+    )
     seed: int | None = Field(
         default=None, ge=0, lt=2**32, description="Every choice follows from it. Unset: the workflow's."
     )

@@ -5,15 +5,19 @@ passes.x: [{type: Rtn}, {type: Gptq}, null]                    several passes fo
 any option of a pass or data config:
   {choice: [16, 32]}, {range: [1e-5, 1e-3], log: true}         both take `when: {passes.x.bits: [4]}`
   SEARCHABLE_VALUES                                            what its plugin says of it
+  {cases: [{choice: [1], when: {passes.x.bits: [4]}}, …]}    by another open value; else its default
+accelerators of the target, of which there are several: where a search is asked for
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelpress.config.open_values import OpenValue, is_open, read_open
-from modelpress.config.tree import Node
+from modelpress.config.accelerators import accelerators_of
+from modelpress.config.open_values import CASES, OpenValue, is_open, read_cases
+from modelpress.config.tree import Node, make_node
 from modelpress.errors import Location
 from modelpress.json_types import Scalar
 from modelpress.nearest import did_you_mean
@@ -35,7 +39,8 @@ class OpenWorkflow:
     axes:    in an order in which conditions come first
     flows:   label -> the names of its passes, in order
     branches: name of a step -> label -> the pass, None for no pass
-    options: id of an open node -> its axis, and what it can be
+    options: id of an open node -> its axis, and what it can be; of one with cases, of each
+    targets: of the accelerators of the target, where several are tried: label -> what stands for it alone
     wrong:   ids of nodes that are open and cannot be read: told, and left out
     """
 
@@ -43,7 +48,8 @@ class OpenWorkflow:
     axes: tuple[Axis, ...]
     flows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     branches: Mapping[str, Mapping[str, Node | None]] = field(default_factory=dict)
-    options: Mapping[int, tuple[str, OpenValue]] = field(default_factory=dict)
+    options: Mapping[int, Sequence[tuple[str, OpenValue]]] = field(default_factory=dict)
+    targets: Mapping[str, Node] = field(default_factory=dict)
     wrong: Collection[int] = ()
 
     def decided(self, candidate: Candidate) -> Node:
@@ -55,7 +61,14 @@ class OpenWorkflow:
         for group in _GROUPS:
             node = root.mapping.get(group)
             if node is not None and (node.is_mapping or node.items):
-                root.mapping[group] = self._decide(node, candidate)
+                root.mapping[group] = self._decide(node, candidate) or node
+        if self.targets:
+            name = target_name(root)
+            chosen = self.targets[str(candidate.get(target_axis(name), next(iter(self.targets))))]
+            system = root.mapping["systems"].mapping[name]
+            changed = Node({**system.mapping, "accelerators": chosen}, system.place)
+            systems = {**root.mapping["systems"].mapping, name: changed}
+            root.mapping["systems"] = Node(systems, root.mapping["systems"].place)
         passes = root.mapping.get("passes")
         if passes is not None and passes.is_mapping:
             root.mapping["passes"] = self._steps(passes, candidate)
@@ -74,19 +87,33 @@ class OpenWorkflow:
                 kept[axis.name] = found.get(axis.name, axis.first)
         return kept
 
+    def covering(self) -> Iterator[Candidate]:
+        """Candidates that together have each value of each axis, and one end of each interval; the first
+        values come first."""
+        covered: set[tuple[str, str]] = set()
+        for axis in self.axes:
+            for value in axis.values or (axis.first,):
+                if (axis.name, json.dumps(value)) not in covered:
+                    candidate = self.complete({axis.name: value})
+                    covered |= {(name, json.dumps(chosen)) for name, chosen in candidate.items()}
+                    yield candidate
+
     def written(self, axis: Axis) -> Iterator[tuple[Scalar, set[Location]]]:
         """Each value of an axis, the ends of an interval, with all places where it stands."""
         if axis.interval is not None:
             ends = (axis.interval.low, axis.interval.high)
-            places = {value.place for name, value in self.options.values() if name == axis.name}
+            places = {value.place for value in self._values(axis)}
             yield from ((axis.interval.nearest(end), places) for end in ends)
             return
         for number, value in enumerate(axis.values):
-            nodes = [open_.nodes[number] for name, open_ in self.options.values() if name == axis.name]
+            nodes = [value_.nodes[number] for value_ in self._values(axis)]
             branch = self.branches.get(axis.name.removeprefix("passes."), {}).get(str(value))
             nodes += [branch] if branch else []
             inner = [child for node in nodes for _, child in node.walk()]
             yield value, {node.place for node in (*nodes, *inner)}
+
+    def _values(self, axis: Axis) -> list[OpenValue]:
+        return [value for each in self.options.values() for name, value in each if name == axis.name]
 
     def _steps(self, passes: Node, candidate: Candidate) -> Node:
         names: Sequence[str] = list(passes.mapping)
@@ -99,19 +126,25 @@ class OpenWorkflow:
                 continue
             branches = self.branches[name]
             chosen = branches[str(candidate.get(f"passes.{name}", next(iter(branches))))]
-            if chosen is not None:
-                entries[name] = self._decide(chosen, candidate)
+            if chosen is not None and (decided := self._decide(chosen, candidate)):
+                entries[name] = decided
         return Node(entries, passes.place)
 
-    def _decide(self, node: Node, candidate: Candidate) -> Node:
+    def _decide(self, node: Node, candidate: Candidate) -> Node | None:
+        """None where none of its cases holds: it takes its default."""
         if id(node) in self.options:
-            axis, value = self.options[id(node)]
-            return value.node(candidate.get(axis, value.first))
+            found = self.options[id(node)]
+            if len(found) == 1 and CASES not in node.mapping:
+                (axis, value) = found[0]
+                return value.node(candidate.get(axis, value.first))
+            return next((value.node(candidate[axis]) for axis, value in found if axis in candidate), None)
         if isinstance(node.value, dict):
             kept = {key: child for key, child in node.value.items() if id(child) not in self.wrong}
-            return Node({key: self._decide(child, candidate) for key, child in kept.items()}, node.place)
+            decided = {key: self._decide(child, candidate) for key, child in kept.items()}
+            return Node({key: child for key, child in decided.items() if child is not None}, node.place)
         if isinstance(node.value, list):
-            return Node([self._decide(child, candidate) for child in node.value], node.place)
+            items = (self._decide(child, candidate) for child in node.value)
+            return Node([item for item in items if item is not None], node.place)
         return node
 
 
@@ -125,6 +158,8 @@ def open_points(root: Node) -> Iterator[tuple[str, Node]]:
     flows = root.mapping.get(FLOWS)
     if flows is not None and len(flows.items) > 1:
         yield FLOWS, flows
+    if len(_targets(root)) > 1:
+        yield target_axis(target_name(root)), root.mapping["systems"].mapping[target_name(root)]
     for group in _GROUPS:
         parts = root.mapping.get(group)
         for name, part in _named(parts) if parts else ():
@@ -132,6 +167,30 @@ def open_points(root: Node) -> Iterator[tuple[str, Node]]:
                 yield name, part
                 continue
             yield from ((name, node) for _, node in part.walk() if is_open(node))
+
+
+def target_name(root: Node) -> str:
+    """The system that the model is for; empty for this machine."""
+    return root.text("target") or root.text("host")
+
+
+def target_axis(system: str) -> str:
+    return f"systems.{system}.accelerators"
+
+
+def _targets(root: Node) -> dict[str, Node]:
+    """Each accelerator of the target as what stands for it alone, where a search is asked for."""
+    strategy, systems = root.mapping.get("search_strategy"), root.mapping.get("systems")
+    system = systems.mapping.get(target_name(root)) if systems else None
+    if strategy is None or not strategy.value or system is None:
+        return {}
+    found: dict[str, Node] = {}
+    for each in accelerators_of(system.mapping.get("accelerators")):
+        label = each.execution_provider
+        label = f"{each.device} {label}" if label in found else label
+        entry = {"device": each.device, "execution_providers": [each.execution_provider]}
+        found[label] = make_node([entry], system.mapping["accelerators"].place)
+    return found
 
 
 def _named(group: Node) -> Iterator[tuple[str, Node]]:
@@ -146,7 +205,7 @@ class _Reader:
         self._problems = problems
         self._axes: dict[str, Axis] = {}
         self._values: dict[str, OpenValue] = {}
-        self._options: dict[int, tuple[str, OpenValue]] = {}
+        self._options: dict[int, list[tuple[str, OpenValue]]] = {}
         self._branches: dict[str, dict[str, Node | None]] = {}
         self._flows: dict[str, tuple[str, ...]] = {}
         self._wrong: set[int] = set()
@@ -155,6 +214,10 @@ class _Reader:
     def read(self) -> OpenWorkflow | None:
         if next(open_points(self._root), None) is None:
             return None
+        targets = _targets(self._root)
+        if len(targets) > 1:
+            axis = target_axis(target_name(self._root))
+            self._axes[axis] = Axis(axis, tuple(targets))
         self._read_flows()
         passes = self._root.mapping.get("passes")
         for name, node in passes.mapping.items() if passes else ():
@@ -164,7 +227,13 @@ class _Reader:
             self._read_options(f"data_configs.{name}", node, None, {})
         self._add_conditions()
         return OpenWorkflow(
-            self._root, tuple(self._in_order()), self._flows, self._branches, self._options, self._wrong
+            self._root,
+            tuple(self._in_order()),
+            self._flows,
+            self._branches,
+            self._options,
+            targets if len(targets) > 1 else {},
+            self._wrong,
         )
 
     def _read_flows(self) -> None:
@@ -218,16 +287,20 @@ class _Reader:
         label: str = "",
     ) -> None:
         """section: the pass, whose class of options knows what values are worth trying."""
+        inside: set[int] = set()
         for inner, child in node.walk():
-            if not is_open(child):
+            if not is_open(child) or id(child) in inside:
                 continue
+            inside |= {id(below) for _, below in child.walk()}
             found = self._registry.get(PassSpec, section.text("type")) if section else None
             spec: Spec | None = found.spec if found else None
-            value = read_open(child, inner, found if spec else None, self._problems)
-            if value is None:
+            cases = read_cases(child, inner, found if spec else None, self._problems)
+            if not cases:
                 self._wrong.add(id(child))
-                continue
-            self._add_option(path, inner, child, value, when, label)
+            for number, value in enumerate(cases, start=1):
+                self._add_option(
+                    path, inner if number == 1 else f"{inner}#{number}", child, value, when, label
+                )
 
     def _add_option(
         self,
@@ -245,12 +318,12 @@ class _Reader:
             if known.told == value.told and not value.when:
                 both = tuple(dict.fromkeys([*there.when.get(path, ()), *when.get(path, ())]))
                 self._axes[name] = Axis(name, there.values, there.interval, {**there.when, path: both})
-                self._options[id(node)] = (name, value)
+                self._options.setdefault(id(node), []).append((name, value))
                 return
             name = f"{path}.{label}.{inner}"
         self._axes[name] = Axis(name, value.labels, value.interval, when)
         self._values[name] = value
-        self._options[id(node)] = (name, value)
+        self._options.setdefault(id(node), []).append((name, value))
         if value.when:
             self._conditions.append((name, value))
 

@@ -86,6 +86,8 @@ def _choose(
         max_iter=section.max_iter,
         max_time=section.max_time,
         stop_when_goals_met=section.stop_when_goals_met,
+        prune=section.prune,
+        halving=section.halving,
         seed=of_workflow if section.seed is None else section.seed,
     )
 
@@ -103,8 +105,16 @@ def require_end(root: Node, search: Search, problems: Problems) -> None:
     """A search among endless candidates needs a limit."""
     strategy = search.strategy
     endless = next((axis.name for axis in search.open.axes if axis.choices is None), "")
-    if endless and strategy and not (strategy.max_samples or strategy.max_iter or strategy.max_time):
-        where = root.mapping.get("search_strategy", root).place
+    if not endless or not strategy:
+        return
+    node = root.mapping.get("search_strategy", root)
+    where = node.mapping.get("sampler", node).place
+    if not strategy.sampler.spec.endless:
+        name = strategy.sampler.spec.name
+        message = f"The sampler {name} has to come to an end: {endless} can be any number in a range."
+        hint = "Give the range a step, write a choice, or take another sampler: random, tpe."
+        problems.add(message, hint, where=where)
+    elif not (strategy.max_samples or strategy.max_iter or strategy.max_time):
         hint = "Set max_samples, max_iter or max_time, or give the range a step."
         problems.add(f"The search has no end: {endless} can be any number in a range.", hint, where=where)
 
@@ -124,6 +134,20 @@ def open_own_values(root: Node, registry: Registry) -> None:
         for option in searched_by_default(found):
             if option not in section.mapping:
                 section.mapping[option] = Node(OWN_VALUES, section.place)
+
+
+def first_sound(
+    opened: OpenWorkflow, decide: Callable[[Candidate], WorkflowDraft]
+) -> tuple[Candidate, WorkflowDraft]:
+    """The first candidate in which nothing is wrong, of some that together have each value; the first of all
+    where there is none: then it is no matter of the choice."""
+    first = opened.complete({})
+    draft = decide(first)
+    for candidate in opened.covering() if draft.problems else ():
+        other = decide(candidate)
+        if not other.problems:
+            return candidate, other
+    return first, draft
 
 
 def tell_open_values(

@@ -215,6 +215,8 @@ class Strategy:
     max_iter: int | None
     max_time: float | None
     stop_when_goals_met: bool
+    prune: bool
+    halving: int | None
     seed: int
 
 
@@ -223,11 +225,13 @@ class Search:
     """What a workflow leaves open, and how that is decided.
 
     strategy: None when it is wrong: told
+    base:     a candidate in which nothing is wrong, where there is one; the first else
     decide:   the workflow with a candidate's choices; its problems are its own
     """
 
     strategy: Strategy | None
     open: OpenWorkflow
+    base: Candidate
     decide: Callable[[Candidate], WorkflowDraft]
 
 

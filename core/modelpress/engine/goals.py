@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modelpress.config.workflow import Goal, MetricChoice
@@ -52,15 +52,18 @@ class Judge:
         if measured.is_baseline:
             self._baselines[measured.choice.path] = result
             return ()
-        baseline = self._baselines.get(measured.choice.path, Result())
-        found = [
-            _judge(
-                measured.choice, number, goal, result.metrics[number], baseline.metrics.get(number), higher
-            )
-            for number, goal, higher in goals(measured.choice)
-        ]
+        found = self.would_be(measured, result.metrics)
         self.judgements += found
         return found
+
+    def would_be(self, measured: Measurement, numbers: Mapping[str, float]) -> list[Judgement]:
+        """What becomes of a measurement's goals with these numbers; of those that are there."""
+        baseline = self._baselines.get(measured.choice.path, Result())
+        return [
+            _judge(measured.choice, number, goal, numbers[number], baseline.metrics.get(number), higher)
+            for number, goal, higher in goals(measured.choice)
+            if number in numbers
+        ]
 
 
 def goals(choice: MetricChoice) -> list[tuple[str, Goal, bool]]:

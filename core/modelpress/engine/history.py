@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from modelpress.engine.job import Result
 from modelpress.events import Event, Log, Progress, Report, decode_event
@@ -21,6 +22,14 @@ from modelpress.secrets import redact
 
 EVENTS = "events.jsonl"
 HISTORY = "history.jsonl"
+
+
+class Reported(NamedTuple):
+    """A number that was told while work was going on: after so many of so many steps."""
+
+    done: int
+    total: int
+    value: float
 
 
 def keep_events(folder: Path) -> None:
@@ -77,6 +86,25 @@ def curves_told(history: Path) -> dict[str, list[tuple[float, float]]]:
         if "done" in fields and isinstance(value, int | float) and not isinstance(value, bool):
             found.setdefault(str(fields["name"]), []).append((float(fields["done"]), float(value)))
     return {name: points for name, points in found.items() if len(points) > 1}
+
+
+def reported(history: Path, folder: Path, name: str) -> list[Reported]:
+    """The numbers of that name which a task has told: from its history, or, of one that is not finished, from
+    all tries in the folder of its job."""
+    if history.exists():
+        return list(_reported(_lines(history), name))
+    events = folder / EVENTS
+    return list(_reported([*_lines(folder / HISTORY), *(_told(events) if events.exists() else ())], name))
+
+
+def _reported(lines: Iterable[str], name: str) -> Iterator[Reported]:
+    for line in lines:
+        try:
+            fields = json.loads(line)
+            if fields.get("name") == name and fields.get("total"):
+                yield Reported(int(fields["done"]), int(fields["total"]), float(fields["value"]))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue  # damaged, or no number
 
 
 def copy_history(history: Path, target: Path) -> None:

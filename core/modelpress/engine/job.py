@@ -107,6 +107,8 @@ class Job:
     model: ModelInput
     input_model: ModelInput | None = None
     """What a metric compares the model with: the one that the workflow began with."""
+    compared_key: str = ""
+    """Of all that what it says of that one is made of: model, data, libraries, device. Empty for nothing."""
     produces: str = ""
     gives: tuple[str, ...] = ()
     data: Mapping[str, DataInput] = field(default_factory=dict)

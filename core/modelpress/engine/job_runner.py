@@ -18,7 +18,7 @@ from modelpress.engine.history import keep_events
 from modelpress.engine.job import Result, read_answer
 from modelpress.engine.submitted import Submitted, SubmittedJobs
 from modelpress.engine.systems import OpenSystems
-from modelpress.errors import ArtifactGone, HostError, ModelpressError, WorkerDied
+from modelpress.errors import ArtifactGone, HostError, ModelpressError, Pruned, WorkerDied
 from modelpress.events import Log
 from modelpress.system import Handle, System, Tell
 
@@ -160,6 +160,10 @@ class JobRunner:
                 raise KeyboardInterrupt
             system.watch(handle, heard)
         except WorkerDied:
+            self._end(job, lambda: system.collect(handle, (*ANSWER, "checkpoint"), folder))
+            raise
+        except Pruned:  # by whoever listens
+            system.cancel(handle)
             self._end(job, lambda: system.collect(handle, (*ANSWER, "checkpoint"), folder))
             raise
         except KeyboardInterrupt:

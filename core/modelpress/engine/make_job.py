@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +85,7 @@ class JobMaker:
             options=task.resolved.job,
             model=_model_input(model),
             input_model=_model_input(compared, _COMPARED) if (compared := self._compared(task)) else None,
+            compared_key=_compared_key(task, compared) if compared else "",
             produces=step.format_out if step else "",
             gives=tuple(spec.gives) if isinstance(spec, MetricSpec) else (),
             data={role: _data_input(plan) for role, plan in task.data.items()},
@@ -140,6 +143,16 @@ class JobMaker:
 
     def _bring(self, resolved: ResolvedOptions) -> dict[str, Path]:
         return bring(resolved.inputs, self._cache, self._tell)
+
+
+def _compared_key(task: Step | Measurement, compared: Artifact) -> str:
+    made_of = {
+        "model": compared.key,
+        "data": {role: plan.fingerprint for role, plan in task.data.items()},
+        "libraries": dict(task.libraries),
+        "device": task.device,
+    }
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
 def _model_input(model: Artifact, name: str = "model") -> ModelInput:

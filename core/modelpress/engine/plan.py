@@ -92,11 +92,13 @@ class Measurement(Task[MetricSpec]):
     """One metric of an evaluator, for the model that a step gives (after=0: the input model).
 
     is_baseline: whether it only serves to compare later measurements with
+    is_part: whether it looks at a first part of its data only, so that a search sees what is hopeless
     """
 
     after: int
     choice: MetricChoice
     is_baseline: bool = False
+    is_part: bool = False
 
     def select(self, result: Result) -> Result:
         """With those numbers that the workflow asks for; all when it names none."""

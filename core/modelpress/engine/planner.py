@@ -21,7 +21,7 @@ from modelpress.config.workflow import (
 from modelpress.context import DataFacts, ModelFacts
 from modelpress.disk import check_disk
 from modelpress.engine.cache import Cache
-from modelpress.engine.goals import compares_with_input
+from modelpress.engine.goals import compares_with_input, goals
 from modelpress.engine.input_model import format_told, input_key, open_model
 from modelpress.engine.inputs import ResolvedOptions, resolve_options
 from modelpress.engine.keys import step_key, threads_here
@@ -47,14 +47,25 @@ def make_plan(
     *,
     offline: bool = False,
     output_dir: Path | None = None,
+    parts: bool = False,
 ) -> PlanDraft:
-    """Plan a workflow as far as it can be. What is wrong is added to the draft's problems, not raised."""
-    return _Planner(draft, registry, cache, systems, offline).plan(output_dir)
+    """Plan a workflow as far as it can be. What is wrong is added to the draft's problems, not raised.
+
+    parts: whether dear metrics with goals look at a first part of their data, too
+    """
+    return _Planner(draft, registry, cache, systems, offline, parts=parts).plan(output_dir)
 
 
 class _Planner:
     def __init__(
-        self, draft: WorkflowDraft, registry: Registry, cache: Cache, systems: OpenSystems, offline: bool
+        self,
+        draft: WorkflowDraft,
+        registry: Registry,
+        cache: Cache,
+        systems: OpenSystems,
+        offline: bool,
+        *,
+        parts: bool,
     ) -> None:
         self._draft = draft
         self._problems = draft.problems
@@ -64,6 +75,7 @@ class _Planner:
         self._systems = systems
         self._cache = cache
         self._offline = offline
+        self._parts = parts
         self._lookup = systems.lookup
         model = draft.input_model
         self._is_elsewhere = isinstance(model, ModelChoice) and bool(resource_refs(model.options))
@@ -192,7 +204,22 @@ class _Planner:
         compared = {m.path: m for m, _ in wanted if self._is_measured_before(m, model)}
         of_input = self._measured(((m, model, None) for m in compared.values() if model), model)
         baselines = [replace(m, name=f"{m.name} of the input model", is_baseline=True) for m in of_input]
-        return baselines + self._measured(((m, step.facts_out, step) for m, step in wanted), model)
+        parts = [(self._part(m), step) for m, step in wanted] if self._parts else []
+        of_parts = self._measured(((m, step.facts_out, step) for m, step in parts if m), model)
+        whole = self._measured(((m, step.facts_out, step) for m, step in wanted), model)
+        return [*baselines, *(replace(m, is_part=True) for m in of_parts), *whole]
+
+    def _part(self, metric: MetricChoice) -> MetricChoice | None:
+        """The metric over a first part of its data; None where that saves little, or nothing is judged."""
+        part, options = metric.registered.spec.part, metric.options
+        if part is None or not goals(metric):
+            return None
+        option, number = part
+        most = getattr(options, option, None)
+        rows = [most, *(plan.facts.rows for plan in self._data_of(metric.data).values())]
+        if any(count is not None and count < _PARTS * number for count in rows):
+            return None
+        return replace(metric, options=options.model_copy(update={option: number}))
 
     def _is_measured_before(self, metric: MetricChoice, model: ModelFacts | None) -> bool:
         """Whether it is measured of the input model, too: a goal or the workflow wants to compare."""
@@ -326,6 +353,10 @@ class _Planner:
             needs[output_dir] = steps[-1].size if steps else 0
         check_disk(needs, self._problems)
         return sum(needs.values())
+
+
+_PARTS = 4
+"""So many times a part is in the whole, at least: else the whole is looked at at once."""
 
 
 def _facts_out(

@@ -65,7 +65,11 @@ def prepare(
     workflow = _with_model_here(workflow, lookup)
     systems = OpenSystems(workflow, registry, lookup, in_process=in_process)
     try:
-        plan = make_plan(workflow, registry, cache, systems, offline=offline, output_dir=target)
+
+        def planned(draft: WorkflowDraft) -> PlanDraft:
+            return make_plan(draft, registry, cache, systems, offline=offline, output_dir=target)
+
+        plan = _sound_plan(workflow, planned)
         if target is not None:
             for message, hint, where in check_outputs(
                 target, _exports(plan, target, cache), _inputs(plan), cache.folder, cache.digests
@@ -103,6 +107,22 @@ def complete_plan(prepared: Prepared, registry: Registry, tell: Callable[[Event]
         output_dir=prepared.output_dir,
     )
     return again.whole()
+
+
+def _sound_plan(workflow: WorkflowDraft, planned: Callable[[WorkflowDraft], PlanDraft]) -> PlanDraft:
+    """The plan. Of a search, that of a candidate which can be planned, where there is one: what is wrong with
+    the first alone is told when its turn comes."""
+    told = len(workflow.problems)
+    plan = planned(workflow)
+    search = workflow.search
+    if search is None or told or not plan.problems:
+        return plan
+    for candidate in search.open.covering():
+        draft = replace(search.decide(candidate), input_model=workflow.input_model)
+        other = planned(replace(draft, search=replace(search, base=candidate)))
+        if not other.problems:
+            return other
+    return plan
 
 
 def _with_model_here(draft: WorkflowDraft, lookup: Lookup) -> WorkflowDraft:

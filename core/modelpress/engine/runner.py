@@ -130,7 +130,7 @@ def decide(plan: Plan, prepared: Prepared, registry: Registry, tell: OnEvent, ke
     if search is None:
         return plan
 
-    def runner(of: Plan) -> TaskRunner:
+    def runner(of: Plan, tell: OnEvent) -> TaskRunner:
         return TaskRunner(of, prepared, registry, tell, keeper.log.take_output)
 
     return Study(plan, search, prepared, registry, runner, tell, keeper.searched).run()

@@ -20,13 +20,15 @@ class SearchLines:
 
     def __init__(self, *, each_step: bool) -> None:
         self._each_step = each_step
-        self._in_candidate = False
+        self._under_way: set[int] = set()
 
     def hides(self, event: Event) -> bool:
         """Whether nothing is told of the event, because it is a part of a candidate's work."""
-        if isinstance(event, CandidateStarted | CandidateFinished):
-            self._in_candidate = isinstance(event, CandidateStarted)
-        if self._each_step or not self._in_candidate:
+        if isinstance(event, CandidateStarted):
+            self._under_way.add(event.number)
+        elif isinstance(event, CandidateFinished):
+            self._under_way.discard(event.number)
+        if self._each_step or not self._under_way:
             return False
         return isinstance(event, StepStarted | StepFinished | StepFailed)
 

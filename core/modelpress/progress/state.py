@@ -91,16 +91,21 @@ class Watched:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self.state = StepState("Checking the workflow", clock=clock)
-        self._candidate = ""
+        self._candidates: list[int] = []
 
     def see(self, event: Event) -> None:
         if isinstance(event, RunStarted):
             self.state = StepState("Reading the input model", clock=self._clock)
         elif isinstance(event, CandidateStarted | CandidateFinished):
-            self._candidate = f"candidate {event.number} " if isinstance(event, CandidateStarted) else ""
-            self.state = StepState(f"Planning {self._candidate or 'the next one'}".strip(), clock=self._clock)
+            self._candidates = [number for number in self._candidates if number != event.number]
+            if isinstance(event, CandidateStarted):
+                self._candidates.append(event.number)
+            if isinstance(event, CandidateStarted) or not self._candidates:
+                told = self._told_candidates() or "the next one"
+                self.state = StepState(f"Planning {told}", clock=self._clock)
         elif isinstance(event, StepStarted):
-            self.state = StepState(f"{self._candidate}{step_title(event)}", event, self._clock)
+            title = f"{self._told_candidates()} {step_title(event)}".strip()
+            self.state = StepState(title, event, self._clock)
         elif isinstance(event, (StepFinished, StepFailed)):
             title = "Writing the output" if event.index == event.total else "Preparing the next step"
             self.state = StepState(title, clock=self._clock)
@@ -108,6 +113,11 @@ class Watched:
             self.state.advance(event)
         elif isinstance(event, Report):
             self.state.numbers[event.name] = event.value
+
+    def _told_candidates(self) -> str:
+        """`candidate 3`, `candidates 3, 4`; empty where none is under way."""
+        numbers = ", ".join(map(str, self._candidates))
+        return f"candidate{'s' if len(self._candidates) > 1 else ''} {numbers}" if numbers else ""
 
 
 def step_title(event: StepStarted | StepFinished | StepFailed) -> str:

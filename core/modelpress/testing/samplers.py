@@ -85,6 +85,39 @@ class SamplerContract(Contract[SamplerSpec]):
             space = replace(self.space, told=told, folder=tmp_path)
             assert self._search(registered, space) == whole[done:], f"after {done} candidates"
 
+    def test_it_goes_on_with_what_was_under_way(
+        self, registered: Registered[SamplerSpec], libraries: None, tmp_path: Path
+    ) -> None:
+        """Three at once: the n-th is asked for when all but the last two before it were told."""
+        space = replace(self.space, at_once=3)
+        whole = self._search_at_once(registered, space)
+        for done in {3, len(whole) // 2}:
+            told = [Told(candidate, self._outcome(candidate)) for candidate in whole[: done - 2]]
+            again = replace(space, told=told, pending=whole[done - 2 : done], folder=tmp_path)
+            assert self._search_at_once(registered, again) == whole[done:], f"after {done} candidates"
+
+    def _search_at_once(self, registered: Registered[SamplerSpec], space: SearchSpace) -> list[Candidate]:
+        sampler, under_way, found = self._open(registered, space), [*space.pending], list[Candidate]()
+        while len(found) <= self.most:
+            if len(under_way) >= space.at_once:
+                first = under_way.pop(0)
+                sampler.tell(first, self._outcome(first))
+            if (candidate := sampler.ask()) is None:
+                break
+            under_way.append(candidate)
+            found.append(candidate)
+        return found
+
+    def test_what_was_not_measured_is_no_obstacle(
+        self, registered: Registered[SamplerSpec], libraries: None
+    ) -> None:
+        """Of a candidate that could not be chosen, some numbers are not there."""
+        sampler = self._open(registered)
+        for number in range(4):
+            if (candidate := sampler.ask()) is not None:
+                known = dict(list(self._outcome(candidate).numbers.items())[: number % 2])
+                sampler.tell(candidate, Outcome(known, (0.5,) * self.space.goals))
+
     def test_it_goes_on_when_candidates_cannot_be_made(
         self, registered: Registered[SamplerSpec], libraries: None
     ) -> None:

@@ -37,5 +37,6 @@ def _spec(name: str) -> PassSpec:
         extra="qlora" if quantized else "train",
         version=2,
         by_threads=True,
+        loss="loss",
         renames=RENAMES if quantized else (*RENAMES, WITHOUT_DOUBLE_QUANT),
     )

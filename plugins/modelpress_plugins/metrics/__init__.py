@@ -39,6 +39,8 @@ def modelpress_metrics() -> list[MetricSpec]:
             requires=(NUMPY,),
             sub_types={"accuracy_score": "accuracy", "exact_match": "accuracy"},
             renames=_COMPARED,
+            cost=2,
+            part=("max_samples", 32),
         ),
         MetricSpec(
             name="perplexity",
@@ -57,6 +59,8 @@ def modelpress_metrics() -> list[MetricSpec]:
             gives={"f1": ("", True)},
             requires=(NUMPY,),
             renames=_COMPARED,
+            cost=2,
+            part=("max_samples", 32),
         ),
         MetricSpec(
             name="exact_match",
@@ -66,6 +70,8 @@ def modelpress_metrics() -> list[MetricSpec]:
             gives={"exact_match": ("", True)},
             requires=(NUMPY,),
             renames=_COMPARED,
+            cost=2,
+            part=("max_samples", 32),
         ),
         MetricSpec(
             name="kl_divergence",
@@ -93,6 +99,8 @@ def modelpress_metrics() -> list[MetricSpec]:
             gives={"size_on_disk": ("bytes", False)},
             sub_types={"bytes": "size_on_disk"},
             opens_model=False,
+            estimate=f"{run}.estimate:size_on_disk",
+            cost=0,
         ),
         MetricSpec(
             name="latency",
@@ -103,6 +111,8 @@ def modelpress_metrics() -> list[MetricSpec]:
             requires=(NUMPY,),
             extra="train",
             renames=_TIMED,
+            cost=3,
+            alone=True,
         ),
         MetricSpec(
             name="throughput",
@@ -113,6 +123,8 @@ def modelpress_metrics() -> list[MetricSpec]:
             requires=(NUMPY,),
             extra="train",
             renames=_TIMED,
+            cost=3,
+            alone=True,
         ),
         MetricSpec(
             name="time_to_first_token",
@@ -122,6 +134,8 @@ def modelpress_metrics() -> list[MetricSpec]:
             gives={"time_to_first_token_ms": ("ms", False)},
             requires=(NUMPY,),
             renames=_TIMED,
+            cost=3,
+            alone=True,
         ),
         MetricSpec(
             name="tokens_per_second",
@@ -131,6 +145,8 @@ def modelpress_metrics() -> list[MetricSpec]:
             gives={"tokens_per_second": ("tokens/s", True)},
             requires=(NUMPY,),
             renames=_TIMED,
+            cost=3,
+            alone=True,
         ),
         MetricSpec(
             name="peak_memory",
@@ -163,5 +179,7 @@ def modelpress_metrics() -> list[MetricSpec]:
             config=f"{config}:LoadOptions",
             gives={"load_time_s": ("s", False)},
             requires=(NUMPY,),
+            cost=3,
+            alone=True,
         ),
     ]

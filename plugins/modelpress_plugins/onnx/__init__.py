@@ -115,6 +115,7 @@ def modelpress_passes() -> list[PassSpec]:
             requires=_REQUIRES,
             extra="onnx",
             targets=("*",),
+            alone=True,
             aliases=("OrtPerfTuning",),
             renames=tuple(
                 Rename(name, None, why=_TIMED_HERE)

@@ -18,6 +18,7 @@ def modelpress_samplers() -> list[SamplerSpec]:
             summary="Every candidate, in the order in which the values are written (grid search).",
             open=f"{_HERE}.plain:sequential",
             aliases=("grid",),
+            endless=False,
         ),
         SamplerSpec(
             name="random",

@@ -6,10 +6,12 @@ it had not been. The study is kept in the search's folder as Optuna's own journa
 
 from __future__ import annotations
 
+import json
 import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.distributions import (
@@ -24,7 +26,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from modelpress.api import Axis, Candidate, Outcome, Sampler, SearchSpace, Told
+from modelpress.api import Axis, Candidate, Outcome, Sampler, SearchSpace
 from modelpress_plugins.samplers.config import Nsga2Options, TpeOptions
 from modelpress_plugins.samplers.tried import Tried, text_of
 
@@ -73,15 +75,29 @@ class Learning:
         self._tried = Tried(search.axes)
         self._study = _open_study(search)
         self._open: dict[str, Trial] = {}
-        known = list(search.told)
-        while again and known and self.ask() == known[0].candidate:
-            self.tell(*known.pop(0))
-        self._tell_all(known)
+        done = self._ask_again() if again else 0
+        for told in search.told[done:]:
+            self.tell(*told)
+        for candidate in search.pending:
+            self._tried.add(candidate)
 
-    def _tell_all(self, known: Sequence[Told]) -> None:
-        for told in known:
-            self._tried.add(told.candidate)
-        self._study.add_trials([_finished(self._search, told.candidate, told.outcome) for told in known])
+    def _ask_again(self) -> int:
+        """Ask and tell as it was done before, as far as the same comes. Returns how many were told."""
+        done = 0
+        asked = [*(told.candidate for told in self._search.told), *self._search.pending]
+        for number, candidate in enumerate(asked):
+            while done < min(number - self._search.at_once + 1, len(self._search.told)):
+                self.tell(*self._search.told[done])
+                done += 1
+            if (found := self.ask()) != candidate:
+                self._forget(found)
+                break
+        return done
+
+    def _forget(self, candidate: Candidate | None) -> None:
+        if candidate is not None:
+            self._tried.remove(candidate)
+            self._study.tell(self._open.pop(text_of(candidate)), state=TrialState.FAIL)
 
     def ask(self) -> Candidate | None:
         number = len(self._tried)
@@ -108,13 +124,14 @@ class Learning:
     def tell(self, candidate: Candidate, outcome: Outcome | None) -> None:
         trial = self._open.pop(text_of(candidate), None)
         if trial is None:
-            self._tell_all([Told(candidate, outcome)])
+            self._tried.add(candidate)
+            self._study.add_trial(_finished(self._search, candidate, outcome, self._study))
         elif outcome is None:
             self._study.tell(trial, state=TrialState.FAIL)
         else:
             for name, miss in _constraints(outcome).items():
                 trial.set_constraint(name, miss)
-            self._study.tell(trial, _values(self._search, outcome.numbers))
+            self._study.tell(trial, _values(self._search, outcome.numbers, self._study))
 
 
 class _Alone(JournalFileOpenLock):
@@ -126,6 +143,18 @@ class _Alone(JournalFileOpenLock):
 
     def release(self) -> None:
         """Nothing is held."""
+
+
+class _Kept(JournalFileBackend):
+    """Written without waiting for the disk: it is no truth that anything goes on from."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(str(file), lock_obj=_Alone(str(file)))
+        self._file = file
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        with self._file.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
 
 
 def _open_study(search: SearchSpace) -> optuna.Study:
@@ -143,7 +172,7 @@ def _storage(folder: Path | None) -> BaseStorage:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / FILE
     file.unlink(missing_ok=True)  # what was told is the truth, and is written again
-    return JournalStorage(JournalFileBackend(str(file), lock_obj=_Alone(str(file))))
+    return JournalStorage(_Kept(file))
 
 
 def _propose(trial: Trial, axes: Sequence[Axis]) -> Candidate:
@@ -166,18 +195,29 @@ def _distribution(axis: Axis) -> BaseDistribution:
     return FloatDistribution(interval.low, interval.high, interval.log, step)
 
 
-def _finished(search: SearchSpace, candidate: Candidate, outcome: Outcome | None) -> FrozenTrial:
+def _finished(
+    search: SearchSpace, candidate: Candidate, outcome: Outcome | None, study: optuna.Study
+) -> FrozenTrial:
     return create_trial(
         state=TrialState.FAIL if outcome is None else TrialState.COMPLETE,
-        values=None if outcome is None else _values(search, outcome.numbers),
+        values=None if outcome is None else _values(search, outcome.numbers, study),
         params=dict(candidate),
         distributions={axis.name: _distribution(axis) for axis in search.axes if axis.name in candidate},
         constraints=_constraints(outcome) if outcome else {},
     )
 
 
-def _values(search: SearchSpace, numbers: Mapping[str, float]) -> list[float]:
-    return [numbers[name] for name in search.objectives]
+def _values(search: SearchSpace, numbers: Mapping[str, float], study: optuna.Study) -> list[float]:
+    """A number that was not measured counts as the worst so far: the candidate could not be chosen."""
+
+    def worst(index: int, *, more_is_better: bool) -> float:
+        done = [trial.values[index] for trial in study.get_trials(deepcopy=False) if trial.values]
+        return (min if more_is_better else max)(done, default=0.0)
+
+    return [
+        numbers[name] if name in numbers else worst(index, more_is_better=better)
+        for index, (name, better) in enumerate(search.objectives.items())
+    ]
 
 
 def _constraints(outcome: Outcome) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from modelpress.api import Candidate, Options, Outcome, SearchSpace, UserError
+from modelpress.api import Candidate, Options, Outcome, SearchSpace
 from modelpress_plugins.samplers.tried import Tried
 
 _DRAWS = 200
@@ -31,13 +31,7 @@ class Listed:
 
 
 def sequential(options: Options, search: SearchSpace) -> Listed:
-    """Raises UserError for a space without end."""
-    if not search.is_finite:
-        endless = next(axis.name for axis in search.axes if axis.choices is None)
-        raise UserError(
-            f"{endless} can be any number in a range, so that there is no end of candidates to go through.",
-            "Give the range a step, write a choice, or take the sampler random or tpe.",
-        )
+    """The space has an end: its spec says that it needs one."""
     return Listed(search.every(), _told(search))
 
 
@@ -48,8 +42,8 @@ def by_chance(options: Options, search: SearchSpace) -> Listed:
 
 def _told(search: SearchSpace) -> Tried:
     tried = Tried(search.axes)
-    for told in search.told:
-        tried.add(told.candidate)
+    for candidate in (*(told.candidate for told in search.told), *search.pending):
+        tried.add(candidate)
     return tried
 
 

@@ -27,6 +27,9 @@ class Tried:
     def add(self, candidate: Candidate) -> None:
         self._texts.add(text_of(candidate))
 
+    def remove(self, candidate: Candidate) -> None:
+        self._texts.discard(text_of(candidate))
+
     def left(self) -> list[Candidate]:
         """Those of a finite space that were not tried, of the first COUNTED; empty when all were."""
         if not self._space.is_finite:

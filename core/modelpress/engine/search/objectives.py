@@ -11,6 +11,9 @@ from modelpress.engine.goals import Judgement, goals
 from modelpress.engine.search.record import CandidateRecord, ObjectiveRecord
 from modelpress.search import Outcome
 
+NEAREST = 3
+"""So many are told where none meets the goals."""
+
 
 @dataclass(frozen=True, slots=True)
 class Objective:
@@ -57,7 +60,7 @@ class Objectives:
 
     def outcome(self, record: CandidateRecord) -> Outcome | None:
         """What a sampler is told; None for a candidate that could not be made, or not be measured."""
-        if record.status == "failed":
+        if record.status in ("failed", "unmeasured"):
             return None
         numbers = {
             each.number: value
@@ -66,7 +69,10 @@ class Objectives:
         }
         if record.status == "finished" and len(numbers) < len(self.ordered):
             return None
-        return Outcome(numbers, tuple(map(miss_of, record.goals)) or ((record.miss,) if record.miss else ()))
+        misses = [*map(miss_of, record.goals)]
+        if record.miss > 0 and not any(miss > 0 for miss in misses):
+            misses.append(record.miss)  # by what was estimated
+        return Outcome(numbers, tuple(misses[: self.goals] + [0.0] * (self.goals - len(misses))))
 
     def cost(self, record: CandidateRecord) -> tuple[float, ...]:
         """For sorting: the best first. Those that meet the goals, by the most important number, then the
@@ -84,9 +90,17 @@ class Objectives:
         fit = [record for record in records if self.is_whole(record) and record.miss <= 0]
         return min(fit, key=self.cost, default=None)
 
-    def nearest(self, records: Iterable[CandidateRecord], count: int = 3) -> list[CandidateRecord]:
+    def nearest(self, records: Iterable[CandidateRecord], count: int = NEAREST) -> list[CandidateRecord]:
         """Those that miss the goals least."""
         return sorted(filter(self.is_whole, records), key=self.cost)[:count]
+
+    def promising(self, records: Iterable[CandidateRecord], count: int = NEAREST) -> CandidateRecord | None:
+        """Of those that were left off, the one that may be among the nearest; None when none may."""
+        left_off = [record for record in records if record.status == "pruned" and record.miss > 0]
+        found = sorted(
+            [*left_off, *filter(self.is_whole, records)], key=lambda each: (each.miss, each.number)
+        )
+        return next((record for record in found[:count] if record.status == "pruned"), None)
 
     def front(self, records: Sequence[CandidateRecord]) -> list[int]:
         """The numbers of those that no other beats in all objectives."""

@@ -10,7 +10,7 @@ from modelpress.engine.goals import Judgement
 from modelpress.engine.job import ErrorRecord
 from modelpress.json_types import Scalar
 
-Status = Literal["finished", "failed", "pruned"]
+Status = Literal["finished", "failed", "pruned", "unmeasured"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,7 @@ class TaskRecord:
     key:     of its result in the cache; its history (losses, notes) is in `history/KEY.jsonl` there
     cached:  whether an earlier candidate or run had done it
     started: Unix seconds; seconds, peak_memory (bytes), size (bytes): of the work, whenever it was done
+    losses:  of a training: at each point where it was compared with others; steps: how many it has
     """
 
     name: str
@@ -33,6 +34,8 @@ class TaskRecord:
     after: int = 0
     peak_memory: int = 0
     size: int = 0
+    losses: Sequence[float] = ()
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +45,9 @@ class CandidateRecord:
     number:  from 1, in the order of the sampler's proposals
     stage:   of a search pass by pass, which pass it is about, from 1; else 1
     choices: axis -> value
-    status:  `finished`: built and measured; `failed`: error tells why; `pruned`: not built, or not to the
-             end, because it could not have been the best: error tells why
+    status:  `finished`: built and measured; `failed`: error tells why; `pruned`: not built, or not measured
+             to the end, because it could not have been the best; `unmeasured`: built for what is not here, so
+             that what is chosen by was not measured. error tells why
     tasks:   what was done for it, in that order; those before an error, too
     artifact: key of its model in the cache; empty when there is none
     metrics: full name -> value; None for one that is no number
@@ -63,6 +67,11 @@ class CandidateRecord:
     seconds: float = 0.0
     started: float = 0.0
     error: ErrorRecord | None = None
+
+    @property
+    def is_built(self) -> bool:
+        """Whether work was done for it."""
+        return bool(self.tasks) or self.status != "pruned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,3 +120,13 @@ class SearchRecord:
     winner: int | None = None
     nearest: Sequence[int] = ()
     front: Sequence[int] = ()
+
+
+def busy_seconds(records: Sequence[CandidateRecord]) -> float:
+    """How long a search was at work on candidates, whatever was done at once."""
+    total = until = 0.0
+    for record in sorted(records, key=lambda each: each.started):
+        end = record.started + record.seconds
+        total += max(0.0, end - max(record.started, until))
+        until = max(until, end)
+    return total

@@ -1,13 +1,12 @@
-"""The search itself: ask the sampler, do the candidate, tell it; and take the best.
+"""The search itself: ask the sampler, have the candidate done, tell it; and take the best.
 
-Each candidate that is done is in a journal in the cache. A run that was killed, started again, goes on after
-the last of them: the sampler is told what is there, and nothing of that is done twice.
+What is proposed and each candidate that is done are in a journal in the cache. A run that was killed, started
+again, goes on there: the sampler is told what is known, and nothing of that is done twice.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,19 +17,25 @@ from filelock import FileLock, Timeout
 from modelpress.config.workflow import Search, Strategy
 from modelpress.engine.plan import Plan
 from modelpress.engine.prepare import Prepared
-from modelpress.engine.search.candidates import CandidatePlans, CandidateRunner, choices_text
-from modelpress.engine.search.journal import Journal
+from modelpress.engine.scheduler import Scheduler
+from modelpress.engine.search.candidates import Candidates, NewRunner, Order, choices_text
+from modelpress.engine.search.halving import Halving
+from modelpress.engine.search.identity import axis_record, count, search_id
+from modelpress.engine.search.journal import Journal, Proposal
 from modelpress.engine.search.objectives import Objectives
-from modelpress.engine.search.record import AxisRecord, CandidateRecord, SearchRecord
-from modelpress.engine.search.stages import Stage, open_stage, stages
-from modelpress.engine.step import TaskRunner
+from modelpress.engine.search.plans import CandidatePlans
+from modelpress.engine.search.pruning import Pruning
+from modelpress.engine.search.record import CandidateRecord, SearchRecord, busy_seconds
+from modelpress.engine.search.stages import Stage, Turn, open_stage, stages
+from modelpress.engine.step import Done
 from modelpress.errors import GoalsMissed, PassError
-from modelpress.events import CandidateFinished, CandidateStarted, Event, Log, SearchFinished, SearchStarted
+from modelpress.events import CandidateFinished, CandidateStarted, Log, SearchFinished, SearchStarted
 from modelpress.registry import Registry
-from modelpress.search import Axis, Candidate, Sampler, SearchSpace, Told
+from modelpress.search import Candidate, Sampler, SearchSpace, Told
+from modelpress.system import Tell
 
-COUNTED = 100_000
-"""So many candidates are counted; of more it is only known that there are more."""
+_KEEP_SECONDS = 1.0
+"""Between two writings of the record, which is as long as the search."""
 
 
 class Study:
@@ -42,29 +47,31 @@ class Study:
         search: Search,
         prepared: Prepared,
         registry: Registry,
-        runner: Callable[[Plan], TaskRunner],
-        tell: Callable[[Event], None],
+        runner: NewRunner,
+        tell: Tell,
         keep: Callable[[SearchRecord], None],
     ) -> None:
-        """keep: called with the record after each candidate."""
+        """keep: called with the record as it goes on, at most once a second."""
         if search.strategy is None:
             raise TypeError("The strategy is wrong, and no problem tells why.")
         self._strategy: Strategy = search.strategy
+        self._search = search
         self._axes = search.open.axes
-        self._complete = search.open.complete
         self._prepared = prepared
+        self._new_runner = runner
         self._tell = tell
         self._keep = keep
+        self._kept = 0.0
         metrics = base.workflow.passes[-1].metrics
         self._objectives = Objectives.of(metrics)
         self._plans = CandidatePlans(base, prepared, registry)
-        self._runner = CandidateRunner(self._plans, runner, tell)
+        self._at_once = max(prepared.systems.slots(task.system).jobs for task in base.tasks)
         self._record = SearchRecord(
             id=search_id(self._keys(), search, self._objectives),
             sampler=self._strategy.sampler.spec.name,
             execution_order=self._strategy.execution_order,
             seed=self._strategy.seed,
-            axes=[_axis_record(axis) for axis in self._axes],
+            axes=[axis_record(axis) for axis in self._axes],
             objectives=self._objectives.told(metrics),
             space=count(self._axes),
         )
@@ -73,33 +80,45 @@ class Study:
     def run(self) -> Plan:
         """Search, and return the plan of the best candidate. Raises GoalsMissed where none meets the goals,
         PassError where none could be made."""
-        with self._alone():
+        with self._alone(), self._scheduler() as scheduler:
             self._journal = Journal(self._folder)
             if self._journal.has_ended:
                 self._journal.forget_failures()
-            known = self._journal.records
+            self._candidates = Candidates(
+                self._plans,
+                self._new_runner,
+                scheduler,
+                self._tell,
+                self._prepared.cache,
+                Pruning(self._objectives, enabled=self._strategy.prune),
+                Halving(self._strategy.halving if self._strategy.prune else None),
+                self._finish,
+            )
             self._update()
-            self._tell(SearchStarted(len(self._axes), self._record.space or 0, len(known)))
+            known = len(self._journal.records)
+            self._tell(SearchStarted(len(self._axes), self._record.space or 0, known))
             ended = self._stages()
+            self._complete_nearest()
             self._journal.end()
             return self._end(ended)
+
+    def _scheduler(self) -> Scheduler[Done]:
+        return Scheduler(
+            self._prepared.systems.slots,
+            self._tell,
+            lambda: self._candidates.stop(),
+            inline=self._at_once == 1,
+        )
 
     def _keys(self) -> list[str]:
         """Of all that some candidates lead to, which together have each value of each axis: with other code,
         libraries or files this is another search."""
-        found: set[str] = set()
-        covered: set[tuple[str, str]] = set()
-        for axis in self._axes:
-            for value in axis.values or (axis.first,):
-                if (axis.name, _text({"": value})) not in covered:
-                    candidate = self._complete({axis.name: value})
-                    covered |= {(name, _text({"": chosen})) for name, chosen in candidate.items()}
-                    found |= {task.key for task in self._plans.draft(candidate).tasks}
-        return sorted(found)
+        drafts = (self._plans.draft(candidate) for candidate in self._search.open.covering())
+        return sorted({task.key for draft in drafts for task in draft.tasks})
 
     def _stages(self) -> str:
         """Go through all that is open. Returns why no more is tried."""
-        best: Candidate = self._complete({})
+        best: Candidate = self._search.base
         ended = ""
         for number, axes in enumerate(stages(self._axes, self._strategy.execution_order), start=1):
             ended = self._stage(open_stage(number, axes, best))
@@ -108,33 +127,60 @@ class Study:
         return ended
 
     def _stage(self, stage: Stage) -> str:
-        sampler = self._sampler(stage)
-        seen = {_text(record.choices): record for record in self._journal.records}
+        """The n-th candidate is asked for when all but the last few before it were told (as many as are under
+        way at once, less it), in their order: what comes does not depend on who was faster, nor on when a run
+        was killed."""
+        turn = Turn(stage, self._journal.proposals(stage.number), self._at_once, self._known(stage))
+        while turn.may_settle(self._journal.find):
+            turn.settle(self._journal.find)
+        sampler = self._sampler(stage, turn)
+        for index in range(len(turn.settled), len(turn.proposals)):
+            self._begin(turn, index)
         while True:
-            if limit := self._limit():
-                return limit
-            asked = sampler.ask()
-            if asked is None:
-                return "every candidate was tried" if count(stage.axes) else "the sampler has no more to try"
-            candidate = stage.whole(asked, self._axes)
-            record = seen.get(_text(candidate))
-            if record is None:
-                record = self._do(stage, candidate)
-                seen[_text(candidate)] = record
-            sampler.tell(asked, self._objectives.outcome(record))
+            ended = self._limit(turn) if len(turn.pending) < self._at_once else None
+            asked = sampler.ask() if ended == "" else None
+            if asked is not None:
+                self._propose(turn, asked)
+            elif turn.pending:
+                self._settle(turn, sampler)
+            else:
+                return ended or _no_more(stage)
 
-    def _do(self, stage: Stage, candidate: Candidate) -> CandidateRecord:
-        number = max((record.number for record in self._journal.records), default=0) + 1
-        told = choices_text(candidate)
-        self._tell(CandidateStarted(number, told))
-        record = self._runner.run(number, stage.number, candidate)
+    def _propose(self, turn: Turn, asked: Candidate) -> None:
+        choices = dict(turn.stage.whole(asked, self._axes))
+        proposal = Proposal(self._journal.number_of(choices), turn.stage.number, choices)
+        self._journal.propose(proposal)
+        turn.proposals.append(proposal)
+        self._begin(turn, len(turn.proposals) - 1)
+
+    def _begin(self, turn: Turn, index: int) -> None:
+        proposal = turn.proposals[index]
+        if self._journal.find(proposal.number) is not None:
+            return
+        before = turn.told_before(index)
+        self._tell(CandidateStarted(proposal.number, choices_text(proposal.choices)))
+        best = self._objectives.best(before)
+        self._candidates.begin(
+            Order(proposal.number, turn.stage.number, proposal.choices, before=before, best=best)
+        )
+
+    def _settle(self, turn: Turn, sampler: Sampler) -> None:
+        """Wait for the first that is under way, and tell the sampler."""
+        proposal = turn.pending[0]
+        while self._journal.find(proposal.number) is None:
+            self._candidates.wait()
+        record = turn.settle(self._journal.find)
+        sampler.tell(turn.asked(proposal), self._objectives.outcome(record))
+
+    def _finish(self, record: CandidateRecord) -> None:
+        """A candidate is done."""
         self._journal.add(record)
         self._update()
         best = self._best()
         self._tell(
             CandidateFinished(
-                number,
-                told,
+                record.number,
+                choices_text(record.choices),
                 record.status,
                 self._numbers(record),
                 "; ".join(f"{goal.number} {goal}" for goal in record.goals if not goal.met),
@@ -143,37 +189,39 @@ class Study:
                 best.number if best else 0,
             )
         )
-        return record
 
-    def _sampler(self, stage: Stage) -> Sampler:
+    def _known(self, stage: Stage) -> list[CandidateRecord]:
+        return [record for record in self._journal.records if record.stage < stage.number]
+
+    def _sampler(self, stage: Stage, turn: Turn) -> Sampler:
         spec = self._strategy.sampler.spec
-        names = {axis.name for axis in stage.axes}
-        told = [
-            Told({name: value for name, value in record.choices.items() if name in names}, outcome)
-            for record in self._journal.records
-            if record.stage == stage.number
-            for outcome in [self._objectives.outcome(record)]
-        ]
+        told = zip(turn.proposals, turn.settled, strict=False)
         space = SearchSpace(
             axes=stage.axes,
             objectives={each.number: each.higher_is_better for each in self._objectives.ordered},
             goals=self._objectives.goals,
             seed=self._strategy.seed,
             folder=self._folder / f"stage-{stage.number}",
-            told=told,
+            told=[Told(turn.asked(each), self._objectives.outcome(record)) for each, record in told],
+            pending=[turn.asked(each) for each in turn.pending],
+            at_once=self._at_once,
         )
         return self._strategy.sampler.call(spec.open, self._strategy.options, space)
 
-    def _limit(self) -> str:
-        """Why no more is to be tried; empty while there is no reason."""
-        records, strategy = self._journal.records, self._strategy
+    def _limit(self, turn: Turn) -> str | None:
+        """Why no more is to be tried; empty while there is no reason; None where those under way decide."""
+        records, strategy = [*turn.earlier, *turn.settled], self._strategy
         if strategy.stop_when_goals_met and self._objectives.goals and self._objectives.best(records):
             return "the goals are met"
-        if strategy.max_samples and len(records) >= strategy.max_samples:
+        if strategy.max_samples and self._journal.count >= strategy.max_samples:
             return f"max_samples {strategy.max_samples} is reached"
-        if strategy.max_iter and sum(r.status != "pruned" for r in records) >= strategy.max_iter:
-            return f"max_iter {strategy.max_iter} is reached"
-        if strategy.max_time and sum(record.seconds for record in records) >= strategy.max_time:
+        if strategy.max_iter:
+            built = sum(record.is_built for record in records)
+            if built >= strategy.max_iter:
+                return f"max_iter {strategy.max_iter} is reached"
+            if built + len(turn.pending) >= strategy.max_iter:
+                return None
+        if strategy.max_time and busy_seconds(self._journal.records) >= strategy.max_time:
             return f"max_time {strategy.max_time:g} s is reached"
         return ""
 
@@ -182,15 +230,35 @@ class Study:
         records = self._journal.records
         return self._objectives.best(records) or next(iter(self._objectives.nearest(records, 1)), None)
 
-    def _update(self) -> None:
+    def _complete_nearest(self) -> None:
+        """Where none meets the goals, those that seem nearest are measured to their end: that of which a part
+        is not known may miss more than what is known of it."""
+        while not self._objectives.best(self._journal.records):
+            nearest = self._objectives.promising(self._journal.records)
+            if nearest is None or self._out_of_time():
+                return
+            self._tell(CandidateStarted(nearest.number, choices_text(nearest.choices)))
+            self._candidates.begin(Order(nearest.number, nearest.stage, nearest.choices, prune=False))
+            while self._candidates.at_work:
+                self._candidates.wait()
+
+    def _out_of_time(self) -> bool:
+        limit = self._strategy.max_time
+        return bool(limit and busy_seconds(self._journal.records) >= limit)
+
+    def _update(self, *, now: bool = False) -> None:
         records = self._journal.records
+        if not now and time.monotonic() - self._kept < _KEEP_SECONDS:
+            return
         self._record = replace(self._record, candidates=records, front=self._objectives.front(records))
         self._keep(self._record)
+        self._kept = time.monotonic()
 
     def _end(self, ended: str) -> Plan:
         records = self._journal.records
         best = self._objectives.best(records)
         nearest = [] if best else self._objectives.nearest(records)
+        self._update(now=True)
         self._record = replace(
             self._record,
             ended=ended,
@@ -203,7 +271,7 @@ class Study:
         number = best.number if best else 0
         self._tell(SearchFinished(number, told, ended, len(records), counts["failed"], counts["pruned"]))
         if best is not None:
-            return self._plans.plan(best.choices)
+            return self._plans.plan(best.choices, parts=False)
         if nearest:
             raise GoalsMissed(
                 f"None of {len(records)} candidates meets the goals ({ended}). "
@@ -241,42 +309,5 @@ class Study:
             lock.release()
 
 
-def search_id(keys: Sequence[str], search: Search, objectives: Objectives) -> str:
-    """What a search is: what is open, how it is decided, and the keys of what every value leads to. How long
-    it may go on is no part of it."""
-    strategy = search.strategy
-    record = {
-        "axes": repr(search.open.axes),
-        "objectives": repr(objectives),
-        "keys": keys,
-        "sampler": [strategy.sampler.spec.name, strategy.sampler.identity, strategy.options.canonical()]
-        if strategy
-        else [],
-        "order": [strategy.execution_order, strategy.seed] if strategy else [],
-    }
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def count(axes: Sequence[Axis]) -> int | None:
-    """How many candidates there are; None where there are too many to count, or no end of them."""
-    space = SearchSpace(tuple(axes), {})
-    if not space.is_finite:
-        return None
-    found = sum(1 for _ in islice(space.every(), COUNTED + 1))
-    return found if found <= COUNTED else None
-
-
-def _axis_record(axis: Axis) -> AxisRecord:
-    interval = axis.interval
-    return AxisRecord(
-        name=axis.name,
-        values=axis.values,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
-        log=bool(interval and interval.log),
-        when=axis.when,
-    )
-
-
-def _text(candidate: Candidate) -> str:
-    return json.dumps(dict(candidate), sort_keys=True)
+def _no_more(stage: Stage) -> str:
+    return "every candidate was tried" if count(stage.axes) else "the sampler has no more to try"

@@ -13,6 +13,7 @@ from modelpress.files import write_whole
 from modelpress.json_types import JSONValue
 from modelpress.markers import Path as ValuePath
 from modelpress.markers import Resource, marks
+from modelpress.one_file import FOLDER
 from modelpress.options import Options
 from modelpress.paths import each_text, put_at, value_at
 
@@ -36,8 +37,19 @@ def write_workflow(workflow: Workflow, output_dir: Path) -> Path:
         for mark in marks(type(options), options, Resource):
             _replace(values, (*way, *mark.path), absolute)
     output_dir.mkdir(parents=True, exist_ok=True)
+    _copy_plugins(workflow, output_dir)
     write_whole(output_dir / FILE, dump_yaml(values).encode())
     return output_dir / FILE
+
+
+def _copy_plugins(workflow: Workflow, output_dir: Path) -> None:
+    """The plugins of one file that it names lie beside it, as they did beside the first."""
+    names = workflow.native.get("plugins")
+    for name in names if isinstance(names, list) else ():
+        source, target = (folder / FOLDER / str(name) for folder in (workflow.folder, output_dir))
+        if source.is_file() and source != target:
+            target.parent.mkdir(exist_ok=True)
+            write_whole(target, source.read_bytes())
 
 
 def _parts(workflow: Workflow) -> Iterator[tuple[ValuePath, Options]]:
