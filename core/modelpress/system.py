@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from modelpress.context import Accelerator
 from modelpress.events import Event
 from modelpress.json_types import JSONValue
+
+if TYPE_CHECKING:
+    from modelpress.options import Options
 
 Handle = Mapping[str, JSONValue]
 """What a system needs to find a job again: JSON, written down before anything waits for the job, and given to
@@ -32,6 +35,9 @@ class Traits:
     max_jobs:        how many jobs it works on at once
     ships_code:      it may lack modelpress or the plugins: jobs carry their code in `code/`
     is_here:         it is this machine: the memory and the disk that a plan sees are its
+    registers:       the model that a run on it ends with is put where its users look: a RegisteringSystem
+    mounts:          it reads some resources where they lie: a MountingSystem
+    joins_jobs:      jobs of which each works on what those before it make are one submission: a JoiningSystem
     """
 
     shares_files: bool = True
@@ -40,6 +46,9 @@ class Traits:
     max_jobs: int = 1
     ships_code: bool = False
     is_here: bool = True
+    registers: bool = False
+    mounts: bool = False
+    joins_jobs: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,3 +143,29 @@ class System(Protocol):
 
     def close(self) -> None:
         """The run is over. Ends what cannot outlive it; jobs that can be attached to go on."""
+
+
+class MountingSystem(System, Protocol):
+    """A system whose jobs have some resources as they lie, mounted: they are not fetched to be carried."""
+
+    def can_mount(self, options: Options, /) -> bool:
+        """Whether a resource with these options is one. Light: asked before each job that needs it."""
+
+
+class RegisteringSystem(System, Protocol):
+    """A system beside which models are kept, by name and version."""
+
+    def register(self, model: Handle | Path, key: str, lineage: Mapping[str, str], tell: Tell, /) -> None:
+        """Keep the model there, too. model: the handle of the job of this system whose `out` it is, else a
+        folder of this machine; key: one for each model: what is kept already is not kept twice; lineage: what
+        it was made from and how, by name. Raises HostError."""
+
+
+class JoiningSystem(System, Protocol):
+    """A system to which a chain of jobs is one submission: it starts one container for all of them."""
+
+    def submit_joined(self, folders: Sequence[Path], /) -> Sequence[Handle]:
+        """As `submit`, for jobs that are done one after the other, until one fails. The first one's id is
+        that of the submission. Inputs whose `Source.made_by` is the id of an earlier job are its `out`, with
+        its `result.json` beside it. Each handle is watched and collected for itself, also while the jobs
+        after it are at work; to cancel one is to cancel all of them."""

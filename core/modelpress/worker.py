@@ -33,6 +33,7 @@ from modelpress.engine.job import (
     model_artifact,
     read_job,
     scrub_job,
+    with_made,
     with_paths,
     write_error,
     write_result,
@@ -134,7 +135,7 @@ def _execute(folder: Path, events: EventFile) -> Result:
     if code.is_dir():
         add_code(str(code))
     importlib.invalidate_caches()
-    job = read_job(folder)
+    job = with_made(read_job(folder), folder)
     events.job = job.id
     os.environ.update(job.offline_variables)
     context = WorkerContext(folder, job, events)

@@ -1,10 +1,11 @@
-"""Runs the smallest possible press on your Azure.
+"""Runs the smallest possible press on your Azure, and says what that has shown.
 
     python examples/azureml/prove.py --subscription … --group … --workspace … --compute …
 
-It trains two steps of the embedded model (9 MB) on the compute target, merges it there, fetches the result
-and asks it one question. It tells the cost and asks before it begins: a node costs what its machine costs,
-for as long as it takes to start, to build the environment the first time (5 to 15 minutes) and to work (2).
+It trains two steps of the embedded model (9 MB) on the compute target and merges it there, in one job;
+fetches the result, registers it where that is asked for, and asks it one question. It tells the cost and asks
+before it begins: a node costs what its machine costs, for as long as it takes to start, to build the
+environment the first time (5 to 15 minutes) and to work (2).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 EMOTIONS = Path(__file__).resolve().parent.parent / "emotions"
 MINUTES = 20
 CONDA = "dependencies: [python=3.11, {pip: [azure-identity, azure-keyvault-secrets]}]\n"
+QUESTION = "She cried all night after the funeral of her old friend."
 
 
 def main() -> int:
@@ -26,24 +28,40 @@ def main() -> int:
     given = arguments()
     cost = given.usd_per_hour * MINUTES / 60
     print(
-        f"One job after another on {given.compute!r}, about {MINUTES} minutes of one node the first time. "
-        f"At {given.usd_per_hour} USD an hour that is about {cost:.2f} USD. 20 MB are uploaded."
+        f"One job on {given.compute!r}, about {MINUTES} minutes of one node the first time. At "
+        f"{given.usd_per_hour:g} USD an hour that is about {cost:.2f} USD. 20 MB are uploaded.",
+        flush=True,
     )
     if not given.yes and input("Go on? [y/N] ").strip().lower() != "y":
         return 1
     with tempfile.TemporaryDirectory(prefix="modelpress-azure-") as text:
         folder = Path(text)
-        (folder / "conda.yaml").write_text(CONDA)
-        (folder / "workflow.json").write_text(json.dumps(workflow(given)))
-        done = modelpress("run", folder / "workflow.json") or modelpress(
-            "ask", folder / "output", "She cried all night after the funeral of her old friend."
-        )
-    print("It works on your Azure." if done == 0 else "It does not: please report what is written above.")
+        (folder / "conda.yaml").write_text(CONDA, encoding="utf-8")
+        (folder / "workflow.json").write_text(json.dumps(workflow(given)), encoding="utf-8")
+        for what, words in steps(folder).items():
+            print(f"\n{what}", flush=True)
+            if code := modelpress(*words):
+                print(f"\nIt does not work: please report what is written above (exit code {code}).")
+                return code
+    print(
+        "\nIt works on your Azure: signed in, inputs uploaded, environment built, one job for two passes run,"
+    )
+    print("watched, and its result fetched and used.")
     print(
         "What was uploaded lies below modelpress/ in the datastore workspaceblobstore; docs/azureml.md says"
     )
     print("how to remove it.")
-    return done
+    return 0
+
+
+def steps(folder: Path) -> dict[str, tuple[str | Path, ...]]:
+    """What is done, and how modelpress is called for it."""
+    return {
+        "1. The plan: nothing is uploaded yet.": ("plan", folder / "workflow.json"),
+        "2. The run.": ("run", folder / "workflow.json"),
+        "3. The same again: nothing is done twice.": ("run", folder / "workflow.json"),
+        "4. A question to the result.": ("ask", folder / "output", QUESTION),
+    }
 
 
 def arguments() -> argparse.Namespace:
@@ -53,6 +71,8 @@ def arguments() -> argparse.Namespace:
     for name in ("subscription", "group", "workspace", "compute"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--image", default="mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04")
+    parser.add_argument("--instance-type", help="of a Kubernetes (Azure Arc) compute target")
+    parser.add_argument("--register-as", help="register the result as a model of this name")
     parser.add_argument(
         "--usd-per-hour", type=float, default=1.0, help="what a node of the compute target costs"
     )
@@ -61,27 +81,33 @@ def arguments() -> argparse.Namespace:
 
 
 def workflow(given: argparse.Namespace) -> dict[str, object]:
-    arguments = {"max_steps": 2, "per_device_train_batch_size": 2, "logging_steps": 1}
+    """LoRA and merge of the embedded model, on the compute target."""
+    training = {"max_steps": 2, "per_device_train_batch_size": 2, "logging_steps": 1}
     client = {
         "subscription_id": given.subscription,
         "resource_group": given.group,
         "workspace_name": given.workspace,
     }
-    docker = {"base_image": given.image, "conda_file_path": "conda.yaml"}
+    system: dict[str, object] = {
+        "type": "AzureML",
+        "aml_compute": given.compute,
+        "aml_docker_config": {"base_image": given.image, "conda_file_path": "conda.yaml"},
+        "resources": {"instance_type": given.instance_type},
+        "register_as": given.register_as,
+    }
+    data = {
+        "name": "train",
+        "type": "HuggingfaceContainer",
+        "load_dataset_config": {"data_files": str(EMOTIONS / "data" / "emotions.json")},
+        "pre_process_data_config": {"text_template": "{phrase} {tone}", "max_samples": 8},
+    }
     return {
         "azureml_client": client,
         "input_model": {"type": "HfModel", "model_path": str(EMOTIONS / "model")},
-        "data_configs": [
-            {
-                "name": "train",
-                "type": "HuggingfaceContainer",
-                "load_dataset_config": {"data_files": str(EMOTIONS / "data" / "emotions.json")},
-                "pre_process_data_config": {"text_template": "{phrase} {tone}", "max_samples": 8},
-            }
-        ],
-        "systems": {"aml": {"type": "AzureML", "aml_compute": given.compute, "aml_docker_config": docker}},
+        "data_configs": [data],
+        "systems": {"aml": system},
         "passes": {
-            "lora": {"type": "LoRA", "r": 4, "train_data_config": "train", "training_args": arguments},
+            "lora": {"type": "LoRA", "r": 4, "train_data_config": "train", "training_args": training},
             "merge": {"type": "MergeAdapterWeights"},
         },
         "host": "aml",

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the emulator is a package of t
 
 if TYPE_CHECKING:
     from azure_emulator import Cloud
+    from azure_runs import Vendor
 
 _LIBRARIES = ("azure.ai.ml", "azure.identity", "azure.storage.blob", "azure.keyvault.secrets", "cryptography")
 
@@ -47,8 +48,31 @@ def cloud(session_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clo
     """The cloud, found by this process and those that it starts. Nothing but it may have been contacted."""
     for name, value in session_cloud.environment().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AZUREML_RUN_POLLING_INTERVAL_MIN", "0.2")
+    monkeypatch.setenv("AZUREML_RUN_POLLING_INTERVAL_MAX", "0.4")
     refused = len(session_cloud.proxy.refused)
     yield session_cloud
     session_cloud.web.faults.clear()
     session_cloud.proxy.cut = False
     assert session_cloud.proxy.refused[refused:] == [], "somebody else was contacted"
+
+
+@pytest.fixture
+def vendor(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
+    """A vendor's plugin, installed for this process and the runs that it starts; a model of two words."""
+    from azure_runs import Vendor
+
+    site = tmp_path / "site"
+    info = site / "vendor-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vendor\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[modelpress]\nvendor = vendor\n")
+    (info / "RECORD").write_text("vendor.py,,\n")
+    (site / "vendor.py").write_text((Path(__file__).parent / "vendor.py.txt").read_text())
+    folder = tmp_path / "work"
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "text.txt").write_text("one two")
+    monkeypatch.syspath_prepend(str(site))
+    cloud.executor.before = lambda run, node: None
+    yield Vendor(cloud, folder, site)
+    sys.modules.pop("vendor", None)

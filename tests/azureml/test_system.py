@@ -1,4 +1,4 @@
-"""The system AzureML, by real runs against the loopback cloud."""
+"""The document's Azure file and what varies of it, by real runs against the loopback cloud."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from azure_runs import planted
 
-from modelpress.api import ModelpressError
 from modelpress.engine.job import read_job
 from modelpress.records import write_record
 
@@ -96,35 +94,36 @@ def press(cloud: Cloud, tmp_path: Path, emotions_model: Path, emotions_data: Pat
 
 def _without_gpu(run: JobRun, node: Path) -> None:
     """The nodes of this cloud have no GPU: what was meant for one is done on the CPU, and not tried there."""
-    folder = node / "inputs" / "job"
-    job = replace(read_job(folder), device="cpu", target_is_here=False, load_once=False)
-    write_record(folder / "job.json", job)
-
-
-def planted(folder: Path, secret: str) -> list[Path]:
-    """Files that hold a secret."""
-    return [file for file in folder.rglob("*") if file.is_file() and secret.encode() in file.read_bytes()]
+    for file in (node / "inputs" / "job").glob("*/job.json"):
+        job = replace(read_job(file.parent), device="cpu", target_is_here=False, load_once=False)
+        write_record(file, job)
 
 
 def test_the_documents_azure_file_runs_there_whole(press: Press, cloud: Cloud) -> None:
     file = press.write()
-    before = len(cloud.jobs.runs)
+    before, carried = len(cloud.jobs.runs), len(cloud.storage.carried)
     done = press.run("run", file)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    runs = list(cloud.jobs.runs.values())[before:]
-    assert [run.status for run in runs] == ["Completed"] * 3
+    (run,) = list(cloud.jobs.runs.values())[before:]
+    assert (run.status, run.starts) == ("Completed", 1)
+    assert run.properties["tags"]["modelpress.step"] == "lora, merge_adapter_weights, builder"
+    mounted = [given["uri"] for given in run.properties["inputs"].values()]
+    assert "azureml://registries/azureml-msr/models/Phi-3-mini-4k-instruct/versions/11" in mounted
+    assert any(uri.endswith("/datastores/workspaceblobstore/paths/train/train_data.json") for uri in mounted)
+    ways = cloud.storage.carried[carried:]
+    assert not [name for way, name in ways if way == "up" and name.endswith(".safetensors")]
+    made = [name for way, name in ways if way == "down" and "/out/" in name]
+    assert {name.split("/")[4] for name in made} == {"2"}  # of three passes the last
+    assert len(made) == len(set(made))
+    environment = cloud.arm.assets["/".join(run.properties["environmentId"].split("/")[-4::2])]
+    assert "olive" not in environment["condaFile"].lower()
     answer = press.run("ask", press.output, "What a lovely day", "--max-new-tokens", "5")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     told = done.stdout + done.stderr + answer.stdout + answer.stderr
     for secret in ("hf_planted_9d1b7c", cloud.client_secret, *cloud.storage.keys.values()):
         assert secret not in told
         assert planted(press.folder, secret) == []
-        assert secret not in json.dumps([run.properties for run in runs])
-
-
-def told_of(run: JobRun) -> dict[str, Any]:
-    """What its submission said on the wire."""
-    return run.properties
+        assert secret not in json.dumps(run.properties)
 
 
 def test_its_qlora_variant_runs_on_a_kubernetes_cluster_by_arc(press: Press, cloud: Cloud) -> None:
@@ -143,92 +142,12 @@ def test_its_qlora_variant_runs_on_a_kubernetes_cluster_by_arc(press: Press, clo
     before = len(cloud.jobs.runs)
     done = press.run("run", press.write(**document))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    runs = list(cloud.jobs.runs.values())[before:]
-    assert [run.status for run in runs] == ["Completed"] * 3
-    for run in runs:
-        told = told_of(run)
-        assert told["computeId"].endswith("/computes/arc-cluster")
-        assert told["resources"]["instanceType"] == "gpu4"
-        assert told["resources"]["shmSize"] == "4g"
-        assert told["resources"]["instanceCount"] == 2
-        assert told["tags"]["team"] == "press"
+    (run,) = list(cloud.jobs.runs.values())[before:]
+    assert run.status == "Completed"
+    told = run.properties
+    assert told["computeId"].endswith("/computes/arc-cluster")
+    assert told["resources"]["instanceType"] == "gpu4"
+    assert told["resources"]["shmSize"] == "4g"
+    assert told["resources"]["instanceCount"] == 2
+    assert told["tags"]["team"] == "press"
     assert press.run("ask", press.output, "What a day", "--max-new-tokens", "3").returncode == 0
-
-
-def planned(file: Path) -> str:
-    """What a plan says of a workflow that cannot be done."""
-    import modelpress
-
-    with pytest.raises(ModelpressError) as error:
-        modelpress.plan(file)
-    return str(error.value)
-
-
-def changed(press: Press, **system: Any) -> Path:
-    document = json.loads(press.write().read_text())
-    document["systems"]["aml"]["config"] |= system
-    return press.write(**document)
-
-
-@pytest.mark.parametrize(
-    ("system", "told"),
-    [
-        ({"aml_compute": "gpu-clustr"}, "no compute target 'gpu-clustr'"),
-        ({"aml_compute": "Your Compute Name"}, "placeholder"),
-        ({"aml_docker_config": {"base_image": "x", "conda_file_path": "missing.yaml"}}, "does not exist"),
-        ({"aml_docker_config": {"conda_file_path": "conda.yaml"}}, "base_image or build_context_path"),
-        ({"aml_environment_config": {"name": "e", "version": 1}}, "one of the two"),
-    ],
-)
-def test_what_cannot_be_is_told_by_the_plan_with_nothing_left_there(
-    press: Press, cloud: Cloud, system: dict[str, Any], told: str
-) -> None:
-    there = cloud.storage.names(cloud.arm.datastores["workspaceblobstore"].place)
-    runs = len(cloud.jobs.runs)
-    text = planned(changed(press, **system))
-    assert told in text
-    assert "there is none" not in text  # what only follows from it
-    assert "olive-config.json:" in text
-    assert cloud.storage.names(cloud.arm.datastores["workspaceblobstore"].place) == there
-    assert len(cloud.jobs.runs) == runs
-
-
-def test_an_image_that_cannot_be_pulled_is_told_with_what_azure_says(
-    press: Press, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cloud.arm, "images", {"another"})
-    done = press.run("run", press.write())
-    assert done.returncode == 4, done.stdout + done.stderr
-    assert "Image pull failed: manifest for mcr.microsoft.com/azureml/gpu:1 not found" in done.stderr
-    assert "This is a bug" not in done.stderr
-
-
-def test_a_preempted_job_goes_on_and_a_run_that_was_killed_attaches(press: Press, cloud: Cloud) -> None:
-    document = json.loads(press.write().read_text())
-    document["passes"] = {"lora": document["passes"]["lora"]}
-    document["passes"]["lora"]["config"]["training_args"] |= {
-        "max_steps": 40, "save_steps": 1, "save_strategy": "steps", "logging_steps": 1,
-    }  # fmt: skip
-    file = press.write(**document)
-    before = set(cloud.jobs.runs)
-    first = press.start("run", file)
-    name = wait_for(lambda: next(iter(set(cloud.jobs.runs) - before), None))
-    run = cloud.jobs.runs[name]
-    kept = cloud.arm.datastores["workspaceblobstore"].place.under(f"modelpress/jobs/{name}/done/checkpoint")
-    wait_for(lambda: cloud.storage.names(kept) or run.done)
-    first.kill()
-    first.wait()
-    run.preempt()
-    done = press.run("run", file)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "attached to the job" in done.stdout + done.stderr
-    assert run.starts == 2
-    assert set(cloud.jobs.runs) - before == {name}
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 200) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
-    return found

@@ -134,7 +134,7 @@ def cancel(job: str | None, all_of_them: bool, cache_dir: Path | None) -> None:
                 system.collect(found.handle, (*ANSWER, "checkpoint"), cache.job_folder(found.key))
         finally:
             system.close()
-        submitted.forget(found.key)
+        submitted.forget(found.key, *found.joined)
         click.echo(f"{found.id} is ended.")
 
 

@@ -79,6 +79,8 @@ class Source:
 
     identity: changes with the content; origin: `hub:org/name@commit`, a resource's; empty when here only
     kept:     the handle of the job at this very place whose `out` it is; None when it has to be brought there
+    made_by:  the id of the job of the same submission that makes it, before this one begins; else empty
+    resource: the resource that it is, `{type, …}`, where the place reads that itself; below: a path in it
     writable: a folder that jobs share and write to. Where files are not shared it is any folder that lasts
     """
 
@@ -86,6 +88,14 @@ class Source:
     origin: str = ""
     kept: Handle | None = None
     writable: bool = False
+    made_by: str = ""
+    resource: Mapping[str, JSONValue] | None = None
+    below: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether nothing of it has to be brought there."""
+        return self.kept is not None or bool(self.made_by) or self.resource is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +298,21 @@ def model_artifact(model: ModelInput, folder: Path) -> Artifact:
         base=model_artifact(model.base, folder) if model.base else None,
         meta=meta,
     )
+
+
+def with_made(job: Job, folder: Path) -> Job:
+    """The job with what is known by now of the models that jobs of the same submission have made."""
+
+    def known(model: ModelInput | None) -> ModelInput | None:
+        if model is None or model.input not in job.sources:
+            return model
+        base = known(model.base)
+        if not job.sources[model.input].made_by:
+            return replace(model, base=base)
+        made = _read(Result, input_path(folder, model.input).with_name("result.json"))
+        return replace(model, format=made.format, meta=made.meta, base=base if made.base else None)
+
+    return replace(job, model=known(job.model) or job.model, input_model=known(job.input_model))
 
 
 def ship_code(folder: Path, sources: Iterable[Path]) -> Path:

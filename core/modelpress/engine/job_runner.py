@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import psutil
@@ -20,7 +21,7 @@ from modelpress.engine.submitted import Submitted, SubmittedJobs
 from modelpress.engine.systems import OpenSystems
 from modelpress.errors import ArtifactGone, HostError, ModelpressError, Pruned, WorkerDied
 from modelpress.events import Log
-from modelpress.system import Handle, System, Tell
+from modelpress.system import Handle, JoiningSystem, System, Tell
 
 ANSWER = ("result.json", "error.json", "events.jsonl", "log.txt")
 """What tells how a job went: brought back from wherever it ran."""
@@ -30,15 +31,19 @@ ANSWER = ("result.json", "error.json", "events.jsonl", "log.txt")
 class Order:
     """A job to be done.
 
-    lay_out: (folder, id) lays out the folder for a fresh try. gives_out: whether it makes anything in `out`
+    lay_out: (folder, id, made) lays out the folder for a fresh try. made: key -> id, of the jobs before it in
+             its submission
+    gives_out: whether it makes anything in `out`
+    then:    what a system that joins jobs can do after it in the same go
     """
 
     key: str
     name: str
     type: str
     system: str
-    lay_out: Callable[[Path, str], None]
+    lay_out: Callable[[Path, str, Mapping[str, str]], None]
     gives_out: bool = True
+    then: Callable[[], Sequence[Order]] = tuple
 
 
 class JobRunner:
@@ -60,6 +65,8 @@ class JobRunner:
         self._detach = detach
         self._submitted = SubmittedJobs(cache.folder)
         self._at_work: dict[str, tuple[System, Submitted]] = {}
+        self._joined: dict[str, bool] = {}
+        """Key -> whether it goes on from a checkpoint, of jobs that this run submitted with others."""
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -67,12 +74,16 @@ class JobRunner:
         """Do it, or take up what an earlier run began. Returns what the worker answered, and the job's handle
         where the system keeps what it made; raises the error that it met. on_start(resumed)"""
         left = self._submitted.find(order.key)
-        if left and left.attachable:
+        if left and left.attachable and (left.handle is not None or left.leads):
             return self._attach(order, left, on_start)
         if left and (found := self._finished(left)):
             on_start(True)
             return found, None
         return self._begin(order, on_start)
+
+    def is_submitted(self, key: str) -> bool:
+        """Whether there is a job that does it, or did."""
+        return self._submitted.find(key) is not None
 
     def cancel_all(self) -> None:
         """End all jobs that are at work, for whoever waits for them in other threads; none is begun any
@@ -84,14 +95,32 @@ class JobRunner:
             if job.handle is not None and not (job.attachable and self._detach()):
                 system.cancel(job.handle)
 
+    def cancel_joined(self) -> None:
+        """End those that this run submitted with others, and waits for no more."""
+        for key in self._joined:
+            job = self._submitted.find(key)
+            if job is not None and job.handle is not None and not self._detach():
+                self._systems.at(job.place).cancel(job.handle)
+                self._submitted.forget(*job.rest)
+
     def _begin(self, order: Order, on_start: Callable[[bool], None]) -> tuple[Result, Handle | None]:
         system = self._systems.ready(order.system, self._cache, self._tell)
-        folder = self._cache.job_folder(order.key)
-        checkpoint = folder / "checkpoint"
-        resumed = checkpoint.is_dir() and any(checkpoint.iterdir())
-        folder.mkdir(parents=True, exist_ok=True)
-        keep_events(folder)
-        job = Submitted(
+        orders = [order, *(order.then() if system.traits.joins_jobs else ())]
+        jobs: list[Submitted] = []
+        for each in orders:
+            folder = self._cache.job_folder(each.key)
+            checkpoint = folder / "checkpoint"
+            self._joined[each.key] = checkpoint.is_dir() and any(checkpoint.iterdir())
+            folder.mkdir(parents=True, exist_ok=True)
+            keep_events(folder)
+            job = self._new(each, system, tuple(one.key for one in orders) if len(orders) > 1 else ())
+            each.lay_out(folder, job.id, {before.key: before.id for before in jobs})
+            jobs.append(job)
+        on_start(self._joined.pop(order.key))
+        return self._see_through(order, system, self._submit(system, jobs))
+
+    def _new(self, order: Order, system: System, joined: tuple[str, ...]) -> Submitted:
+        return Submitted(
             key=order.key,
             id=f"{order.key[:12]}-{uuid4().hex[:8]}",
             name=order.name,
@@ -102,32 +131,40 @@ class JobRunner:
             at=time.time(),
             boot=psutil.boot_time(),
             workflow=self._workflow,
+            joined=joined,
         )
-        order.lay_out(folder, job.id)
-        on_start(resumed)
-        return self._see_through(order, system, self._submit(system, job, folder))
 
     def _attach(
         self, order: Order, left: Submitted, on_start: Callable[[bool], None]
     ) -> tuple[Result, Handle | None]:
-        """Go on with a job that another run has submitted, on the system where it is."""
+        """Go on with a job that was submitted before, on the system where it is: by another run, or by this
+        one with the jobs before it."""
         system = self._systems.at(left.place)
-        on_start(True)
+        on_start(self._joined.get(left.key, True))
         if left.handle is None:  # killed while it was submitted: the system knows whether it began
-            left = self._submit(system, left, self._cache.job_folder(left.key))
-        else:
+            found = (self._submitted.find(key) for key in left.rest)
+            left = self._submit(system, [job for job in found if job])
+        elif left.key not in self._joined:
             self._tell(Log("note", f"{left.name}: attached to the job {left.id} on {left.place.name!r}."))
         return self._see_through(order, system, left)
 
-    def _submit(self, system: System, job: Submitted, folder: Path) -> Submitted:
-        self._submitted.keep(job)
+    def _submit(self, system: System, jobs: Sequence[Submitted]) -> Submitted:
+        """Submit these as one. The record of the first is written last: whoever finds it finds the others."""
+        for job in reversed(jobs):
+            self._submitted.keep(job)
+        folders = [self._cache.job_folder(job.key) for job in jobs]
         try:
-            job = replace(job, handle=system.submit(folder))
+            if len(jobs) == 1:
+                handles: Sequence[Handle] = [system.submit(folders[0])]
+            else:
+                handles = cast("JoiningSystem", system).submit_joined(folders)
         except ModelpressError:
-            self._submitted.forget(job.key)
+            self._submitted.forget(*(job.key for job in jobs))
             raise
-        self._submitted.keep(job)
-        return job
+        submitted = [replace(job, handle=handle) for job, handle in zip(jobs, handles, strict=True)]
+        for job in reversed(submitted):
+            self._submitted.keep(job)
+        return submitted[0]
 
     def _see_through(self, order: Order, system: System, job: Submitted) -> tuple[Result, Handle | None]:
         with self._lock:
@@ -181,7 +218,7 @@ class JobRunner:
             collect()
         except HostError as error:
             self._tell(Log("warning", f"{job.name}: what it left could not be fetched: {error.message}"))
-        self._submitted.forget(job.key)
+        self._submitted.forget(*job.rest)
 
     def _finished(self, left: Submitted) -> Result | None:
         """The result of a job that ended with the run, or just before; what else is left of it is ended."""

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from modelpress import errors
 from modelpress.artifact import Artifact
@@ -15,12 +16,12 @@ from modelpress.engine.cache import Cache
 from modelpress.engine.inputs import ResolvedOptions, bring
 from modelpress.engine.job import DATA_FOLDER_INPUT, DataInput, FormatCode, Job, ModelInput, Source
 from modelpress.engine.plan import DataPlan, Measurement, Plan, Step
-from modelpress.engine.resources import RemoteResource
+from modelpress.engine.resources import RemoteResource, Remotes
 from modelpress.identity import content_identity
 from modelpress.registry import Registry
 from modelpress.shipping import helpers
 from modelpress.specs import FormatSpec, MetricSpec
-from modelpress.system import Tell, Traits
+from modelpress.system import MountingSystem, System, Tell, Traits
 
 _COMPARED = "input-model"
 
@@ -29,9 +30,18 @@ class JobMaker:
     """Makes the jobs of a plan."""
 
     def __init__(
-        self, plan: Plan, cache: Cache, registry: Registry, reach: Reach, tell: Tell, *, offline: bool
+        self,
+        plan: Plan,
+        cache: Cache,
+        registry: Registry,
+        reach: Reach,
+        remotes: Remotes,
+        tell: Tell,
+        *,
+        offline: bool,
     ) -> None:
         self._reach = reach
+        self._remotes = remotes
         self._plan = plan
         self._tell = tell
         self._cache = cache
@@ -42,28 +52,48 @@ class JobMaker:
         self._offline_variables = registry.offline_variables if offline else {}
 
     def job(
-        self, task: Step | Measurement, model: Artifact, id: str, traits: Traits
+        self, task: Step | Measurement, model: Artifact, id: str, system: System, made: Mapping[str, str]
     ) -> tuple[Job, dict[str, Path]]:
         """What job.json of the task says, and its inputs: name -> path on this machine, for those that the
-        system does not keep itself. id: of this try; traits: of the system."""
-        inputs = self._inputs(task, model)
-        if not traits.shares_files:
+        system does not have itself. id: of this try; made: key -> id of the job before it in its submission,
+        of models that are not made yet."""
+        inputs = self._inputs(task, model, system)
+        if not system.traits.shares_files:
             del inputs[DATA_FOLDER_INPUT]
-        sources = self._sources(task, model, inputs)
-        job = self._job(task, model, id, traits, sources)
-        return job, {name: path for name, path in inputs.items() if sources[name].kept is None}
+        sources = self._sources(task, model, inputs, made)
+        for name, path in inputs.items():
+            if not sources[name].is_there and not sources[name].writable:
+                sources[name] = self._mounted(sources[name], path, system)
+        job = self._job(task, model, id, system.traits, sources)
+        return job, {name: path for name, path in inputs.items() if not sources[name].is_there}
+
+    def _mounted(self, source: Source, path: Path, system: System) -> Source:
+        """The source as a resource, where the path lies in one that the system reads itself."""
+        resource = self._remotes.holding(path)
+        root = resource.path if resource is not None and _mounts(system, resource) else None
+        if resource is None or root is None:
+            return source
+        below = path.resolve().relative_to(root.resolve()).as_posix()
+        return replace(source, resource=resource.reference, below="" if below == "." else below)
 
     def _sources(
-        self, task: Step | Measurement, model: Artifact, inputs: Mapping[str, Path]
+        self,
+        task: Step | Measurement,
+        model: Artifact,
+        inputs: Mapping[str, Path],
+        made: Mapping[str, str],
     ) -> dict[str, Source]:
         sources = {DATA_FOLDER_INPUT: Source("", writable=True)}
         resolved = (task.resolved, *(plan.resolved for plan in task.data.values()))
         for name, given in ((name, given) for each in resolved for name, given in each.inputs.items()):
             if isinstance(given, RemoteResource):
-                sources[name] = Source(given.identity, given.identity)
+                reference = None if name in inputs else given.reference
+                sources[name] = Source(given.identity, given.identity, resource=reference)
         for name, each in self._models(task, model):
             origin = each.key if each.key.startswith("hub:") else ""
-            sources[name] = Source(each.key, origin, self._reach.kept(each.key, task.system))
+            maker = made.get(each.key, "")
+            kept = None if maker else self._reach.kept(each.key, task.system)
+            sources[name] = Source(each.key, origin, kept, made_by=maker)
         rest = inputs.keys() - sources.keys()
         return sources | {n: Source(content_identity(inputs[n], self._cache.digests)) for n in rest}
 
@@ -105,15 +135,15 @@ class JobMaker:
             list_out=step is not None and not traits.shares_files,
         )
 
-    def _inputs(self, task: Step | Measurement, model: Artifact) -> dict[str, Path]:
-        """Name under inputs/ -> path on this machine; resources are fetched."""
-        inputs = {DATA_FOLDER_INPUT: self._cache.data_folder, **self._bring(task.resolved)}
+    def _inputs(self, task: Step | Measurement, model: Artifact, system: System) -> dict[str, Path]:
+        """Name under inputs/ -> path on this machine; resources that the system does not read are fetched."""
+        inputs = {DATA_FOLDER_INPUT: self._cache.data_folder, **self._bring(task.resolved, system)}
         for name, each in self._models(task, model):
             inputs[name] = each.path
             if each.meta.tokenizer_path:
                 inputs[_tokenizer(name)] = Path(each.meta.tokenizer_path)
         for plan in task.data.values():
-            inputs.update(self._bring(plan.resolved))
+            inputs.update(self._bring(plan.resolved, system))
         return inputs
 
     def _models(self, task: Step | Measurement, model: Artifact) -> Iterator[tuple[str, Artifact]]:
@@ -141,8 +171,17 @@ class JobMaker:
                 code += helpers(provider)
         return list(dict.fromkeys(code))
 
-    def _bring(self, resolved: ResolvedOptions) -> dict[str, Path]:
-        return bring(resolved.inputs, self._cache, self._tell)
+    def _bring(self, resolved: ResolvedOptions, system: System) -> dict[str, Path]:
+        given = {
+            name: each
+            for name, each in resolved.inputs.items()
+            if not (isinstance(each, RemoteResource) and _mounts(system, each))
+        }
+        return bring(given, self._cache, self._tell)
+
+
+def _mounts(system: System, resource: RemoteResource) -> bool:
+    return system.traits.mounts and cast("MountingSystem", system).can_mount(resource.options)
 
 
 def _compared_key(task: Step | Measurement, compared: Artifact) -> str:

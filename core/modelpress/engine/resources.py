@@ -116,6 +116,11 @@ class RemoteResource:
         return self.path or self.folder
 
     @property
+    def reference(self) -> dict[str, JSONValue]:
+        """The resource as a workflow may write it."""
+        return {"type": self.registered.spec.name, **self.options.canonical()}
+
+    @property
     def _words(self) -> str:
         return f"resource {self.registered.spec.name!r}"
 
@@ -179,6 +184,13 @@ class Remotes:
             folder = self._root / xxhash.xxh3_128_hexdigest(identity.encode())
             self._known[source] = RemoteResource(found, options, identity, folder, self._digests)
         return self._known[source]
+
+    def holding(self, path: Path) -> RemoteResource | None:
+        """The resource in which a file or folder of this machine lies; None when it was not fetched."""
+        real = path.resolve()
+        return next(
+            (each for each in self._known.values() if real.is_relative_to(each.folder.resolve())), None
+        )
 
     def secret_name(self, value: Mapping[str, object]) -> str:
         """The name by which the secret that a mapping names can be read from now on. The vault is asked when

@@ -14,6 +14,7 @@ from modelpress.engine.cache_cleaning import tidy
 from modelpress.engine.card import Made, made_by, write_card
 from modelpress.engine.export import export_model
 from modelpress.engine.goals import Judge, Judgement
+from modelpress.engine.lineage import lineage
 from modelpress.engine.load import format_of
 from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.prepare import Prepared, complete_plan, prepare
@@ -159,6 +160,7 @@ class _Run:
             if output_dir and isinstance(task, Step) and task.output_name:
                 self._export(artifact, output_dir / task.output_name, task.index)
         if self._plan.steps:  # a model that was only measured stays where it is
+            self._tasks.register(artifact, lineage(keeper.record))
             artifact = self._tasks.here(artifact)
             if output_dir:
                 artifact = self._export(artifact, output_dir / "model", len(self._plan.steps))

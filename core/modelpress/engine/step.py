@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 from modelpress.artifact import Artifact
 from modelpress.context import ModelFacts
@@ -23,7 +25,7 @@ from modelpress.files import is_marked, mark_finished
 from modelpress.json_types import JSONValue
 from modelpress.records import to_json
 from modelpress.registry import Registry
-from modelpress.system import Handle
+from modelpress.system import Handle, RegisteringSystem
 
 _SUMMARY_NAMES = ("loss", "eval_loss", "merged_modules", "accuracy", "perplexity", "bits_per_weight")
 
@@ -75,7 +77,10 @@ class TaskRunner:
         self._offline = prepared.offline
         self._tell = tell
         self.reach = Reach(prepared.cache, prepared.systems, tell)
-        self._jobs = JobMaker(plan, prepared.cache, registry, self.reach, tell, offline=prepared.offline)
+        remotes = prepared.systems.lookup.remotes
+        self._jobs = JobMaker(
+            plan, prepared.cache, registry, self.reach, remotes, tell, offline=prepared.offline
+        )
         self.jobs = JobRunner(prepared.cache, prepared.systems, tell, str(plan.workflow.path or ""))
 
     def input_model(self) -> Artifact:
@@ -98,12 +103,26 @@ class TaskRunner:
         base = self.here(model.base) if model.base else None
         return self.reach.here(replace(model, base=base))
 
+    def register(self, model: Artifact, lineage: Mapping[str, str]) -> None:
+        """Have the model that the plan ends with kept beside the system that made it, if that is asked."""
+        name = self._plan.steps[-1].system
+        system = self._systems.get(name)
+        if system.traits.registers:
+            there = self.reach.kept(model.key, name)
+            keeper = cast("RegisteringSystem", system)
+            given = self.reach.here(model).path if there is None else there
+            keeper.register(given, model.key, lineage, self._tell)
+
     def do(self, task: Step | Measurement, model: Artifact, on_start: Callable[[bool], None]) -> Done:
         """Do a task on a model, or take its result from the cache. on_start(resumed): work begins."""
-        with self._cache.lock(task.key, lambda: self._tell(_waiting(task.name))):
-            if isinstance(task, Measurement):
-                return self._measure(task, model, on_start)
-            return self._press(task, model, on_start)
+        try:
+            with self._cache.lock(task.key, lambda: self._tell(_waiting(task.name))):
+                if isinstance(task, Measurement):
+                    return self._measure(task, model, on_start)
+                return self._press(task, model, on_start)
+        except KeyboardInterrupt:
+            self.jobs.cancel_joined()
+            raise
 
     def _press(self, step: Step, model: Artifact, on_start: Callable[[bool], None]) -> Done:
         found = self._cache.find(step.key, lambda text: self._tell(Log("warning", text)))
@@ -176,19 +195,9 @@ class TaskRunner:
     ) -> tuple[Path, Result, Handle | None]:
         """Have the task's job done on its system. Returns its folder `out`, what the worker answered, and the
         job's handle where `out` has stayed on the system."""
-
-        def lay_out(folder: Path, id: str) -> None:
-            traits = self._systems.get(task.system).traits
-            within = self.reach.within(model, task.system)
-            write_job(folder, *self._jobs.job(task, within, id, traits))
-            if code := self._jobs.code(task, all_of_it=traits.ships_code):
-                ship_code(folder, code)
-
         folder = self._cache.job_folder(task.key)
         try:
-            gives_out = isinstance(task, Step)
-            order = Order(task.key, task.name, task.type_name, task.system, lay_out, gives_out)
-            return folder / "out", *self.jobs.do(order, on_start)
+            return folder / "out", *self.jobs.do(self._order(task, model), on_start)
         except WorkerDied as error:
             origin = task.registered.origin
             error.message += f" It was at work on the {origin.kind} {origin.name} of {origin}."
@@ -202,6 +211,50 @@ class TaskRunner:
             raise
         finally:
             self._keep_output(task.name, folder / "log.txt")
+
+    def _order(self, task: Step | Measurement, model: Artifact) -> Order:
+        def lay_out(folder: Path, id: str, made: Mapping[str, str]) -> None:
+            system = self._systems.get(task.system)
+            within = self.reach.within(model, task.system)
+            write_job(folder, *self._jobs.job(task, within, id, system, made))
+            if code := self._jobs.code(task, all_of_it=system.traits.ships_code):
+                ship_code(folder, code)
+
+        gives_out = isinstance(task, Step)
+        then = partial(self._following, task, model)
+        return Order(task.key, task.name, task.type_name, task.system, lay_out, gives_out, then)
+
+    def _following(self, task: Step | Measurement, model: Artifact) -> list[Order]:
+        """What its system can do in the same go: the tasks of the plan after it that work on what it makes,
+        or on what one of them makes, and are not done yet."""
+        tasks = list(self._plan.tasks)
+        at = next(number for number, each in enumerate(tasks) if each.key == task.key)
+        made = {task.index: self._expected(task, model)} if isinstance(task, Step) else {task.after: model}
+        orders: dict[str, Order] = {}
+        for each in tasks[at + 1 :]:
+            before = each.index - 1 if isinstance(each, Step) else each.after
+            fits = each.system == task.system and before in made and not self._is_done(each)
+            if isinstance(each, Step) and not fits:
+                break
+            if fits:
+                orders[each.key] = self._order(each, made[before])
+            if isinstance(each, Step):
+                made[each.index] = self._expected(each, made[before])
+        return list(orders.values())
+
+    def _expected(self, step: Step, model: Artifact) -> Artifact:
+        """What a step will give, as far as its plan tells; a base in any case, since the worker alone knows
+        whether there is one."""
+        foreseen = Result(format=step.facts_out.format, meta=step.facts_out.meta, base=model.key)
+        return self._made(step, foreseen, model)
+
+    def _is_done(self, task: Step | Measurement) -> bool:
+        """Whether its result is there, or it is being made."""
+        if self.jobs.is_submitted(task.key):
+            return True
+        if isinstance(task, Measurement):
+            return self._cache.numbers_file(task.key).exists()
+        return self._cache.artifact_folder(task.key).exists() or self.reach.away.find(task.key) is not None
 
 
 def _input_artifact(facts: ModelFacts) -> Artifact:

@@ -28,6 +28,7 @@ class Submitted:
     handle:   None while it is being submitted
     at:       when, Unix seconds; boot: when this machine was started, as seen then
     workflow: the file; empty for one that was given as values
+    joined:   the keys of all jobs of its submission, in their order; empty where it is alone
     """
 
     key: str
@@ -40,6 +41,17 @@ class Submitted:
     at: float
     boot: float
     workflow: str = ""
+    joined: tuple[str, ...] = ()
+
+    @property
+    def leads(self) -> bool:
+        """Whether it can be submitted by itself: what comes after others is submitted with them."""
+        return self.joined[:1] in ((), (self.key,))
+
+    @property
+    def rest(self) -> tuple[str, ...]:
+        """It, and what its submission does after it."""
+        return self.joined[self.joined.index(self.key) :] if self.joined else (self.key,)
 
 
 class SubmittedJobs:
@@ -60,8 +72,9 @@ class SubmittedJobs:
         write_record(self._folder / f"{job.key}.json", job)
         flush_to_disk(self._folder)
 
-    def forget(self, key: str) -> None:
-        (self._folder / f"{key}.json").unlink(missing_ok=True)
+    def forget(self, *keys: str) -> None:
+        for key in keys:
+            (self._folder / f"{key}.json").unlink(missing_ok=True)
 
     def all(self) -> Iterator[Submitted]:
         """The last one first."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from modelpress import worker
 from modelpress.config.workflow import LOCAL_SYSTEM, WorkflowParts
@@ -28,7 +29,16 @@ from modelpress.registry import Registered, Registry
 from modelpress.requirements import required_names
 from modelpress.secrets import look_through
 from modelpress.specs import SystemSpec
-from modelpress.system import Environment, Handle, System, Tell, Traits
+from modelpress.system import (
+    Environment,
+    Handle,
+    JoiningSystem,
+    MountingSystem,
+    RegisteringSystem,
+    System,
+    Tell,
+    Traits,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +200,29 @@ class _FencedSystem:
     def submit(self, folder: Path) -> Handle:
         with self._fence("submit") as function:
             handle = self._system.submit(folder)
-            try:
-                same: bool = json.loads(json.dumps(handle)) == handle and isinstance(handle, dict)
-            except (TypeError, ValueError):
-                same = False
-            if not same:
+            if not _is_handle(handle):
                 raise fault(self._origin, function, f"it returned {handle!r:.100}, expected a dict of JSON")
             return handle
+
+    def submit_joined(self, folders: Sequence[Path]) -> Sequence[Handle]:
+        with self._fence("submit_joined") as function:
+            handles = cast("JoiningSystem", self._system).submit_joined(folders)
+            if len(handles) != len(folders) or not all(map(_is_handle, handles)):
+                what = (
+                    f"it returned {handles!r:.100}, expected a dict of JSON for each of {len(folders)} jobs"
+                )
+                raise fault(self._origin, function, what)
+            return handles
+
+    def can_mount(self, options: Options) -> bool:
+        with self._fence("can_mount") as function:
+            found = cast("MountingSystem", self._system).can_mount(options)
+            check_answer(self._origin, function, found, bool)
+            return found
+
+    def register(self, model: Handle | Path, key: str, lineage: Mapping[str, str], tell: Tell) -> None:
+        with self._fence("register"):
+            cast("RegisteringSystem", self._system).register(model, key, lineage, tell)
 
     def watch(self, handle: Handle, tell: Tell) -> None:
         with self._fence("watch"):
@@ -220,6 +246,13 @@ class _FencedSystem:
         function = f"{cls.__module__}:{cls.__qualname__}.{method}"
         with fence(self._origin, function):
             yield function
+
+
+def _is_handle(value: object) -> bool:
+    try:
+        return isinstance(value, dict) and bool(json.loads(json.dumps(value)) == value)
+    except (TypeError, ValueError):
+        return False
 
 
 def _untold(message: str, hint: str, option: str) -> None:

@@ -103,7 +103,10 @@ class SystemContract(Contract[SystemSpec]):
         assert system.name == "place"
 
     def test_it_tells_what_is_installed_there(self, system: System) -> None:
-        found = system.environment(["pydantic>=2", "a-distribution-that-nobody-has"]).libraries
+        there = system.environment(["pydantic>=2", "a-distribution-that-nobody-has"])
+        if there.digest and not there.libraries:
+            pytest.skip("the place is not made yet")
+        found = there.libraries
         assert "pydantic" in found
         assert "a-distribution-that-nobody-has" not in found
         assert all(isinstance(version, str) and version for version in found.values())

@@ -48,6 +48,10 @@ class Blobs:
     path: str
     words: str
     """What it is called in messages."""
+    address: str = ""
+    """By which a job has it as an input."""
+    asset: str = ""
+    """What Azure says that it is, of a registered model."""
 
     def found(self) -> list[Blob]:
         """By path. Raises UserError where there is none."""

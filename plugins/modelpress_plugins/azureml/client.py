@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from azure.ai.ml import MLClient
 from azure.core.exceptions import (
@@ -26,7 +28,7 @@ from azure.core.exceptions import (
 )
 from azure.identity import CredentialUnavailableError, DefaultAzureCredential
 
-from modelpress.api import HostError, UserError
+from modelpress.api import HostError, Log, Tell, UserError
 from modelpress_plugins.azureml.config import ClientOptions
 
 _AUTHORITIES = {
@@ -35,7 +37,11 @@ _AUTHORITIES = {
 }
 _VAULTS = {"AzureChinaCloud": "vault.azure.cn", "AzureUSGovernment": "vault.usgovcloudapi.net"}
 _CONNECT = 10  # seconds until a host that does not answer counts as down
+_PATIENCE, _SHORTEST_WAIT, _LONGEST_WAIT = 600.0, 1.0, 15.0
+"""Seconds for which a network may be away before it is given up; between two tries."""
 _SIGNATURE = re.compile(r"\b(sig|se|sp|sv|sr|skoid)=[^&\s'\"]+")
+
+T = TypeVar("T")
 
 for name in ("azure", "azure.ai.ml", "azure.ai.ml._utils._experimental", "msal", "msrest"):
     logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised, and told by us
@@ -135,6 +141,28 @@ def _client(
 
 class Unreachable(HostError):
     """Azure does not answer, or has too much to do: it may answer later."""
+
+
+def patiently(work: Callable[[], T], tell: Tell) -> T:
+    """What the work gives. A network that is away, or a service that is busy, is waited for: the work is done
+    again, and has to go on where it was. Raises Unreachable after ten minutes."""
+    wait, end = _SHORTEST_WAIT, 0.0
+    while True:
+        try:
+            found = work()
+        except Unreachable as error:
+            now = time.monotonic()
+            if not end:
+                end = now + _PATIENCE
+                tell(Log("warning", f"{error.message} What runs there goes on; trying again."))
+            if now > end:
+                raise
+            time.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+        else:
+            if end:
+                tell(Log("note", "Azure answers again."))
+            return found
 
 
 _NOT_THE_WORKSPACE = ("SubscriptionNotFound", "ResourceGroupNotFound", "workspaces/")

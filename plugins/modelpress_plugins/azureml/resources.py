@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
 from azure.ai.ml import MLClient
 from azure.ai.ml._utils._registry_utils import get_storage_details_for_registry_assets
+from azure.ai.ml.constants import AssetTypes
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import ResourceNotFoundError
 
-from modelpress.api import HostError, UserError, did_you_mean
+from modelpress.api import HostError, JSONValue, UserError, did_you_mean
 from modelpress_plugins.azureml.blobs import Blobs, container_at
 from modelpress_plugins.azureml.client import (
+    Workspace,
     asking,
     connect,
     connect_registry,
@@ -49,6 +53,46 @@ def fetch(options: RemoteOptions, folder: Path) -> Path:
     return blobs_of(options).fetch(folder)
 
 
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """An input of a job. kind: as Azure calls it (`uri_file`, `uri_folder`, `mlflow_model`)."""
+
+    address: str
+    kind: str
+
+
+_OPTIONS: Mapping[str, type[RemoteOptions]] = {
+    "azureml_datastore": DatastoreOptions,
+    "azureml_model": ModelOptions,
+    "azureml_registry_model": RegistryModelOptions,
+    "azureml_job_output": JobOutputOptions,
+    "azureml_address": AddressOptions,
+}
+
+
+def mounted(resource: Mapping[str, JSONValue]) -> Mounted:
+    """How a job has the resource, given as a job says it, as an input. Raises UserError where it is not there
+    any more."""
+    values = {name: value for name, value in resource.items() if name != "type"}
+    blobs = blobs_of(_OPTIONS[str(resource["type"])].parse(values))
+    if blobs.asset:
+        return Mounted(blobs.address, blobs.asset)
+    is_file = blobs.found()[0].path == ""
+    return Mounted(blobs.address, AssetTypes.URI_FILE if is_file else AssetTypes.URI_FOLDER)
+
+
+def is_within(options: RemoteOptions, place: Workspace) -> bool:
+    """Whether jobs of the workspace can have it as an input: it lies there, or in a registry."""
+    if isinstance(options, RegistryModelOptions):
+        return True
+    if isinstance(options, AddressOptions):
+        if _REGISTRY.fullmatch(options.address):
+            return True
+        if (long := _DATASTORE.fullmatch(options.address)) and long[1]:
+            return Workspace(long[1], long[2], long[3]) == place
+    return workspace_of(options.azureml_client) == place
+
+
 def blobs_of(options: RemoteOptions) -> Blobs:
     """Where the bytes of a resource lie."""
     client = options.azureml_client
@@ -81,7 +125,13 @@ def datastore_blobs(client: ClientOptions, name: str, path: str) -> Blobs:
         raise UserError(f"The datastore {name!r} holds no blobs: {store.type} cannot be read yet.")
     url = f"{store.protocol or 'https'}://{store.account_name}.blob.{_endpoint(store)}/{where}"
     container = container_at(url, _credential(store, client), client)
-    return Blobs(container, path, f"{path!r} of the datastore {name!r}")
+    return Blobs(container, path, f"{path!r} of the datastore {name!r}", _long(place, name, path))
+
+
+def _long(place: Workspace, name: str, path: str) -> str:
+    """The address that names its workspace, too."""
+    workspace = f"subscriptions/{place.subscription}/resourcegroups/{place.group}/workspaces/{place.name}"
+    return f"azureml://{workspace}/datastores/{name}/paths/{path.strip('/')}"
 
 
 class _Datastore(Protocol):
@@ -120,7 +170,7 @@ def _model(client: ClientOptions, name: str, version: str) -> Blobs:
     with asking(what):
         found = ml.models.get(name, label="latest") if version == "latest" else ml.models.get(name, version)
     blobs = _at(client, str(found.path))
-    return Blobs(blobs.container, blobs.path, what)
+    return replace(blobs, words=what)
 
 
 def _registry_model(client: ClientOptions, registry: str, name: str, version: str) -> Blobs:
@@ -137,7 +187,9 @@ def _registry_model(client: ClientOptions, registry: str, name: str, version: st
     container, _, signature = url.partition("?")
     root = _BLOB.fullmatch(container)
     base = root[1] if root else place[1]
-    return Blobs(container_at(f"{base}?{signature}" if signature else base, None, client), place[2], what)
+    there = container_at(f"{base}?{signature}" if signature else base, None, client)
+    address = f"azureml://registries/{registry}/models/{found.name}/versions/{found.version or version}"
+    return Blobs(there, place[2], what, address, str(found.type or AssetTypes.CUSTOM_MODEL))
 
 
 def _signed(ml: MLClient, name: str, version: str, registry: str, uri: str) -> str:
@@ -166,8 +218,13 @@ def _job_output(client: ClientOptions, job: str, output: str, path: str) -> Blob
     told = getattr(outputs[output], "path", None)
     address = str(told or f"azureml://datastores/workspaceblobstore/paths/azureml/{job}/{output}")
     blobs = _at(client, address.replace("${{name}}", job))
-    whole = "/".join(part.strip("/") for part in (blobs.path, path) if part.strip("/"))
-    return Blobs(blobs.container, whole, f"the output {output!r} of the job {job!r}")
+    below = path.strip("/")
+    return replace(
+        blobs,
+        path="/".join(part for part in (blobs.path.strip("/"), below) if part),
+        words=f"the output {output!r} of the job {job!r}",
+        address="/".join(part for part in (blobs.address, below) if part),
+    )
 
 
 def _at(client: ClientOptions, address: str) -> Blobs:

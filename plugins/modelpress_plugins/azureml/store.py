@@ -2,8 +2,8 @@
 
 modelpress/inputs/DIGEST/…      an input, by what it is
 modelpress/code/DIGEST.zip      modelpress and plugins
-modelpress/jobs/ID/job/         job.json, the checkpoint to go on from
-modelpress/jobs/ID/done/        what the job gives
+modelpress/jobs/ID/job/         layout.json; N/job.json and the checkpoint to go on from, for the Nth job of it
+modelpress/jobs/ID/done/N/      what that job gives
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import hashlib
 import io
 import shutil
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
 from modelpress.api import Log, Tell, UserError, size
 from modelpress_plugins.azureml.blobs import Blob, Blobs
@@ -27,14 +27,6 @@ from modelpress_plugins.azureml.resources import datastore_blobs
 _ROOT = "modelpress"
 _WHOLE = ".modelpress-whole"
 """A blob beside an input: all of its files are there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """An input that lies there. folder: whether it is one."""
-
-    address: str
-    folder: bool
 
 
 class Store:
@@ -49,17 +41,17 @@ class Store:
         """What jobs call a path of it."""
         return f"azureml://datastores/{self._datastore}/paths/{_ROOT}/{path}"
 
-    def put_input(self, identity: str, name: str, source: Path, tell: Tell) -> Put:
-        """Bring an input there, unless it is: what an earlier try brought is gone on with."""
-        place = f"inputs/{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
-        folder = source.is_dir()
-        file_name = "" if folder else source.name  # a loader may go by its suffix
-        put = Put(self.address(place if folder else f"{place}/{file_name}"), folder)
+    def put_input(self, identity: str, name: str, source: Path, tell: Tell) -> str:
+        """Bring an input there, unless it is: what an earlier try brought is gone on with. Returns the address
+        of a folder; a file lies in it by its own name, since a loader may go by its suffix."""
+        what = identity if source.is_dir() else f"{identity} {source.name}"
+        place = f"inputs/{hashlib.sha256(what.encode()).hexdigest()[:32]}"
+        address = self.address(place)
         whole = f"{_ROOT}/{place}{_WHOLE}"
-        files = list(_files(source, file_name))
+        files = list(_files(source, source.name))
         with asking(f"the upload of {name!r} to the datastore {self._datastore!r}"):
             if self._container.get_blob_client(whole).exists():
-                return put
+                return address
             there = {blob.path: blob.size for blob in self._listed(place)}
             missing = [(path, file) for path, file in files if there.get(path) != file.stat().st_size]
             total = sum(file.stat().st_size for _, file in missing)
@@ -70,7 +62,7 @@ class Store:
                         f"{_ROOT}/{place}/{path}", data, overwrite=True, max_concurrency=4
                     )
             self._container.upload_blob(whole, b"", overwrite=True)
-        return put
+        return address
 
     def put_code(self, code: Path) -> str:
         """The address of a zip file of the folder, the same bytes for the same content."""
@@ -86,15 +78,23 @@ class Store:
                 blob.upload_blob(content, overwrite=True)
         return self.address(path)
 
-    def put_job(self, path: str, folder: Path, node: Path) -> str:
-        """The address of a job's own files: job.json, its checkpoint, and what runs it."""
-        files = [("job.json", folder / "job.json"), ("on_node.py", node)]
-        files += [(f"checkpoint/{name}", file) for name, file in _files(folder / "checkpoint", "")]
+    def put_jobs(self, path: str, folders: Sequence[Path], layout: bytes, node: Path) -> str:
+        """The address of a submission's own files: how it is laid out, what runs it, and of each job job.json
+        and its checkpoint."""
+        files: list[tuple[str, Path]] = []
+        for number, folder in enumerate(folders):
+            files.append((f"{number}/job.json", folder / "job.json"))
+            kept = _files(folder / "checkpoint", "")
+            files += [(f"{number}/checkpoint/{name}", file) for name, file in kept]
         with asking("the upload of the job"):
-            for name, file in files:
+            self._put(f"{path}/job/layout.json", layout)
+            for name, file in [(node.name, node), *files]:
                 with file.open("rb") as data:
-                    self._container.upload_blob(f"{_ROOT}/{path}/job/{name}", data, overwrite=True)
+                    self._put(f"{path}/job/{name}", data)
         return self.address(f"{path}/job")
+
+    def _put(self, path: str, data: bytes | IO[bytes]) -> None:
+        self._container.upload_blob(f"{_ROOT}/{path}", data, overwrite=True)
 
     def remove(self, path: str) -> None:
         """Take away what lies below a path."""
@@ -124,17 +124,21 @@ class Store:
         shutil.rmtree(part)
         return True
 
+    def sizes(self, path: str) -> dict[str, int]:
+        """Of the files right in a folder, by name."""
+        start = f"{_ROOT}/{path}/"
+        with asking("the job's answer"):
+            there = self._container.walk_blobs(name_starts_with=start, delimiter="/")
+            return {each.name[len(start) :]: each.size for each in there if not each.name.endswith("/")}
+
     def read(self, path: str, offset: int) -> bytes:
         """What has come to a file since; empty when it is not there, or nothing has."""
         with asking("the job's events"):
-            blob = self._container.get_blob_client(f"{_ROOT}/{path}")
             try:
-                length = blob.get_blob_properties().size
-                if length <= offset:
-                    return b""
-                return bytes(blob.download_blob(offset=offset, length=length - offset).readall())
-            except ResourceNotFoundError:
-                return b""
+                blob = self._container.get_blob_client(f"{_ROOT}/{path}")
+                return bytes(blob.download_blob(offset=offset).readall())
+            except (ResourceNotFoundError, ResourceModifiedError):
+                return b""  # the node replaces it just now
 
     def _below(self, path: str) -> Blobs:
         return Blobs(self._container, f"{_ROOT}/{path}", f"{path!r} of the datastore {self._datastore!r}")
@@ -144,6 +148,14 @@ class Store:
             return self._below(path).found()
         except UserError:
             return []
+
+
+def folder_digest(folder: Path) -> str:
+    """What is in a folder of this machine."""
+    told = hashlib.sha256()
+    for path, file in _files(folder, ""):
+        told.update(f"{path}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return told.hexdigest()
 
 
 def _files(source: Path, name: str) -> Iterator[tuple[str, Path]]:

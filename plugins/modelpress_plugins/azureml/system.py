@@ -1,4 +1,4 @@
-"""The system AzureML: each job is a command job of the workspace.
+"""The system AzureML: the jobs of a chain are one command job of the workspace.
 
 Nothing waits for it here but `watch`, which polls: a job's state from the workspace, its events from the
 datastore to which the node carries them. Results stay there until they are needed elsewhere.
@@ -8,40 +8,49 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
-from azure.ai.ml import Input, Output, command
-from azure.ai.ml.constants import AssetTypes, InputOutputModes
-from azure.ai.ml.entities import BuildContext
+from azure.ai.ml.constants import AssetTypes
+from azure.ai.ml.entities import BuildContext, Model
 from azure.ai.ml.entities import Environment as AzureEnvironment
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from modelpress.api import (
     Accelerator,
-    ArtifactGone,
     Environment,
     Event,
     Handle,
-    Job,
     Log,
     ModelpressError,
+    Options,
     Tell,
     Traits,
     UserError,
     did_you_mean,
-    read_job,
 )
-from modelpress_plugins.azureml import on_node
-from modelpress_plugins.azureml.client import asking, connect, status_of, workspace_of
+from modelpress_plugins.azureml.client import (
+    Unreachable,
+    asking,
+    connect,
+    connect_registry,
+    patiently,
+    status_of,
+    workspace_of,
+)
 from modelpress_plugins.azureml.conda import CondaFile, read_conda
-from modelpress_plugins.azureml.store import Store
-from modelpress_plugins.azureml.system_config import AzureMLOptions
-from modelpress_plugins.azureml.vault import vault_of
+from modelpress_plugins.azureml.config import RemoteOptions
+from modelpress_plugins.azureml.resources import is_within
+from modelpress_plugins.azureml.store import Store, folder_digest
+from modelpress_plugins.azureml.submission import Submission
+from modelpress_plugins.azureml.system_config import AzureMLOptions, DockerOptions
 from modelpress_plugins.azureml.watch import ENDED, Watch
+
+_KEY = "modelpress.key"
+_LONGEST = 256
+"""Letters of a tag's name, and of its value."""
 
 
 class _Compute(Protocol):
@@ -51,15 +60,6 @@ class _Compute(Protocol):
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """An input of a command job: its name there, and what it is called in the job's folder."""
-
-    argument: str
-    name: str
-    input: Input
-
-
 class AzureML:
     """Jobs on one compute target."""
 
@@ -67,7 +67,7 @@ class AzureML:
         self.name = name
         self.traits = Traits(
             shares_files=False, keeps_artifacts=True, attachable=True, is_here=False, ships_code=True,
-            max_jobs=options.max_jobs,
+            max_jobs=options.max_jobs, joins_jobs=True, mounts=True, registers=options.register_as is not None,
         )  # fmt: skip
         self._options = options
         self._client = options.azureml_client_config
@@ -79,28 +79,32 @@ class AzureML:
         self._kept: Store | None = None
 
     def environment(self, requires: Sequence[str]) -> Environment:
-        """What the jobs' environment is made from. The compute target is asked for as well: nothing is worth
-        doing without it."""
+        """What the jobs' environment is made from. All that has to be there already is asked for as well:
+        nothing is worth doing without it."""
         self._compute()
+        _ = self._store  # asks for the datastore
         conda = self._conda(requires)
         docker = self._options.aml_docker_config
         what = {
             "image": docker.base_image if docker else None,
             "conda": conda.content if conda else None,
             "named": self._named(),
-            "context": docker.build_context_path if docker else None,
+            "context": _context(docker) if docker else None,
         }
+        self._require_named()
         digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
         return Environment(digest=digest)
 
     def has(self, accelerator: Accelerator) -> bool:
         """Whether its machines have GPUs, which the names of their sizes say; a Kubernetes cluster is taken
         at the workflow's word."""
+        if accelerator.device != "gpu":
+            return accelerator.device == "cpu"
         try:
             size = str(getattr(self._compute(), "size", "") or "")
         except ModelpressError:
             return True  # what is wrong with the compute target is told by `environment`
-        return accelerator.device == "cpu" or not size or size.lower().startswith("standard_n")
+        return not size or size.lower().startswith("standard_n")
 
     def prepare(self, requires: Sequence[str], tell: Tell) -> None:
         """Azure makes the environment with the first job that needs it."""
@@ -110,24 +114,39 @@ class AzureML:
             tell(Log("note", f"conda_file_path: {change}."))
 
     def submit(self, folder: Path) -> Handle:
-        job = read_job(folder)
-        handle = {"job": job.id, "path": f"jobs/{job.id}"}
-        if self._status(job.id):
-            return handle
+        return self.submit_joined([folder])[0]
+
+    def submit_joined(self, folders: Sequence[Path]) -> Sequence[Handle]:
+        work = Submission(self._options, self._store, folders, self._tell)
+        patiently(lambda: self._submit(work), self._tell)
+        return work.handles()
+
+    def _submit(self, work: Submission) -> None:
+        if self._status(work.name):
+            return
         self._compute()
         try:
-            self._create(job, folder)
+            asked = work.command(self._environment(self._requires or work.jobs[0].requires))
+            with asking(f"the submission of {asked.display_name!r}"):
+                self._ml.jobs.create_or_update(asked)
+        except Unreachable:
+            raise  # what is there already is gone on with
         except ModelpressError:
-            self._store.remove(f"jobs/{job.id}")
+            self._store.remove(work.path)
             raise
-        return handle
+        what = f"{asked.display_name}: submitted to {self._options.aml_compute!r} as {work.name}."
+        self._tell(Log("note", what))
+
+    def can_mount(self, options: Options) -> bool:
+        """What lies in its own workspace, or a registry."""
+        return isinstance(options, RemoteOptions) and is_within(options, self._place)
 
     def watch(self, handle: Handle, tell: Tell) -> None:
         Watch(self._ml, self._store, str(handle["job"]), str(handle["path"]), tell).until_it_ends()
 
     def collect(self, handle: Handle, parts: Sequence[str], folder: Path) -> None:
         for part in parts:
-            self._store.fetch(f"{handle['path']}/done/{part}", folder)
+            patiently(partial(self._store.fetch, f"{handle['path']}/{part}", folder), self._tell)
 
     def cancel(self, handle: Handle) -> None:
         name = str(handle["job"])
@@ -140,6 +159,27 @@ class AzureML:
                 if self._status(name) not in ENDED:
                     raise
         Watch(self._ml, self._store, name, str(handle["path"]), _untold).until_it_is_over()
+
+    def register(self, model: Handle | Path, key: str, lineage: Mapping[str, str], tell: Tell) -> None:
+        name = self._options.register_as or ""
+        with asking(f"the model {name!r} of {self._place}"):
+            if key in self._registered(name):
+                return
+            if isinstance(model, Path):
+                address = self._store.put_input(key, "the model", model, tell)
+            else:
+                address = self._store.address(f"{model['path']}/out")
+            tags = {name[:_LONGEST]: value[:_LONGEST] for name, value in {_KEY: key, **lineage}.items()}
+            asset = Model(name=name, path=address, type=AssetTypes.CUSTOM_MODEL, tags=tags)
+            made = self._ml.models.create_or_update(asset)
+        tell(Log("note", f"The model is registered as azureml:{name}:{made.version}."))
+
+    def _registered(self, name: str) -> set[str]:
+        """The keys of its versions."""
+        try:
+            return {str((known.tags or {}).get(_KEY)) for known in self._ml.models.list(name=name)}
+        except ResourceNotFoundError:
+            return set()
 
     def close(self) -> None:
         """Jobs go on without us."""
@@ -192,6 +232,22 @@ class AzureML:
             f":{given.version}" if given.version is not None else f"@{given.label}"
         )
 
+    def _require_named(self) -> None:
+        """Raises UserError where an environment that has a name is not there."""
+        given = self._options.aml_environment_config
+        if given is None:
+            return
+        place, ml = str(self._place), self._ml
+        if given.registry_name is not None:
+            place, ml = (
+                f"the registry {given.registry_name!r}",
+                connect_registry(self._client, given.registry_name),
+            )
+        version = None if given.version is None else str(given.version)
+        hint = "The studio lists them, under Environments."
+        with asking(f"the environment {given.name!r}, {version or given.label}, of {place}", hint=hint):
+            ml.environments.get(given.name, version, given.label)
+
     def _environment(self, requires: Sequence[str]) -> AzureEnvironment | str:
         docker = self._options.aml_docker_config
         if docker is None:
@@ -203,81 +259,23 @@ class AzureML:
         conda = self._conda(requires)
         return AzureEnvironment(image=docker.base_image, conda_file=conda.content if conda else None)
 
-    def _create(self, job: Job, folder: Path) -> None:
-        store, path = self._store, f"jobs/{job.id}"
-        node = Path(on_node.__file__)
-        own = Input(type=AssetTypes.URI_FOLDER, path=store.put_job(path, folder, node))
-        code = Input(type=AssetTypes.URI_FILE, path=store.put_code(folder / "code"))
-        others = self._inputs(job, folder)
-        named = " ".join(f"{shlex.quote(f'{each.name}=')}${{{{inputs.{each.argument}}}}}" for each in others)
-        resources = self._options.resources
-        work = command(
-            name=job.id,
-            display_name=f"{job.name} ({job.origin.name})",
-            experiment_name="modelpress",
-            command="python ${{inputs.job}}/on_node.py ${{inputs.job}} ${{outputs.done}} ${{inputs.code}} "
-            + named,
-            inputs={"job": own, "code": code, **{each.argument: each.input for each in others}},
-            outputs={
-                "done": Output(
-                    type=AssetTypes.URI_FOLDER,
-                    path=store.address(f"{path}/done"),
-                    mode=InputOutputModes.RW_MOUNT,
-                )
-            },
-            environment=self._environment(self._requires or job.requires),
-            environment_variables=self._variables(job),
-            compute=self._options.aml_compute,
-            instance_count=self._options.instance_count,
-            instance_type=resources.instance_type,
-            shm_size=resources.shm_size,
-            docker_args=resources.docker_args,
-            timeout=int(job.needs.time) or None,
-            tags={**_lineage(job), **self._options.tags},
+
+def _context(docker: DockerOptions) -> str | None:
+    """What an image is built from. Raises UserError where there is no Dockerfile in it."""
+    if docker.build_context_path is None:
+        return None
+    folder, name = Path(docker.build_context_path), docker.dockerfile or "Dockerfile"
+    if not (folder / name).is_file():
+        raise UserError(
+            f"There is no {name!r} in build_context_path {str(folder)!r}.",
+            did_you_mean(name, [each.name for each in folder.iterdir()]),
         )
-        with asking(f"the submission of {job.name!r}"):
-            self._ml.jobs.create_or_update(work)
-        self._tell(Log("note", f"{job.name}: submitted to {self._options.aml_compute!r} as {job.id}."))
-
-    def _inputs(self, job: Job, folder: Path) -> list[_Given]:
-        found = []
-        for number, (name, source) in enumerate(job.sources.items()):
-            if source.writable:
-                continue
-            if source.kept is not None:
-                out = f"{source.kept['path']}/done/out"
-                if not self._store.has(out):
-                    raise ArtifactGone(f"The input {name}")
-                address, kind = self._store.address(out), AssetTypes.URI_FOLDER
-            else:
-                here = Path((folder / "inputs" / f"{name}.ref").read_text(encoding="utf-8"))
-                put = self._store.put_input(source.identity, name, here, self._tell)
-                address, kind = put.address, AssetTypes.URI_FOLDER if put.folder else AssetTypes.URI_FILE
-            found.append(_Given(f"in_{number}", name, Input(type=kind, path=address)))
-        return found
-
-    def _variables(self, job: Job) -> Mapping[str, str]:
-        """Where the node reads secrets: the key vault, never what a job says of itself."""
-        if not (self._options.hf_token or job.secrets):
-            return {}
-        vault = vault_of(self._client)
-        wanted = {"MODELPRESS_HF_TOKEN_VAULT": self._options.hf_token, "MODELPRESS_VAULT": bool(job.secrets)}
-        return {name: vault for name, needed in wanted.items() if needed}
+    return folder_digest(folder)
 
 
 def open_azureml(options: AzureMLOptions, name: str) -> AzureML:
     """Nothing is asked yet."""
     return AzureML(options, name)
-
-
-def _lineage(job: Job) -> dict[str, str]:
-    """What a job is of, as its tags."""
-    return {
-        "modelpress": str(job.origin.name),
-        "modelpress.step": job.name,
-        "modelpress.input": job.model.key[:200],
-        "modelpress.by": str(job.origin)[:200],
-    }
 
 
 def _untold(event: Event) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -89,6 +89,14 @@ class AzureMLOptions(Options):
     )
     datastore: Filled = Field(
         default="workspaceblobstore", description="Where inputs and results of jobs are kept."
+    )
+    input_mode: Literal["ro_mount", "download"] = Field(
+        default="ro_mount", description="How a node has its inputs: mounted, or fetched before it begins."
+    )
+    register_as: Filled | None = Field(
+        default=None,
+        description="The model that a run on it ends with is registered in the workspace by this name, with "
+        "what it was made from as tags. Unset: it is not.",
     )
     max_jobs: int = Field(default=1, ge=1, description="How many jobs may be under way at once.")
 

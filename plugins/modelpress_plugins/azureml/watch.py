@@ -1,14 +1,16 @@
-"""Follows a job on AzureML by polling: its phase from the workspace, its events from the datastore."""
+"""Follows a job on AzureML by polling: the phase of its submission from the workspace, its events from the
+datastore."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 
 from azure.ai.ml import MLClient
 
 from modelpress.api import Log, ModelpressError, Tell, WorkerDied, decode_event
-from modelpress_plugins.azureml.client import Unreachable, asking, status_of, without_signature
+from modelpress_plugins.azureml.client import asking, patiently, status_of, without_signature
 from modelpress_plugins.azureml.store import Store
 
 _PHASES = {
@@ -21,16 +23,15 @@ _PHASES = {
     "Finalizing": "uploading what it made",
 }
 ENDED = ("Completed", "Failed", "Canceled", "NotResponding")
-_PATIENCE = 600.0
-"""Seconds for which a network may be away before the run gives up waiting; the job goes on."""
 
 
 class Watch:
-    """One job, told from its beginning."""
+    """One job, told from its beginning. job: the name of its submission; done: where the node puts what it
+    gives."""
 
-    def __init__(self, ml: MLClient, store: Store, job: str, path: str, tell: Tell) -> None:
+    def __init__(self, ml: MLClient, store: Store, job: str, done: str, tell: Tell) -> None:
         self._ml, self._store = ml, store
-        self._job, self._done = job, f"{path}/done"
+        self._job, self._done = job, done
         self._tell = tell
         self._offset = 0
         self._phase = ""
@@ -38,31 +39,27 @@ class Watch:
         self._most = float(os.environ.get("AZUREML_RUN_POLLING_INTERVAL_MAX", "15"))
 
     def until_it_ends(self) -> None:
-        """Raises WorkerDied when it ended without an answer, HostError when Azure is away for too long."""
-        status = self.until_it_is_over()
-        self._read()
-        if not any(self._store.has(f"{self._done}/{name}") for name in ("result.json", "error.json")):
+        """Returns when its answer is there, while the jobs after it may be at work. Raises WorkerDied when it
+        ended without one, HostError when Azure is away for too long."""
+        status = self._until(self._answered)
+        if status and not self._answered():
             raise self._died(status)
 
     def until_it_is_over(self) -> str:
-        """Returns its last state."""
-        wait, away = self._least, 0.0
+        """Returns the last state of its submission."""
+        return self._until(lambda: False)
+
+    def _until(self, enough: Callable[[], bool]) -> str:
+        """Returns the state in which the submission ended; empty when there is enough before that."""
+        wait = self._least
         while True:
-            try:
-                status = self._look()
-                if away:
-                    self._tell(Log("note", "Azure answers again."))
-                wait, away = (self._least if self._phase == "running" else wait), 0.0
-                if status in ENDED:
-                    return status
-            except Unreachable as error:
-                if away > _PATIENCE:
-                    raise
-                if not away:
-                    self._tell(Log("warning", f"{error.message} The job goes on there; trying again."))
-                away += wait
+            status, found = patiently(lambda: (self._look(), enough()), self._tell)
+            if status in ENDED:
+                return status
+            if found:
+                return ""
             time.sleep(wait)
-            wait = min(self._most, wait * 1.5)
+            wait = self._least if self._phase == "running" else min(self._most, wait * 1.5)
 
     def _look(self) -> str:
         with asking(f"the job {self._job!r}"):
@@ -71,8 +68,14 @@ class Watch:
         if phase != self._phase and status not in ENDED:
             self._tell(Log("note", f"{self._job}: {phase}."))
         self._phase = phase
-        self._read()
         return status
+
+    def _answered(self) -> bool:
+        """Whether its answer is there; what it has told by now is passed on."""
+        there = self._store.sizes(self._done)
+        if there.get("events.jsonl", 0) > self._offset:
+            self._read()
+        return "result.json" in there or "error.json" in there
 
     def _read(self) -> None:
         data = self._store.read(f"{self._done}/events.jsonl", self._offset)

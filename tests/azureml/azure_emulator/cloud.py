@@ -57,13 +57,12 @@ class Cloud:
         plain = [names[key] for key in ("management", "login", "registry", "region")]
         certificates = make_certificates(folder / "tls", [*hosts, *plain])
         self.authority = certificates.authority
-        self.storage = Storage(folder, _ACCOUNTS, certificates)
+        self.storage = Storage(folder, _ACCOUNTS, names["storage"], certificates)
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificates.certificate, certificates.key)
         self.web = Web(folder / "requests.jsonl")
         self._server, self._plain = serve(self.web, tls), serve(self.web, None)
         self.proxy = Proxy(self._port_of)
-        self.storage.reach(self.proxy.url, names["storage"])
         self.client_secret = "planted-client-secret-5f1c"
         self.identity = Identity(self.web, (names["login"],), self.client_secret)
         self.vault = Vault(self.web, names["login"])
@@ -107,6 +106,11 @@ class Cloud:
             },
         }
         self.registries.models[self.registry] = {}
+
+    @property
+    def places(self) -> list[Place]:
+        """All that storage has, as places."""
+        return list(dict.fromkeys(store.place for store in self.arm.datastores.values()))
 
     def start(self) -> Cloud:
         """Wait until storage answers, and make the containers."""

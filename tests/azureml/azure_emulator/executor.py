@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -220,7 +219,7 @@ class _Sync:
                 self._arm.storage.put(self._run.artifacts.under("user_logs/std_log.txt"), self._log)
                 self._run.logged = True
             for name, place in self._run.outputs.items():
-                for file in sorted((self._outputs / name).rglob("*")):
+                for file in sorted((self._outputs / name).rglob("*"), key=_modified):
                     if file.is_file() and self._changed(file):
                         below = file.relative_to(self._outputs / name).as_posix()
                         with contextlib.suppress(FileNotFoundError):
@@ -237,10 +236,17 @@ class _Sync:
         return now != before
 
 
+def _modified(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _substituted(command: str, inputs: dict[str, str], outputs: Path) -> str:
     for name, value in inputs.items():
-        command = command.replace(f"${{{{inputs.{name}}}}}", shlex.quote(value))
-    return re.sub(r"\$\{\{outputs\.(\w+)\}\}", lambda found: shlex.quote(str(outputs / found[1])), command)
+        command = command.replace(f"${{{{inputs.{name}}}}}", value)
+    return re.sub(r"\$\{\{outputs\.(\w+)\}\}", lambda found: str(outputs / found[1]), command)
 
 
 def _asset_path(address: str) -> str:

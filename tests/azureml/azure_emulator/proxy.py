@@ -33,12 +33,17 @@ class Proxy:
     def close(self) -> None:
         self._listener.close()
 
-    def cut_off(self) -> None:
-        """Refuse from now on, and break what is open."""
+    def cut_off(self, seconds: float = 0.0) -> None:
+        """Refuse from now on, for so long if that is said, and break what is open."""
         self.cut = True
+        if seconds:
+            threading.Timer(seconds, self._come_back).start()
         for each in list(self._open):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+
+    def _come_back(self) -> None:
+        self.cut = False
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):

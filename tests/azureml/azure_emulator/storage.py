@@ -6,6 +6,7 @@ import base64
 import contextlib
 import datetime
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from azure.storage.blob import (
     BlobServiceClient,
@@ -55,16 +57,20 @@ class Place:
 class Storage:
     """accounts: names; each gets a key. suffix: of their host names."""
 
-    def __init__(self, folder: Path, accounts: tuple[str, ...], certificates: Certificates) -> None:
+    def __init__(
+        self, folder: Path, accounts: tuple[str, ...], suffix: str, certificates: Certificates
+    ) -> None:
+        self.suffix = suffix
         self.keys = {name: base64.b64encode(f"key-of-{name}".encode() * 4).decode() for name in accounts}
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         self._log = (folder / "azurite.log").open("wb")
         self._authority = certificates.authority
+        self._clients: dict[tuple[str, str], ContainerClient] = {}
         command = [
             "node", str(find_azurite()), "--blobHost", "127.0.0.1", "--blobPort", str(self.port),
             "--cert", str(certificates.certificate), "--key", str(certificates.key), "--oauth", "basic",
-            "--skipApiVersionCheck", "--disableTelemetry", "--inMemoryPersistence", "--silent",
+            "--skipApiVersionCheck", "--disableTelemetry", "--inMemoryPersistence",
         ]  # fmt: skip
         known = ";".join(f"{name}:{key}" for name, key in self.keys.items())
         self._process = subprocess.Popen(
@@ -90,23 +96,34 @@ class Storage:
             self._process.wait()
         self._log.close()
 
-    def reach(self, proxy: str, suffix: str) -> None:
-        """From now on through the proxy, as everybody else."""
-        self._proxies = {"https": proxy, "http": proxy}
-        self.suffix = suffix
+    @property
+    def carried(self) -> list[tuple[str, str]]:
+        """(`up` or `down`, path) of each blob that clients have carried, by Azurite's log of what it was asked.
+        The emulator itself, for its nodes, asks in another way: see `container`."""
+        found = []
+        for line in Path(self._log.name).read_text(encoding="utf-8", errors="replace").splitlines():
+            asked = re.search(r'"(GET|PUT) /([^ ?]*)(\?[^ ]*)? HTTP[^"]*" 20', line)
+            if asked is None or asked[2].split("/")[0] in self.keys:
+                continue
+            query = asked[3] or ""
+            if not re.search("restype=|comp=(?!block)", query):
+                found.append(("up" if asked[1] == "PUT" else "down", unquote(asked[2]).partition("/")[2]))
+        return found
 
     def url(self, place: Place, suffix: str = "") -> str:
         host = f"https://{place.account}.blob.{suffix or self.suffix}/{place.container}"
         return f"{host}/{place.path}" if place.path else host
 
     def container(self, place: Place) -> ContainerClient:
-        service = BlobServiceClient(
-            f"https://{place.account}.blob.{self.suffix}",
-            credential=self.keys[place.account],
-            proxies=self._proxies,
-            connection_verify=str(self._authority),
-        )
-        return service.get_container_client(place.container)
+        """By the account's path on loopback, and not by its host as a client does."""
+        if (place.account, place.container) not in self._clients:
+            service = BlobServiceClient(
+                f"https://127.0.0.1:{self.port}/{place.account}",
+                credential={"account_name": place.account, "account_key": self.keys[place.account]},
+                connection_verify=str(self._authority),
+            )
+            self._clients[place.account, place.container] = service.get_container_client(place.container)
+        return self._clients[place.account, place.container]
 
     def make(self, place: Place) -> None:
         client = self.container(place)
@@ -133,6 +150,10 @@ class Storage:
         below = f"{place.path}/" if place.path else ""
         found = self.container(place).list_blob_names(name_starts_with=place.path)
         return [name for name in found if name == place.path or name.startswith(below)]
+
+    def remove(self, place: Place) -> None:
+        for name in self.names(place):
+            self.container(place).delete_blob(name)
 
     def read(self, place: Place) -> bytes:
         return self.container(place).download_blob(place.path).readall()
