@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass
 class Vendor:
-    """A folder with a workflow, the vendor's plugin installed for its runs, and what they made of the cloud."""
+    """A folder with a workflow, the vendor's plugin installed for its runs, and their jobs."""
 
     cloud: Cloud
     folder: Path

@@ -1,4 +1,4 @@
-"""What cannot be on AzureML: told clearly, within seconds, before anything is uploaded, with nothing left there."""
+"""What cannot be on AzureML: told within seconds, before anything is uploaded, with nothing left there."""
 
 from __future__ import annotations
 
@@ -33,16 +33,19 @@ def nothing_is_left(vendor: Vendor, cloud: Cloud):
     assert vendor.submitted == []
 
 
+GPU = {"aml_compute": "gpu-clustr", "accelerators": [{"device": "gpu"}]}
+
+
 @pytest.mark.parametrize(
     ("system", "told"),
     [
-        ({"aml_compute": "gpu-clustr", "accelerators": [{"device": "gpu"}]}, ["no compute target 'gpu-clustr'", "gpu-cluster"]),
+        (GPU, ["no compute target 'gpu-clustr'", "gpu-cluster"]),
         ({"aml_compute": "Your Compute Name"}, ["placeholder"]),
         (
             {"aml_docker_config": {"base_image": "x", "conda_file_path": "missing.yaml"}},
             ["'missing.yaml' does not exist"],
         ),
-        ({"aml_docker_config": {"base_image": "x", "conda_file_path": "bad.yaml"}}, ["no conda environment file"]),
+        ({"aml_docker_config": {"base_image": "x", "conda_file_path": "bad.yaml"}}, ["no conda environment"]),
         ({"aml_docker_config": {"base_image": "x", "conda_file_path": "old.yaml"}}, ["Python 3.8"]),
         ({"aml_docker_config": {"conda_file_path": "old.yaml"}}, ["base_image or build_context_path"]),
         ({"aml_docker_config": {"build_context_path": "missing"}}, ["'missing' does not exist"]),
@@ -125,9 +128,14 @@ def test_a_cloud_that_cannot_be_reached_is_told_within_seconds(vendor: Vendor, c
 
 @pytest.mark.parametrize(
     ("status", "tries", "told"),
-    [(401, 1, "sign in"), (403, 1, "needs a role"), (404, 1, "no compute target"), (429, 4, "Try again later"),
-     (503, 4, "Try again later")],
-)  # fmt: skip
+    [
+        (401, 1, "sign in"),
+        (403, 1, "needs a role"),
+        (404, 1, "no compute target"),
+        (429, 4, "Try again later"),
+        (503, 4, "Try again later"),
+    ],
+)
 def test_what_passes_is_tried_again_and_what_does_not_is_not(
     vendor: Vendor, cloud: Cloud, status: int, tries: int, told: str
 ) -> None:

@@ -23,7 +23,7 @@ def submitted(vendor: Vendor, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, **o
 
     monkeypatch.setattr(cloud.executor, "_provision", refuse)
     vendor.write("a", options=options)
-    with pytest.raises(WorkerDied, match="Image pull failed: manifest for python:3.12 not found") as error:
+    with pytest.raises(WorkerDied, match=r"Image pull failed: manifest for python:3\.12 not found") as error:
         vendor.run()
     assert isinstance(error.value, ModelpressError)
     (run,) = vendor.submitted

@@ -1,9 +1,9 @@
 """Runs the jobs of one submission on a node of a compute target: `python on_node.py JOBS DONE NAME=PATH …`.
 
-Standard library alone: it is carried there beside the jobs, and starts the worker with the code that came with
-them. JOBS: layout.json, and for each job a folder with its job.json. DONE: a mounted folder that outlives the
-node, with a folder for each job; what is there already is from a node that was taken away. NAME=PATH: where
-each input is mounted.
+Standard library alone: it is carried there beside the jobs, and starts the worker with the code that came
+with them. JOBS: layout.json, and for each job a folder with its job.json. DONE: a mounted folder that
+outlives the node, with a folder for each job; what is there already is from a node that was taken away.
+NAME=PATH: where each input is mounted.
 """
 
 from __future__ import annotations

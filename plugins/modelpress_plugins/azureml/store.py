@@ -2,7 +2,7 @@
 
 modelpress/inputs/DIGEST/…      an input, by what it is
 modelpress/code/DIGEST.zip      modelpress and plugins
-modelpress/jobs/ID/job/         layout.json; N/job.json and the checkpoint to go on from, for the Nth job of it
+modelpress/jobs/ID/job/         layout.json; N/job.json and N/checkpoint/, for the Nth job of it
 modelpress/jobs/ID/done/N/      what that job gives
 """
 
@@ -42,8 +42,8 @@ class Store:
         return f"azureml://datastores/{self._datastore}/paths/{_ROOT}/{path}"
 
     def put_input(self, identity: str, name: str, source: Path, tell: Tell) -> str:
-        """Bring an input there, unless it is: what an earlier try brought is gone on with. Returns the address
-        of a folder; a file lies in it by its own name, since a loader may go by its suffix."""
+        """Bring an input there, unless it is: what an earlier try brought is gone on with. Returns a
+        folder's address; a file lies in it by its own name, since a loader may go by its suffix."""
         what = identity if source.is_dir() else f"{identity} {source.name}"
         place = f"inputs/{hashlib.sha256(what.encode()).hexdigest()[:32]}"
         address = self.address(place)

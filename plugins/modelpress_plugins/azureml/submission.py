@@ -63,6 +63,7 @@ class Submission:
             path=self.store.address(f"{self.path}/done"),
             mode=InputOutputModes.RW_MOUNT,
         )
+        jobs = "${{inputs.job}}"
         given = " ".join(f'"{name}=${{{{inputs.{name}}}}}"' for name in self.inputs if name != "job")
         names = ", ".join(job.name for job in self.jobs)
         options, resources = self.options, self.options.resources
@@ -70,7 +71,7 @@ class Submission:
             name=self.name,
             display_name=names,
             experiment_name="modelpress",
-            command=f'python "${{{{inputs.job}}}}/{_NODE.name}" "${{{{inputs.job}}}}" "${{{{outputs.done}}}}" {given}',
+            command=f'python "{jobs}/{_NODE.name}" "{jobs}" "${{{{outputs.done}}}}" {given}',
             inputs=self.inputs,
             outputs={"done": done},
             environment=environment,

@@ -67,7 +67,8 @@ class AzureML:
         self.name = name
         self.traits = Traits(
             shares_files=False, keeps_artifacts=True, attachable=True, is_here=False, ships_code=True,
-            max_jobs=options.max_jobs, joins_jobs=True, mounts=True, registers=options.register_as is not None,
+            max_jobs=options.max_jobs, joins_jobs=True, mounts=True,
+            registers=options.register_as is not None,
         )  # fmt: skip
         self._options = options
         self._client = options.azureml_client_config
@@ -79,8 +80,7 @@ class AzureML:
         self._kept: Store | None = None
 
     def environment(self, requires: Sequence[str]) -> Environment:
-        """What the jobs' environment is made from. All that has to be there already is asked for as well:
-        nothing is worth doing without it."""
+        """What the jobs' environment is made from. What has to be there already is asked for, too."""
         self._compute()
         _ = self._store  # asks for the datastore
         conda = self._conda(requires)

@@ -98,8 +98,8 @@ class Storage:
 
     @property
     def carried(self) -> list[tuple[str, str]]:
-        """(`up` or `down`, path) of each blob that clients have carried, by Azurite's log of what it was asked.
-        The emulator itself, for its nodes, asks in another way: see `container`."""
+        """(`up` or `down`, path) of each blob that clients have carried, by Azurite's log. The emulator
+        itself, for its nodes, asks in another way: see `container`."""
         found = []
         for line in Path(self._log.name).read_text(encoding="utf-8", errors="replace").splitlines():
             asked = re.search(r'"(GET|PUT) /([^ ?]*)(\?[^ ]*)? HTTP[^"]*" 20', line)
