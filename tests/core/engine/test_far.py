@@ -29,6 +29,63 @@ def test_a_chain_carries_the_model_there_once_and_the_result_back_once(far) -> N
     assert far.count("start") == 5  # what stayed there counts as done
 
 
+def test_a_place_that_joins_jobs_is_given_the_chain_at_once(far) -> None:
+    passes = {name: {"type": "Append", "text": f" {name}", "evaluator": "e"} for name in ("a", "b", "c")}
+    del passes["a"]["evaluator"]
+    far.write(passes=passes, **WORDS, evaluator="e", options={"joins": True})
+    done = far.demo.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert far.demo.text == "one two a b c"
+    assert "attached" not in done.stdout
+    carried = [line for line in far.carried if line.startswith(("up", "down out", "start"))]
+    assert carried == ["up model", "start a b words c words", "down out"]
+    assert not list(far.demo.folder.glob("cache/handles/*"))
+    assert far.demo.run().returncode == 0
+    assert far.count("start") == 1
+
+
+def test_what_comes_after_a_job_that_fails_is_not_done_and_what_came_before_is_kept(far) -> None:
+    passes = {name: {"type": "Append", "text": name, "fail": name == "b"} for name in "abc"}
+    far.write(passes=passes, options={"joins": True})
+    assert far.demo.run().returncode == 4
+    assert not list(far.demo.folder.glob("cache/handles/*"))
+    passes["b"]["fail"] = False
+    far.write(passes=passes, options={"joins": True})
+    done = far.demo.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line for line in far.carried if line.startswith("start")] == ["start a b c", "start b c"]
+    assert far.demo.text == "one twoabc"
+
+
+def test_a_chain_is_attached_to_in_its_middle_by_the_run_after_one_that_was_killed(far, monkeypatch) -> None:
+    slow = {"type": "Append", "text": "b", "pieces": 20, "seconds": 0.1}
+    passes = {"a": {"type": "Append", "text": "a"}, "b": slow, "c": {"type": "Append", "text": "c"}}
+    far.write(passes=passes, options={"joins": True})
+    monkeypatch.setenv("FAR_DIES_IN_SUBMIT", "1")
+    assert far.demo.run().returncode == -signal.SIGKILL
+    monkeypatch.delenv("FAR_DIES_IN_SUBMIT")
+    run = far.demo.start()
+    wait_until(lambda: far.demo.done.count("piece 2") == 1)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    done = far.demo.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "attached to the job" in done.stdout
+    assert far.count("start") == 1
+    assert far.demo.done == ["append a", "append b", *(f"piece {number}" for number in range(20)), "append c"]
+
+
+def test_ctrl_c_ends_a_chain_and_nothing_of_it_is_left(far) -> None:
+    slow = {"type": "Append", "text": "b", "pieces": 40, "seconds": 0.1}
+    far.write(passes={"b": slow, "c": {"type": "Append", "text": "c"}}, options={"joins": True})
+    run = far.demo.start()
+    wait_until(lambda: far.demo.done.count("piece 2") == 1)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(30) == 130
+    assert not far.working
+    assert not list(far.demo.folder.glob("cache/handles/*"))
+
+
 def test_what_another_place_needs_is_fetched_when_it_needs_it(far) -> None:
     passes = {
         "a": {"type": "Append", "text": " a"},
