@@ -113,6 +113,7 @@ def test_a_network_that_goes_away_while_it_uploads_watches_and_fetches_comes_bac
     vendor: Vendor, cloud: Cloud
 ) -> None:
     vendor.write(passes={"a": {"type": "Stamp", "text": "!", "pieces": 8, "seconds": 0.2}})
+    (vendor.folder / "model" / "text.txt").write_text("not there yet")
     cuts: list[str] = []
 
     def see(event: Event) -> None:
@@ -126,7 +127,7 @@ def test_a_network_that_goes_away_while_it_uploads_watches_and_fetches_comes_bac
 
     _, told = vendor.run(see)
     assert cuts == ["Uploading", "Watching", "Fetching"]
-    assert vendor.text == "one two!" + "".join(f"<{number}>" for number in range(8))
+    assert vendor.text == "not there yet!" + "".join(f"<{number}>" for number in range(8))
     assert len(vendor.submitted) == 1
     assert [event.value for event in told if getattr(event, "name", "") == "piece"] == list(range(8))
 
