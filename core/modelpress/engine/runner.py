@@ -149,7 +149,8 @@ class _Run:
         self._judge = Judge()
         self._registry = registry
         self._exported: list[tuple[Artifact, int]] = []
-        self._tasks = TaskRunner(plan, prepared, registry, self._tell, keeper.log.take_output)
+        take = keeper.log.take_output
+        self._tasks = TaskRunner(plan, prepared, registry, self._tell, take, whole=True)
 
     def go(self) -> RunResult:
         workflow, output_dir, keeper = self._plan.workflow, self._output_dir, self._keeper

@@ -68,9 +68,14 @@ class TaskRunner:
         registry: Registry,
         tell: Callable[[Event], None],
         keep_output: Callable[[str, Path], None],
+        *,
+        whole: bool = False,
     ) -> None:
-        """keep_output(name, file): called with what the worker printed during a task, before that goes."""
+        """keep_output(name, file): called with what the worker printed during a task, before that goes.
+        whole: whether all of the plan is done, one task after the other, so that a chain may be one
+        submission; a candidate of a search may be left off in its middle."""
         self._keep_output = keep_output
+        self._whole = whole
         self._plan = plan
         self._cache = prepared.cache
         self._systems = prepared.systems
@@ -221,7 +226,7 @@ class TaskRunner:
                 ship_code(folder, code)
 
         gives_out = isinstance(task, Step)
-        then = partial(self._following, task, model)
+        then = partial(self._following, task, model) if self._whole else tuple
         return Order(task.key, task.name, task.type_name, task.system, lay_out, gives_out, then)
 
     def _following(self, task: Step | Measurement, model: Artifact) -> list[Order]:
