@@ -18,7 +18,7 @@ from transformers.core_model_loading import WeightConverter, WeightRenaming, ren
 from modelpress.api import Checkpoint, UserError
 from modelpress_plugins.hf.bare_model import bare_model, open_config
 from modelpress_plugins.hf.config import read_config
-from modelpress_plugins.tensors.bytes import read_tensor
+from modelpress_plugins.tensors.bytes import is_finite, read_tensor
 
 _TOLD = 3
 _ROWS = 2**14
@@ -86,7 +86,7 @@ def require_finite(folder: Path, names: Iterable[str] | None = None) -> None:
             spans = [slice(i, i + _ROWS) for i in range(0, rows, _ROWS)] if rows > _ROWS else [None]
             for span in spans:
                 found = read_tensor(checkpoint, name) if span is None else read_tensor(checkpoint, name, span)
-                if not torch.isfinite(found.sum(dtype=torch.float64)) and not torch.isfinite(found).all():
+                if not is_finite(found):
                     raise UserError(
                         f"{name} in {folder} has numbers that are not finite (NaN or infinite).",
                         "Fetch or train the model again: what such a weight computes is lost.",

@@ -68,11 +68,21 @@ class GenAIModel:
         Runtimes have other code for one row than for many.
         """
         generator = self._generator(1, len(ids))
-        rows = []
-        for start, stop in [(0, prompt), *((i, i + 1) for i in range(prompt, len(ids)))]:
-            generator.append_tokens(np.asarray(ids[start:stop], dtype=np.int32))
-            rows.append(np.asarray(generator.get_output("logits"), dtype=np.float32)[0])
-        return np.concatenate(rows)
+        steps = [ids[:prompt], *([i] for i in ids[prompt:])]
+        return np.concatenate([_logits_after(generator, step) for step in steps])
+
+    def answer_in_steps(self, prompt: Sequence[int], new: int) -> tuple[list[int], NDArray[np.float32]]:
+        """(prompt and the likeliest `new` ids after it, as many as the context holds; the logits of all).
+
+        An id that ends a text is no end here.
+        """
+        length = self._length(prompt, new)
+        generator = self._generator(1, length)
+        ids, rows = list(prompt), [_logits_after(generator, prompt)]
+        while len(ids) < length:
+            ids.append(int(rows[-1][-1].argmax()))
+            rows.append(_logits_after(generator, ids[-1:]))
+        return ids, np.concatenate(rows)
 
     def generate(
         self, ids: Sequence[int], max_new_tokens: int, sampling: Sampling | None = None
@@ -171,6 +181,12 @@ class GenAIModel:
         search = {**_GREEDY, **(_drawn(sampling) if sampling else {})}
         parameters.set_search_options(max_length=room, batch_size=rows, **search)
         return og.Generator(self._model, parameters)
+
+
+def _logits_after(generator: Any, ids: Sequence[int]) -> NDArray[np.float32]:
+    """(len(ids), vocabulary), or the last row alone of a head that was pruned."""
+    generator.append_tokens(np.asarray(ids, dtype=np.int32))
+    return np.asarray(generator.get_output("logits"), dtype=np.float32)[0]
 
 
 def _drawn(sampling: Sampling) -> dict[str, bool | int | float]:

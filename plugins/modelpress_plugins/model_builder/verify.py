@@ -100,14 +100,18 @@ def try_out(
         raise PassError(f"{artifact.format} was loaded as {type(model).__name__}, expected GenAIModel.")
     with closing(model):
         try:
-            whole = list(ids) if ids is not None else _continue(model, _prompt(model, length))
-            prompt = max(1, len(whole) - NEW_TOKENS)
-            logits = model.logits_in_steps(whole, prompt)
+            if ids is None:
+                prompt = _prompt(model, length)
+                _require_answer(model, prompt[:NEW_TOKENS])
+                whole, logits = model.answer_in_steps(prompt, NEW_TOKENS)
+            else:
+                whole, prompt = list(ids), list(ids[: max(1, len(ids) - NEW_TOKENS)])
+                logits = model.logits_in_steps(whole, len(prompt))
         except RuntimeError as error:  # what the binding raises for whatever the runtime refuses
             raise PassError(f"onnxruntime-genai loads the built model but cannot run it: {error}") from error
     if not np.isfinite(logits).all():
         raise PassError(f"The model in {artifact.path} gives logits that are not finite.")
-    return Trial(whole, prompt, logits, device)
+    return Trial(whole, len(prompt), logits, device)
 
 
 def verify(
@@ -227,10 +231,6 @@ def _prompt(model: GenAIModel, length: int) -> list[int]:
     return (ids * (room // len(ids) + 1))[:room]
 
 
-def _continue(model: GenAIModel, prompt: list[int]) -> list[int]:
-    """The prompt, the answer, and, where that ended early, the prompt's ids again."""
-    answer = list(model.generate(prompt, NEW_TOKENS))
-    if not answer:
+def _require_answer(model: GenAIModel, prompt: Sequence[int]) -> None:
+    if not list(model.generate(prompt, 1)):
         raise PassError("The built model generated nothing.")
-    filler = (prompt * NEW_TOKENS)[: NEW_TOKENS - len(answer)]
-    return [*prompt, *answer, *filler][: model.context_length]

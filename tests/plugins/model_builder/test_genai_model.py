@@ -59,6 +59,16 @@ def test_a_prompt_that_fills_the_context_is_refused(model: GenAIModel) -> None:
         model.generate_batch([[5], []], 1)
 
 
+def test_an_answer_comes_with_the_logits_that_chose_it(model: GenAIModel) -> None:
+    ids, logits = model.answer_in_steps([1, 5, 6], 4)
+    assert ids[:3] == [1, 5, 6]
+    assert len(ids) == len(logits) == 7
+    np.testing.assert_array_equal(logits, model.logits_in_steps(ids, 3))
+    assert ids[3:] == logits[2:-1].argmax(-1).tolist()
+    whole, _ = model.answer_in_steps([1] * (model.context_length - 2), 4)
+    assert len(whole) == model.context_length
+
+
 def test_a_closed_model_says_so(model: GenAIModel) -> None:
     model.close()
     with pytest.raises(PassError, match="closed"):
