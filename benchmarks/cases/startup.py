@@ -145,7 +145,7 @@ def _empty_pass(folder: Path, times: int) -> dict[str, list[float]]:
     worker = WarmWorker([sys.executable], {**os.environ, "PYTHONPATH": path})
     origin = Origin("pass", "Empty", "empty", "empty", "0")
     job = Job(origin, "empty", "empty_pass:empty", "empty_pass:Empty", {},
-              ModelInput("model", "nothing", "content:1"), "nothing")  # fmt: skip
+              ModelInput("model", "nothing", "content:1"), produces="nothing")  # fmt: skip
     through: list[float] = []
     try:
         for number_of in range(times + 1):
