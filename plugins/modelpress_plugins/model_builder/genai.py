@@ -186,7 +186,8 @@ class GenAIModel:
 def _logits_after(generator: Any, ids: Sequence[int]) -> NDArray[np.float32]:
     """(len(ids), vocabulary), or the last row alone of a head that was pruned."""
     generator.append_tokens(np.asarray(ids, dtype=np.int32))
-    return np.asarray(generator.get_output("logits"), dtype=np.float32)[0]
+    found: NDArray[np.float32] = np.asarray(generator.get_output("logits"), dtype=np.float32)[0]
+    return found
 
 
 def _drawn(sampling: Sampling) -> dict[str, bool | int | float]:
