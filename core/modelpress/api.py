@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from modelpress.engine.environment import worker_environment
     from modelpress.engine.goals import Judgement
     from modelpress.engine.history import curves_told
-    from modelpress.engine.job import Job, Result, Source, input_names, read_answer, read_job
+    from modelpress.engine.job import Job, Result, Source, input_names, read_answer, read_job, scrub_job
     from modelpress.engine.load import find_artifact, load_model, load_tokenizer
     from modelpress.engine.open_data import open_data
     from modelpress.engine.past_runs import history_of, open_run
@@ -99,7 +99,7 @@ if TYPE_CHECKING:
     from modelpress.requirements import lacks, parse_requirement, required_names
     from modelpress.samples import NO_LOSS, DataSource, Exchange, Sample, SampleTable
     from modelpress.search import Axis, Candidate, Interval, Outcome, Sampler, SearchSpace, Told
-    from modelpress.secrets import read_secret
+    from modelpress.secrets import look_for, read_secret
     from modelpress.sizes import parse_size
     from modelpress.system import Environment, Handle, Needs, System, Tell, Traits
     from modelpress.usage import Usage
@@ -220,6 +220,7 @@ __all__ = [
     "load_model",
     "load_tokenizer",
     "load_workflow",
+    "look_for",
     "looks_like_path",
     "mark_finished",
     "move",
@@ -242,6 +243,7 @@ __all__ = [
     "read_secret",
     "required_names",
     "say",
+    "scrub_job",
     "set_option",
     "size",
     "spec_from_source",
@@ -271,7 +273,7 @@ _HOMES = {
     "modelpress.engine.environment": "worker_environment",
     "modelpress.engine.goals": "Judgement",
     "modelpress.engine.history": "curves_told",
-    "modelpress.engine.job": "input_names Job read_answer read_job Result Source",
+    "modelpress.engine.job": "input_names Job read_answer read_job Result scrub_job Source",
     "modelpress.engine.load": "find_artifact load_model load_tokenizer",
     "modelpress.engine.open_data": "open_data",
     "modelpress.engine.past_runs": "history_of open_run",
@@ -302,7 +304,7 @@ _HOMES = {
     "modelpress.requirements": "lacks parse_requirement required_names",
     "modelpress.samples": "DataSource Exchange NO_LOSS Sample SampleTable",
     "modelpress.search": "Axis Candidate Interval Outcome Sampler SearchSpace Told",
-    "modelpress.secrets": "read_secret",
+    "modelpress.secrets": "look_for read_secret",
     "modelpress.sizes": "parse_size",
     "modelpress.system": "Environment Handle Needs System Tell Traits",
     "modelpress.usage": "Usage",

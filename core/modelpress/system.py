@@ -135,7 +135,10 @@ class System(Protocol):
 
     def collect(self, handle: Handle, parts: Sequence[str], folder: Path, /) -> None:
         """Bring these of the job's files and folders (`result.json`, `out`, `checkpoint`) into the folder,
-        whole or not at all each; what is not there is left out. Nothing to do where files are shared."""
+        whole or not at all each; what is not there is left out. Nothing to do where files are shared.
+
+        The checkpoint is asked for from another thread while the job is watched, too: list what is there
+        before any of it is read, since the mark that it is whole is written last."""
 
     def cancel(self, handle: Handle, /) -> None:
         """End the job and all that it started, and return when it has ended. Nothing to do for one that has

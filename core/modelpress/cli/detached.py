@@ -13,14 +13,16 @@ from typing import IO
 
 import click
 
+from modelpress.cli.text import print_json
 from modelpress.engine.past_runs import find_runs
 from modelpress.engine.record import RunRecord
 
 _LOOK_SECONDS = 0.1
 
 
-def start_detached(arguments: Sequence[str], runs: Path) -> int:
-    """Start `modelpress ARGUMENTS`; wait until the run has a record below `runs`. Returns the exit code."""
+def start_detached(arguments: Sequence[str], runs: Path, *, as_json: bool) -> int:
+    """Start `modelpress ARGUMENTS`; wait until the run has a record below `runs`, and tell where it is.
+    Returns the exit code."""
     with tempfile.TemporaryFile() as output:
         process = _start(arguments, output)
         while (record := _record(runs, process.pid)) is None:
@@ -32,6 +34,9 @@ def start_detached(arguments: Sequence[str], runs: Path) -> int:
             if record is not None:
                 break
             time.sleep(_LOOK_SECONDS)
+    if as_json:
+        print_json({"id": record.id, "process": process.pid, "log": str(record.log)})
+        return 0
     click.echo(f"Run {record.id} goes on in the background (process {process.pid}).")
     click.echo(f"log: {record.log}")
     click.echo(f"Next: modelpress runs show {record.id}")

@@ -11,6 +11,7 @@ from typing import TextIO
 
 import click
 
+from modelpress.cli.leave import Choice, Leave
 from modelpress.cli.text import print_json
 from modelpress.config.given import Given
 from modelpress.engine.runner import RunResult, run
@@ -31,6 +32,7 @@ def execute(
     verbosity: Verbosity,
     as_json: bool,
     show_result: bool = True,
+    on_interrupt: Choice = "ask",
 ) -> RunResult:
     """Run it, and show how it goes; with as_json, progress goes to stderr and the record to stdout.
 
@@ -45,6 +47,7 @@ def execute(
             offline=offline,
             in_process=in_process,
             on_event=progress,
+            detach=Leave(on_interrupt, progress.close),
         )
     finally:
         progress.close()

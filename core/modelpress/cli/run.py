@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -9,9 +10,10 @@ import click
 
 from modelpress.cli.detached import start_detached
 from modelpress.cli.execute import execute
+from modelpress.cli.leave import Choice, on_interrupt_option
 from modelpress.cli.planning import here_option, offline_option, set_option
 from modelpress.cli.text import examples, json_option
-from modelpress.cli.verbosity import verbosity_options
+from modelpress.cli.verbosity import as_arguments, verbosity_options
 from modelpress.config.given import Given, Setting
 from modelpress.engine.prepare import prepare
 from modelpress.progress.levels import Verbosity
@@ -34,6 +36,7 @@ from modelpress.registry import Registry
 @here_option
 @offline_option
 @click.option("--detach", is_flag=True, help="Go on in the background, when this terminal is closed, too.")
+@on_interrupt_option
 @click.option("--in-process", is_flag=True, help="Run passes in this process, for debuggers.")
 @verbosity_options
 @json_option
@@ -46,6 +49,7 @@ def command(
     cache_dir: Path | None,
     offline: bool,
     detach: bool,
+    on_interrupt: Choice,
     in_process: bool,
     verbosity: Verbosity,
     as_json: bool,
@@ -54,7 +58,9 @@ def command(
     if (file is None) == (config is None):
         raise click.UsageError("Name the workflow once: `modelpress run FILE`, or `--config FILE`.")
     if detach:
-        _detach(Given(file or config, settings=settings, here=here), output_dir, cache_dir, offline=offline)
+        given = Given(file or config, settings=settings, here=here)
+        asked = [*as_arguments(verbosity), "--on-interrupt", on_interrupt]
+        _detach(given, output_dir, cache_dir, asked, offline=offline, as_json=as_json)
     execute(
         Given(file or config, settings=settings, here=here),
         output_dir=output_dir,
@@ -63,10 +69,19 @@ def command(
         in_process=in_process,
         verbosity=verbosity,
         as_json=as_json,
+        on_interrupt=on_interrupt,
     )
 
 
-def _detach(given: Given, output_dir: Path | None, cache_dir: Path | None, *, offline: bool) -> NoReturn:
+def _detach(
+    given: Given,
+    output_dir: Path | None,
+    cache_dir: Path | None,
+    asked: Sequence[str],
+    *,
+    offline: bool,
+    as_json: bool,
+) -> NoReturn:
     """Have another process run it; what is wrong with it is told here."""
     registry = Registry.load()
     with prepare(given, registry, output_dir=output_dir, cache_dir=cache_dir, offline=offline) as prepared:
@@ -79,5 +94,5 @@ def _detach(given: Given, output_dir: Path | None, cache_dir: Path | None, *, of
         if value
         for part in (name, str(value))
     ]
-    arguments += [*(["--here"] if given.here else []), *(["--offline"] if offline else [])]
-    click.get_current_context().exit(start_detached(["run", *arguments], runs))
+    arguments += [*(["--here"] if given.here else []), *(["--offline"] if offline else []), *asked]
+    click.get_current_context().exit(start_detached(["run", *arguments], runs, as_json=as_json))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 
 import click
@@ -33,3 +33,9 @@ def verbosity_options(function: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def as_arguments(verbosity: Verbosity) -> Sequence[str]:
+    """The options that say the same, for another process."""
+    flags = [*(["--quiet"] if verbosity.quiet else []), *(["--verbose"] if verbosity.each_report else [])]
+    return [*flags, *(["--log-level", verbosity.level] if verbosity.level else [])]

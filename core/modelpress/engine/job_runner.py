@@ -14,6 +14,7 @@ import psutil
 
 from modelpress.artifact import FileFacts, file_facts
 from modelpress.engine.cache import Cache
+from modelpress.engine.checkpoints import CheckpointsBack
 from modelpress.engine.heard import Heard
 from modelpress.engine.history import keep_events
 from modelpress.engine.job import Result, read_answer
@@ -195,7 +196,8 @@ class JobRunner:
         try:
             if self._stopped:
                 raise KeyboardInterrupt
-            system.watch(handle, heard)
+            with CheckpointsBack(system, handle, folder):
+                system.watch(handle, heard)
         except WorkerDied:
             self._end(job, lambda: system.collect(handle, (*ANSWER, "checkpoint"), folder))
             raise
@@ -204,7 +206,9 @@ class JobRunner:
             self._end(job, lambda: system.collect(handle, (*ANSWER, "checkpoint"), folder))
             raise
         except KeyboardInterrupt:
-            if not (job.attachable and self._detach()):
+            if job.attachable and self._detach():
+                self._tell(Log("note", f"{job.name} goes on on {job.place.name!r} as the job {job.id}."))
+            else:
                 system.cancel(handle)
                 self._end(job, lambda: system.collect(handle, (*ANSWER, "checkpoint"), folder))
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelpress.config.workflow import Workflow, WorkflowParts
+from modelpress.config.workflow import PassChoice, Workflow, WorkflowDraft, WorkflowParts
 from modelpress.context import Accelerator
 from modelpress.engine.plan_context import Findings, StepContext
 from modelpress.engine.systems import OpenSystems
@@ -15,11 +15,12 @@ CPU = "cpu"
 class Places:
     """The accelerators of a workflow's systems. Each system is asked at most once for each."""
 
-    def __init__(self, workflow: WorkflowParts, systems: OpenSystems, findings: Findings) -> None:
+    def __init__(self, workflow: WorkflowDraft, systems: OpenSystems, findings: Findings) -> None:
         self._workflow = workflow
         self._systems = systems
         self._found: dict[tuple[str, Accelerator], bool] = {}
         self.target = target_of(workflow)
+        _tell_two_targets(workflow, findings)
         others = _accelerators(workflow, target_system(workflow))[1:]
         if others:
             names = ", ".join(other.execution_provider for other in others)
@@ -63,6 +64,25 @@ class Places:
             return self._systems.get(system).has(accelerator)
         except HostError:
             return False
+
+
+def _tell_two_targets(workflow: WorkflowDraft, findings: Findings) -> None:
+    """A problem where hosts name different accelerators, and nothing says which one the model is for: it
+    would be built for one of them, or for neither."""
+    if workflow.target:
+        return
+    hosts = [workflow.host, *(choice.host for choice in workflow.passes if isinstance(choice, PassChoice))]
+    named = {host: _first(workflow, host) for host in dict.fromkeys(hosts)}
+    named = {host: found for host, found in named.items() if found != Accelerator()}
+    if len(set(named.values())) > 1:
+        told = ", ".join(
+            f"{host!r} has {each.device} ({each.execution_provider})" for host, each in named.items()
+        )
+        findings.problem(
+            f"systems.{list(named)[-1]}",
+            f"The passes run on systems with different accelerators, and no target is named: {told}.",
+            "Say what the model is for: `target: NAME`, a system. What passes run on is said by `host`.",
+        )
 
 
 def target_system(workflow: WorkflowParts) -> str:

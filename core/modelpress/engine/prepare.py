@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modelpress.config.given import Given
@@ -26,14 +26,18 @@ from modelpress.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A planned workflow, and what a run of it needs. output_dir is None when the result stays in the
-    cache."""
+    """A planned workflow, and what a run of it needs.
+
+    output_dir: None when the result stays in the cache
+    detach:     asked at an interruption: whether jobs that can go on without the run are to do so
+    """
 
     plan: PlanDraft
     cache: Cache
     systems: OpenSystems
     output_dir: Path | None
     offline: bool
+    detach: Callable[[], bool] = field(default=lambda: False)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modelpress.artifact import Artifact
@@ -63,6 +63,7 @@ def run(
     offline: bool = False,
     in_process: bool = False,
     on_event: OnEvent | None = None,
+    detach: Callable[[], bool] = lambda: False,
 ) -> RunResult:
     """Run a workflow.
 
@@ -70,6 +71,7 @@ def run(
     offline:    no network at all
     in_process: run passes in this process (for debuggers), not in a worker
     on_event:   called with each event, in the caller's thread
+    detach:     asked at an interruption: whether jobs that can go on without the run are to do so
 
     Raises WorkflowError with every problem before any work; PassError, HostError, Interrupted … during it.
     """
@@ -88,6 +90,7 @@ def run(
         offline=offline,
         in_process=in_process,
     ) as prepared:
+        prepared = replace(prepared, detach=detach)
         plan = prepared.plan.whole()  # nothing is written where there is a problem
         tidy(prepared.cache)
         prepared.cache.hold_shared()

@@ -86,7 +86,8 @@ class TaskRunner:
         self._jobs = JobMaker(
             plan, prepared.cache, registry, self.reach, remotes, tell, offline=prepared.offline
         )
-        self.jobs = JobRunner(prepared.cache, prepared.systems, tell, str(plan.workflow.path or ""))
+        workflow = str(plan.workflow.path or "")
+        self.jobs = JobRunner(prepared.cache, prepared.systems, tell, workflow, prepared.detach)
 
     def input_model(self) -> Artifact:
         """The input model on this machine, fetched when it is elsewhere."""

@@ -95,6 +95,15 @@ def borrow(model: Artifact, options: Options, ctx: PassContext) -> Artifact:
     return _text(ctx, f"{press.table()} {press.digest(b'1')} {NAME}")
 
 
+def look_around(model: Artifact, options: Options, ctx: PassContext) -> Artifact:
+    """Which of the paths in the text are there, and which files of the job name the first of them."""
+    paths = (model.path / "text.txt").read_text(encoding="utf-8").splitlines()
+    seen = [path for path in paths if os.path.exists(path)]
+    files = [file for file in sorted(ctx.out.parent.rglob("*")) if file.is_file()]
+    told = [file.name for file in files if paths[0].encode() in file.read_bytes()]
+    return _text(ctx, f"seen: {' '.join(seen)}; told in: {' '.join(told)}")
+
+
 SECRET = "MODELPRESS_CONTRACT_TOKEN"
 LARGE = 2**30
 

@@ -50,6 +50,8 @@ class SystemContract(Contract[SystemSpec]):
     system_name: ClassVar[str] = ""
     seconds: ClassVar[float] = 60
     """How long a small job may take there, the way included."""
+    isolated: ClassVar[bool] = False
+    """Whether its jobs can read nothing of this machine but what they were given."""
 
     def find(self, registry: Registry) -> Registered[SystemSpec]:
         return registry.find(SystemSpec, self.system_name)
@@ -186,6 +188,20 @@ class SystemContract(Contract[SystemSpec]):
         folder = self._job(system, tmp_path / "ein Auftrag ü", "copy", model)
         self.run(system, folder)
         assert file_facts(folder / "out") == file_facts(model)
+
+    def test_jobs_see_nothing_of_this_machine_but_what_they_were_given(
+        self, system: System, tmp_path: Path
+    ) -> None:
+        """Neither its files, nor where the inputs lie here: not in any file that the job can read."""
+        if not self.isolated:
+            pytest.skip("it is this machine, or shares its files")
+        model, private = tmp_path / "its model", tmp_path / "private.txt"
+        model.mkdir()
+        private.write_text("for nobody", encoding="utf-8")
+        folder = tmp_path / "job"
+        (model / "text.txt").write_text(f"{tmp_path}\n{private}\n{model}\n{folder}", encoding="utf-8")
+        self.run(system, self._job(system, folder, "look_around", model))
+        assert (folder / "out" / "text.txt").read_text(encoding="utf-8") == "seen: ; told in: "
 
     def test_what_was_submitted_needs_this_machines_files_no_more(
         self, system: System, tmp_path: Path

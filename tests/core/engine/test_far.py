@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 
 import pytest
 
+pty = pytest.importorskip("pty", reason="terminals are POSIX")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
 WORDS = {"evaluators": {"e": {"metrics": [{"type": "words"}]}}}
 
@@ -159,6 +162,80 @@ def test_a_run_killed_while_it_submits_starts_nothing_twice(far, monkeypatch) ->
     done = far.demo.run()
     assert done.returncode == 0, done.stdout + done.stderr
     assert far.count("start") == 1
+
+
+def test_a_checkpoint_comes_back_while_the_job_runs(far, monkeypatch) -> None:
+    """With the place, no more is lost than what was done since."""
+    monkeypatch.setenv("MODELPRESS_CHECKPOINT_SECONDS", "0.2")
+    far.write(passes={"a": {"type": "Append", "text": "!", "pieces": 60, "seconds": 0.1}})
+    run = far.demo.start()
+    wait_until(lambda: len(list(far.demo.folder.glob("cache/jobs/*/checkpoint/*"))) >= 3)
+    assert far.working
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    for process in far.working:
+        os.kill(process, signal.SIGKILL)
+    wait_until(lambda: not far.working)
+    shutil.rmtree(far.place)
+    left = subprocess.run(
+        [*far.demo.command("jobs", "cancel", "--all"), "--cache-dir", str(far.demo.folder / "cache")],
+        env=far.demo.environment, check=False, capture_output=True,
+    )  # fmt: skip
+    assert left.returncode == 0, left.stderr
+    done = far.demo.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert far.demo.done.count("piece 0") == 1
+
+
+def test_a_run_that_is_hung_up_leaves_a_job_to_attach_to(far) -> None:
+    """A closed terminal, a connection that ends."""
+    far.write(passes={"a": {"type": "Append", "text": "!", "pieces": 30, "seconds": 0.1}})
+    run = far.demo.start()
+    wait_until(lambda: far.demo.done.count("piece 2") == 1)
+    run.send_signal(signal.SIGHUP)
+    assert run.wait(30) == -signal.SIGHUP
+    assert far.working
+    done = far.demo.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert far.count("start") == 1
+    assert far.demo.done.count("piece 3") == 1
+
+
+def test_ctrl_c_leaves_the_job_there_where_that_was_said(far) -> None:
+    far.write(passes={"a": {"type": "Append", "text": "!", "pieces": 30, "seconds": 0.1}})
+    run = far.demo.start("--on-interrupt", "detach")
+    wait_until(lambda: far.demo.done.count("piece 2") == 1)
+    run.send_signal(signal.SIGINT)
+    told = run.communicate(timeout=30)[0]
+    assert run.returncode == 130
+    assert far.working
+    assert "a goes on on 'far' as the job" in told
+    assert far.demo.run().returncode == 0
+    assert far.count("start") == 1
+
+
+@pytest.mark.parametrize(("answer", "goes_on"), [("y", True), ("", False), ("\x03", False)])
+def test_ctrl_c_asks_where_there_is_a_terminal(far, answer: str, goes_on: bool) -> None:
+    """In a terminal of its own: what is answered to the question, a second Ctrl-C too, decides."""
+    far.write(passes={"a": {"type": "Append", "text": "!", "pieces": 30, "seconds": 0.1}})
+    command = far.demo.command("run", str(far.demo.folder / "workflow.json"))
+    run, terminal = pty.fork()
+    if run == 0:
+        os.execve(command[0], command, far.demo.environment)
+    shown = b""
+    try:
+        wait_until(lambda: far.demo.done.count("piece 2") == 1)
+        os.write(terminal, b"\x03")
+        while b"Leave it there?" not in shown:
+            shown += os.read(terminal, 10_000)
+        os.write(terminal, answer.encode() if answer == "\x03" else f"{answer}\n".encode())
+        with contextlib.suppress(OSError):  # the terminal closes with the run
+            while shown_now := os.read(terminal, 10_000):
+                shown += shown_now
+        assert os.waitstatus_to_exitcode(os.waitpid(run, 0)[1]) == 130
+        assert bool(far.working) is goes_on
+    finally:
+        os.close(terminal)
 
 
 def test_ctrl_c_ends_the_job_there_and_brings_its_checkpoint_back(far) -> None:

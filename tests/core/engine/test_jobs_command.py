@@ -80,6 +80,18 @@ def test_a_detached_run_goes_on_without_its_terminal(demo) -> None:
     assert json.loads(record.read_text())["status"] == "finished"
 
 
+def test_a_detached_run_tells_what_was_asked_of_it_in_the_form_asked_for(demo) -> None:
+    demo.write(passes={"a": {"type": "Append", "text": "!", "pieces": 20, "seconds": 0.1}})
+    begun = demo.run("--detach", "--json", "-v", "--log-level", "debug")
+    assert begun.returncode == 0, begun.stderr
+    said = json.loads(begun.stdout)
+    command = " ".join(psutil.Process(said["process"]).cmdline())
+    assert "--verbose --log-level debug" in command
+    record = demo.folder / "cache" / "runs" / said["id"] / "run.json"
+    wait_until(lambda: json.loads(record.read_text())["status"] == "finished")
+    assert os.path.exists(said["log"])
+
+
 def test_what_is_wrong_with_a_detached_run_is_told_at_once(demo) -> None:
     demo.write(passes={"a": {"type": "Apend"}})
     begun = demo.run("--detach")

@@ -57,6 +57,23 @@ def test_a_target_that_a_pass_does_not_build_for_is_a_problem(demo) -> None:
     assert "It builds for WebGpuExecutionProvider" in said
 
 
+def test_hosts_with_different_accelerators_need_a_target(demo) -> None:
+    passes = {
+        "a": {"type": "Append", "text": "x", "host": "web"},
+        "b": {"type": "Append", "text": "y", "host": "phone"},
+    }
+    systems = {"web": system(WEB), "phone": system(NPU)}
+    demo.write(passes=passes, systems=systems)
+    done = demo.run()
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 2, said
+    assert "'web' has gpu (WebGpuExecutionProvider), 'phone' has npu (QNNExecutionProvider)" in said
+    assert "target: NAME" in said
+    assert not (demo.folder / "output").exists()
+    demo.write(passes=passes, systems=systems, target="web")
+    assert "no target is named" not in demo.run().stderr
+
+
 def test_a_host_without_the_only_device_of_a_pass_is_a_problem(demo) -> None:
     demo.write(passes={"a": {"type": "Accelerated"}})
     done = demo.run()
