@@ -21,8 +21,8 @@ COUNT, FEW, LIMIT = 60, 4, 120.0
 
 
 def begin(folder: Path) -> Trial:
-    _mount(folder / "try", 100)
-    _unmount(folder / "try")
+    mount(folder / "try", 100)
+    unmount(folder / "try")
     bench = Demo(folder / "whole")
     bench.write(steps("a" * 100, "b" * 100, "c" * 100))
     whole = bench.run().files
@@ -32,7 +32,7 @@ def begin(folder: Path) -> Trial:
         bench = Demo(place / "work")
         folders = {f"{full}_dir": str(disk / full)}
         bench.write(steps("a" * 100, "b" * 100, "c" * 100), **folders)
-        _mount(disk, chance.randint(60, 3000))
+        mount(disk, chance.randint(60, 3000))
         try:
             first = bench.finish(LIMIT / 2)
             said = " ".join((first.stdout + first.stderr).split())
@@ -40,7 +40,7 @@ def begin(folder: Path) -> Trial:
             if first.returncode:
                 if not any(word in said for word in ("disk is full", "are free", "No space left")):
                     raise Broken(f"exit code {first.returncode}, and no word of the disk: {said[-500:]}")
-                _mount(disk, 50_000, again=True)
+                mount(disk, 50_000, again=True)
             second = bench.finish(LIMIT / 2)
             if second.returncode:
                 raise Broken(f"with room it ended with {second.returncode}: {second.stderr[-500:]}")
@@ -50,13 +50,14 @@ def begin(folder: Path) -> Trial:
             if left := [path.name for path in output.iterdir() if path.name not in ("model", "run.json")]:
                 raise Broken(f"left over: {left}")
         finally:
-            _unmount(disk)
+            unmount(disk)
         return Outcome(f"the {full}", "told, then done" if first.returncode else "there was room")
 
     return trial
 
 
-def _mount(folder: Path, kilobytes: int, *, again: bool = False) -> None:
+def mount(folder: Path, kilobytes: int, *, again: bool = False) -> None:
+    """A file system of that size. again: the one that is there gets that size. Raises Skipped where it cannot be."""
     folder.mkdir(exist_ok=True)
     options = f"{'remount,' if again else ''}size={kilobytes}k"
     done = subprocess.run(
@@ -66,5 +67,5 @@ def _mount(folder: Path, kilobytes: int, *, again: bool = False) -> None:
         raise Skipped("no file system can be mounted here")
 
 
-def _unmount(folder: Path) -> None:
+def unmount(folder: Path) -> None:
     subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)

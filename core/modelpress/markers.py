@@ -117,9 +117,15 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Searchable:
-    """Marks a field that a search may try values of. values: those tried where the user names none."""
+    """Marks a field that a search may try values of.
+
+    values:     those tried where the user names none
+    by_default: whether a search tries them where nothing is written; else where SEARCHABLE_VALUES is, and by
+                `modelpress optimize`
+    """
 
     values: tuple[str | int | float | bool | None, ...] = ()
+    by_default: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,10 @@ Size = Annotated[int | str, AfterValidator(_a_size)]
 """A number of bytes, or text like "500MB"; what is neither is told with its line. For parse_size to read."""
 
 
+_SOUND: set[type] = set()
+"""Classes that were looked at: each candidate of a search asks again."""
+
+
 class Options(BaseModel):
     """What users write. Subclass it; give each field a default where there is a sensible one, and a
     `description` with unit and range."""
@@ -57,9 +61,12 @@ class Options(BaseModel):
 
         Raises UserError.
         """
+        if cls in _SOUND:
+            return
         cls.model_rebuild()
         if fault := find_fault(cls):
             raise UserError(f"{cls.__name__} is at fault: {fault}.")
+        _SOUND.add(cls)
 
     @classmethod
     def parse(cls, values: Mapping[str, object]) -> Self:

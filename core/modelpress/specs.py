@@ -163,6 +163,8 @@ class PassSpec(Spec):
     by_threads: whether the bytes of the result depend on how many threads compute, as sums over samples do:
                 their number is part of the cache key then
     alone:    whether it takes times, so that nothing else may be at work on its machine meanwhile
+    tried:    whether `modelpress optimize` tries it, as it is, on models of the formats that it takes; one
+              with options that are Searchable is tried anyway
     loss:     of a training: the report by which a search compares it with others while they are at work; less
               is better. Those that are behind are ended early (successive halving). Empty for none
     """
@@ -178,6 +180,7 @@ class PassSpec(Spec):
     by_threads: bool = False
     targets: tuple[str, ...] = ()
     alone: bool = False
+    tried: bool = False
     loss: str = ""
 
 

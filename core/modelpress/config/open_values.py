@@ -126,7 +126,7 @@ def searched_by_default(owner: Registered[Spec]) -> list[str]:
         name: of_kind((*info.metadata, *bare(info.annotation)[1]), Searchable)
         for name, info in fields.items()
     }
-    return [name for name, marker in found.items() if marker and marker.values]
+    return [name for name, marker in found.items() if marker and marker.values and marker.by_default]
 
 
 def _all_of(annotation: object) -> tuple[Scalar, ...]:

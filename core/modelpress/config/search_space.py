@@ -315,7 +315,7 @@ class _Reader:
         name = f"{path}.{inner}"
         known, there = self._values.get(name), self._axes.get(name)
         if known is not None and there is not None and label:
-            if known.told == value.told and not value.when:
+            if known.told == value.told and known.when == value.when:
                 both = tuple(dict.fromkeys([*there.when.get(path, ()), *when.get(path, ())]))
                 self._axes[name] = Axis(name, there.values, there.interval, {**there.when, path: both})
                 self._options.setdefault(id(node), []).append((name, value))

@@ -5,10 +5,12 @@ Nothing heavy is imported and nothing is written. `modelpress plan` stops here; 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from modelpress.config.workflow import (
     DataChoice,
@@ -29,6 +31,7 @@ from modelpress.engine.libraries import Libraries, requires_of
 from modelpress.engine.places import Places, host_device, target_system
 from modelpress.engine.plan import DataPlan, Measurement, PlanDraft, S, Step, Task
 from modelpress.engine.plan_context import Findings, StepContext
+from modelpress.engine.plan_memo import PlanMemo
 from modelpress.engine.systems import OpenSystems
 from modelpress.json_types import JSONValue
 from modelpress.markers import NotFetched, resource_refs
@@ -37,6 +40,8 @@ from modelpress.options import Options
 from modelpress.registry import Registered, Registry
 from modelpress.specs import ANY_TARGET, PassSpec, Spec
 from modelpress.system import NO_NEEDS, Needs
+
+T = TypeVar("T")
 
 
 def make_plan(
@@ -48,12 +53,15 @@ def make_plan(
     offline: bool = False,
     output_dir: Path | None = None,
     parts: bool = False,
+    memo: PlanMemo | None = None,
 ) -> PlanDraft:
     """Plan a workflow as far as it can be. What is wrong is added to the draft's problems, not raised.
 
     parts: whether dear metrics with goals look at a first part of their data, too
+    memo:  of other candidates of the same workflow
     """
-    return _Planner(draft, registry, cache, systems, offline, parts=parts).plan(output_dir)
+    planner = _Planner(draft, registry, cache, systems, offline, parts=parts, memo=memo or PlanMemo())
+    return planner.plan(output_dir)
 
 
 class _Planner:
@@ -66,6 +74,7 @@ class _Planner:
         offline: bool,
         *,
         parts: bool,
+        memo: PlanMemo,
     ) -> None:
         self._draft = draft
         self._problems = draft.problems
@@ -76,6 +85,7 @@ class _Planner:
         self._cache = cache
         self._offline = offline
         self._parts = parts
+        self._memo = memo
         self._lookup = systems.lookup
         model = draft.input_model
         self._is_elsewhere = isinstance(model, ModelChoice) and bool(resource_refs(model.options))
@@ -85,9 +95,12 @@ class _Planner:
 
     def plan(self, output_dir: Path | None) -> PlanDraft:
         self._not_input = tuple(path.resolve() for path in (self._cache.folder, output_dir) if path)
-        model = self._input_model()
+        model = self._once("input model", self._place(), make=self._input_model)
         self._check_systems()
-        self._data = {name: self._data_plan(choice) for name, choice in self._draft.data.items()}
+        self._data = {
+            name: self._once("data", name, _told(choice), make=partial(self._data_plan, choice))
+            for name, choice in self._draft.data.items()
+        }
         steps = self._steps(model)
         measurements = self._measurements(model, steps)
         self._libraries.tell()
@@ -101,6 +114,19 @@ class _Planner:
             disk_needed=self._disk(steps, output_dir),
             memory_needed=memory,
         )
+
+    def _once(self, *key: str, make: Callable[[], T], system: str = "") -> T:
+        """A part that may be known from another candidate. system: where it is done; where something is
+        missing there, it is planned each time."""
+        return self._memo.once(
+            key,
+            self._findings,
+            make,
+            lambda part: part is not None and (not system or self._libraries.complete(system)),
+        )
+
+    def _place(self) -> str:
+        return repr((self._places.target, host_device(self._draft), self._draft.seed))
 
     def _input_model(self) -> ModelFacts | None:
         choice = self._draft.input_model
@@ -147,7 +173,15 @@ class _Planner:
                 self._tell_misfit(index, choice, known_format, before)
             step = None
             if isinstance(choice, PassChoice):
-                step = self._step(index, choice, facts if fits else None, key)
+                make = partial(self._step, index, choice, facts if fits else None, key)
+                step = self._once(
+                    "step",
+                    str(index),
+                    key if fits else "-",
+                    self._made_of(choice),
+                    system=choice.host,
+                    make=make,
+                )
             if step:
                 steps.append(step)
             facts, key = (step.facts_out, step.key) if step else (None, "")
@@ -231,8 +265,24 @@ class _Planner:
     def _measured(
         self, wanted: Iterable[tuple[MetricChoice, ModelFacts, Step | None]], beside: ModelFacts | None
     ) -> list[Measurement]:
-        found = (self._measurement(*each, beside) for each in wanted)
+        system = target_system(self._draft)
+        found = (
+            self._once(
+                "measurement",
+                step.key if step else "-",
+                self._made_of(metric),
+                system=system,
+                make=partial(self._measurement, metric, model, step, beside),
+            )
+            for metric, model, step in wanted
+        )
         return [measurement for measurement in found if measurement]
+
+    def _made_of(self, choice: PassChoice | MetricChoice) -> str:
+        """All that a choice says, and what its data are."""
+        data = {role: plan.fingerprint for role, plan in self._data_of(choice.data).items()}
+        place = (choice.host, choice.output_name, choice.needs) if isinstance(choice, PassChoice) else ()
+        return repr((choice.path, _told(choice), place, choice.data, data, self._place()))
 
     def _measurement(
         self, metric: MetricChoice, model: ModelFacts, step: Step | None, beside: ModelFacts | None
@@ -357,6 +407,12 @@ class _Planner:
 
 _PARTS = 4
 """So many times a part is in the whole, at least: else the whole is looked at at once."""
+
+
+def _told(choice: PassChoice | MetricChoice | DataChoice) -> str:
+    """What is written of it: its type, and the options that are not left out."""
+    written = choice.options.model_dump_json(exclude_unset=True)
+    return f"{choice.registered.spec.name} {written}"
 
 
 def _facts_out(

@@ -83,9 +83,11 @@ def _expected(config: DivergenceOptions, ctx: PassContext) -> Iterator[tuple[lis
         part.mkdir(parents=True)
         try:
             asked = _ask(config, ctx, part)
-            with suppress(OSError):  # another job was faster
-                part.rename(kept)
-            yield asked, kept if kept.exists() else part
+            if _known(kept) is None:  # else another job was faster
+                shutil.rmtree(kept, ignore_errors=True)  # what is there is damaged
+                with suppress(OSError):
+                    part.rename(kept)
+            yield asked, kept if _known(kept) else part
         finally:
             shutil.rmtree(part, ignore_errors=True)
         return

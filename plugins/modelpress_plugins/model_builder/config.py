@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from modelpress.api import Options
+from modelpress.api import Options, Searchable
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
 AlgoConfig = Literal[
@@ -19,7 +19,7 @@ OpType = Literal["MatMul", "Gather", "Gemm"]
 class ModelBuilderOptions(Options):
     """Build an onnxruntime-genai folder from a float or a quantized Hugging Face model."""
 
-    precision: Precision = Field(
+    precision: Annotated[Precision, Searchable(("int4", "int8", "fp16", "fp32"), by_default=False)] = Field(
         description="Of the weights. Which there are depends on what the model is for: fp32, int8 and int4 "
         "on a CPU; fp16, bf16, int8 and int4 on CUDA; no bf16 on DirectML and WebGPU, no int8 on "
         "TensorRT-RTX."

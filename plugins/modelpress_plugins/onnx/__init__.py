@@ -48,6 +48,7 @@ def _on_graph(
     plan: str,
     *more: str,
     renames: tuple[Rename, ...] = (),
+    tried: bool = False,
 ) -> PassSpec:
     return PassSpec(
         name=name,
@@ -61,6 +62,7 @@ def _on_graph(
         extra="onnx",
         devices=("cpu",),
         renames=renames,
+        tried=tried,
     )
 
 
@@ -74,6 +76,7 @@ def modelpress_passes() -> list[PassSpec]:
             "config:Float16Options",
             "float16_plan:plan",
             SYMPY,
+            tried=True,
         ),
         _on_graph(
             "OnnxIODataTypeConverter",

@@ -29,6 +29,7 @@ def _pass(
     aliases: tuple[str, ...] = (),
     renames: tuple[Rename, ...] = (),
     targets: tuple[str, ...] = (),
+    tried: bool = False,
 ) -> PassSpec:
     return PassSpec(
         name=name,
@@ -45,6 +46,7 @@ def _pass(
         renames=renames,
         by_threads=bool(targets),  # calibration sums over samples
         targets=targets,
+        tried=tried,
     )
 
 
@@ -96,6 +98,7 @@ def modelpress_passes() -> list[PassSpec]:
             "run_integers:dynamic",
             (*_GRAPH, SYMPY, ONNXSCRIPT),
             renames=_INTEGERS,
+            tried=True,
         ),
         _pass(
             "OnnxStaticQuantization",

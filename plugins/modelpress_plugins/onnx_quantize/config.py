@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from modelpress.api import DataRole, JSONValue, Options
+from modelpress.api import DataRole, JSONValue, Options, Searchable
 from modelpress_plugins.onnx_graph.config import GraphOptions
 
 BlockSize = Literal[16, 32, 64, 128, 256]
+_BITS = Searchable((4, 8), by_default=False)
+_BLOCKS = Searchable((32, 64, 128), by_default=False)
 
 
 class BlockOptions(GraphOptions):
@@ -33,8 +35,10 @@ class NBitsOptions(BlockOptions):
 class OnnxBlockWiseRtnQuantizationConfig(NBitsOptions):
     """Round to nearest, in blocks."""
 
-    bits: Literal[2, 4, 8] = Field(default=4, description="Bits of a weight. Tables have 4 or 8.")
-    block_size: BlockSize = Field(default=128, description="Weights that share a scale.")
+    bits: Annotated[Literal[2, 4, 8], _BITS] = Field(
+        default=4, description="Bits of a weight. Tables have 4 or 8."
+    )
+    block_size: Annotated[BlockSize, _BLOCKS] = Field(default=128, description="Weights that share a scale.")
     is_symmetric: bool = Field(default=True, description="Without zero points.")
     nodes_to_include: tuple[str, ...] | None = Field(
         default=None, description="Only these nodes: names, or patterns with `*` and `?`. Left out: all."
@@ -51,8 +55,8 @@ class NodeBits(Options):
 class OnnxKQuantQuantizationConfig(NBitsOptions):
     """A weighted search for the range of each block."""
 
-    bits: Literal[2, 4, 8] = Field(default=4, description="Bits of a weight.")
-    block_size: BlockSize = Field(default=32, description="Weights that share a scale.")
+    bits: Annotated[Literal[2, 4, 8], _BITS] = Field(default=4, description="Bits of a weight.")
+    block_size: Annotated[BlockSize, _BLOCKS] = Field(default=32, description="Weights that share a scale.")
     customized_weight_config: dict[str, NodeBits] | None = Field(
         default=None, description="Other bits or group_size for some nodes, by name."
     )
@@ -61,7 +65,7 @@ class OnnxKQuantQuantizationConfig(NBitsOptions):
 class OnnxHqqQuantizationConfig(NBitsOptions):
     """Half-quadratic optimization, 4 bits."""
 
-    block_size: BlockSize = Field(default=128, description="Weights that share a scale.")
+    block_size: Annotated[BlockSize, _BLOCKS] = Field(default=128, description="Weights that share a scale.")
     nodes_to_include: tuple[str, ...] | None = Field(
         default=None, description="Only these nodes: names, or patterns with `*` and `?`. Left out: all."
     )

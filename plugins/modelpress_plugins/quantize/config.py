@@ -31,7 +31,9 @@ class ModuleOverride(Options):
 class GridOptions(Options):
     """What is quantized, and how finely."""
 
-    bits: Bits = Field(default=4, description="Bits of a weight: 2, 4 or 8.")
+    bits: Annotated[Bits, Searchable((4, 8), by_default=False)] = Field(
+        default=4, description="Bits of a weight: 2, 4 or 8."
+    )
     group_size: Annotated[GroupSize, Searchable((32, 64, 128))] = Field(
         default=128,
         description="Weights along a row that share a scale: 16, 32, 64, 128 or 256; -1 for the whole row, "

@@ -11,8 +11,11 @@ import pytest
 import yaml
 
 import modelpress
+from modelpress.context import PassContext
 from modelpress.testing import make_tiny_model
-from modelpress_plugins.metrics.divergence import differences
+from modelpress_plugins.metrics import divergence
+from modelpress_plugins.metrics.config import DivergenceOptions
+from modelpress_plugins.metrics.divergence import Asked, differences
 
 
 def test_the_same_expectations_do_not_diverge() -> None:
@@ -102,3 +105,27 @@ def test_the_input_model_is_part_of_what_the_numbers_are_kept_by(tmp_path: Path)
     make_tiny_model(tmp_path / "model", seed=1, spread=0.3)
     other = modelpress.run(file, cache_dir=cache)
     assert not any(step["cached"] for step in other.run_record["steps"])
+
+
+def test_the_input_model_is_asked_once_for_all_that_are_compared_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    ask = divergence._ask
+
+    def counted(config: DivergenceOptions, ctx: PassContext, folder: Path) -> list[Asked]:
+        asked.append(folder)
+        return ask(config, ctx, folder)
+
+    monkeypatch.setattr(divergence, "_ask", counted)
+
+    def run(group_size: int) -> modelpress.RunResult:
+        file = _workflow(tmp_path, {"q": {"type": "Rtn", "group_size": group_size}})
+        return modelpress.run(file, cache_dir=tmp_path / "cache", in_process=True)
+
+    assert run(16).metrics["kl_divergence"] != run(32).metrics["kl_divergence"]
+    assert len(asked) == 1
+    for file in (tmp_path / "cache").glob("data/compared/*/*/0.npy"):
+        file.write_bytes(file.read_bytes()[:100])
+    run(64)
+    assert len(asked) == 2, "what is damaged is asked for again"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from modelpress.artifact import Artifact
+from modelpress.disk import disk_full, is_disk_full
 from modelpress.engine.cache import Cache
 from modelpress.engine.goals import Judge, Judgement
 from modelpress.engine.history import Reported, reported
@@ -144,7 +145,9 @@ class Candidates:
             record = one.record("pruned", error)
         except Unmeasured as error:
             record = one.record("unmeasured", error)
-        except Exception as error:  # noqa: BLE001 - whatever a candidate does, the others go on
+        except Exception as error:
+            if is_disk_full(error, self.cache.folder):
+                raise disk_full(self.cache.folder) from error
             record = one.record("failed", error)
         self._under_way.remove(one)
         self._finished(record)
@@ -328,9 +331,10 @@ def _recorded(error: Exception) -> ErrorRecord:
 def choices_text(candidate: Mapping[str, Scalar]) -> str:
     """`quantize Rtn, group_size 32`: the last word of each axis, where that tells it apart."""
     told = []
-    for name, value in candidate.items():
+    for axis, value in candidate.items():
+        name = axis.partition("#")[0]
         short = name.rpartition(".")[2]
-        if sum(other.rpartition(".")[2] == short for other in candidate) > 1:
+        if sum(other.partition("#")[0].rpartition(".")[2] == short for other in candidate) > 1:
             short = name.removeprefix("passes.")
         told.append(f"{short} {_shown(value)}")
     return ", ".join(told)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelpress.disk import disk_full, is_disk_full
 from modelpress.engine.search.record import CandidateRecord
 from modelpress.json_types import Scalar
 from modelpress.records import VERSION, from_json, to_json
@@ -123,10 +124,15 @@ class Journal:
         self._numbers.setdefault(_text(proposal.choices), proposal.number)
 
     def _append(self, values: object) -> None:
-        with self._path.open("ab") as file:
-            file.write(redact(json.dumps(values)).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self._path.open("ab") as file:
+                file.write(redact(json.dumps(values)).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            if is_disk_full(error, self.folder):
+                raise disk_full(self.folder) from error
+            raise
 
 
 def _text(choices: Candidate) -> str:

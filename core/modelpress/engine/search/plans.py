@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from modelpress.engine.plan import Plan, PlanDraft
+from modelpress.engine.plan_memo import PlanMemo
 from modelpress.engine.planner import make_plan
 from modelpress.engine.prepare import Prepared
 from modelpress.registry import Registry
@@ -18,6 +19,7 @@ class CandidatePlans:
         self._base = base
         self._prepared = prepared
         self._registry = registry
+        self._memo = PlanMemo()
 
     def draft(self, candidate: Candidate, *, parts: bool = True) -> PlanDraft:
         """The plan of a candidate; what is wrong with it is in its problems. parts: see make_plan."""
@@ -32,6 +34,7 @@ class CandidatePlans:
             prepared.systems,
             offline=prepared.offline,
             parts=parts,
+            memo=self._memo,
         )
 
     def plan(self, candidate: Candidate, *, parts: bool = True) -> Plan:
