@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from modelpress.from_source import spec_from_source
     from modelpress.identity import content_identity, looks_like_path, named_path
     from modelpress.json_types import JSONValue
+    from modelpress.machine import refusal
     from modelpress.markers import (
         DataRole,
         LocalPath,
@@ -241,6 +242,7 @@ __all__ = [
     "read_answer",
     "read_job",
     "read_secret",
+    "refusal",
     "required_names",
     "say",
     "scrub_job",
@@ -291,6 +293,7 @@ _HOMES = {
     "modelpress.from_source": "spec_from_source",
     "modelpress.identity": "content_identity looks_like_path named_path",
     "modelpress.json_types": "JSONValue",
+    "modelpress.machine": "refusal",
     "modelpress.markers": "DataRole LocalPath Resource ResourcePath "
     "ResourceRef Searchable Secret SecretName Verbatim",
     "modelpress.nearest": "did_you_mean nearest",

@@ -15,6 +15,7 @@ from modelpress.errors import UserError
 from modelpress.files import digest_file as digest_file
 from modelpress.files import flush_to_disk, sealed, unsealed, write_whole
 from modelpress.json_types import JSONValue
+from modelpress.machine import refusal
 from modelpress.records import from_json, to_json
 
 MANIFEST = "modelpress.json"
@@ -166,7 +167,7 @@ def read_manifest(folder: Path) -> Manifest:
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{folder} is not an artifact: it has no {MANIFEST}.") from None
     except OSError as error:
-        raise UserError(f"{folder / MANIFEST} cannot be read: {error.strerror}.") from None
+        raise UserError(*refusal(f"{folder / MANIFEST} cannot be read", error)) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{folder / MANIFEST} cannot be read: {error}.") from None
 

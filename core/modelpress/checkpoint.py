@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Self, TypedDict
 
 from modelpress.errors import UserError
+from modelpress.machine import refusal
 
 DTYPE_BITS: Mapping[str, int] = MappingProxyType(
     {
@@ -204,7 +205,7 @@ def read_header(file: Path) -> tuple[dict[str, str], list[TensorInfo]]:
         metadata = header.pop("__metadata__", None) or {}
         tensors = [tensor_info(file, name, facts, 8 + length) for name, facts in header.items()]
     except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}.") from None
+        raise UserError(*refusal(f"{file} cannot be read", error)) from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(_damaged(file, str(error)), _RESTORE) from None
     tensors.sort(key=lambda t: (t.start, t.end))

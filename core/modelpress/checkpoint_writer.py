@@ -28,6 +28,7 @@ from modelpress.checkpoint import (
 )
 from modelpress.errors import PassError
 from modelpress.files import move
+from modelpress.machine import refusal
 from modelpress.sizes import parse_size
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ class CheckpointWriter:
         self.abort()
         if error.errno in DISK_FULL:
             return self._disk_full()
-        return PassError(f"Writing {self._folder} failed: {error.strerror or error}.")
+        return PassError(*refusal(f"{self._folder} cannot be written", error))
 
 
 @dataclass(frozen=True, slots=True)

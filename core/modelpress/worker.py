@@ -45,6 +45,7 @@ from modelpress.errors import (
     text_of,
 )
 from modelpress.events import EventFile
+from modelpress.machine import explain, is_refusal
 from modelpress.memory import PeakMemory
 from modelpress.records import to_json
 from modelpress.secrets import give
@@ -190,6 +191,8 @@ def _error_record(error: BaseException, folder: Path) -> ErrorRecord:
         shutil.rmtree(folder / "out", ignore_errors=True)  # half a model: it is in the way of everything
         full = disk_full(folder, text_of(cause))
         name, message, hint = recorded_name(full), full.message, full.hint
+    elif isinstance(cause, OSError) and is_refusal(cause, folder) and (refused := explain(cause, folder)):
+        name, message, hint = recorded_name(refused), refused.message, refused.hint
     elif isinstance(error, ModelpressError):
         name, message, hint = recorded_name(error), error.message, error.hint
     else:

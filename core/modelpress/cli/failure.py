@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import tempfile
@@ -15,15 +14,6 @@ from modelpress.errors import ModelpressError, Problem, WorkflowError
 from modelpress.figures import plural, shorten_path
 from modelpress.secrets import redact
 from modelpress.version import VERSION
-
-_PLAIN_OS_ERRORS = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    getattr(errno, "EDQUOT", errno.ENOSPC),
-}
-"""The machine says no. Other OSErrors that come this far are bugs: a missing input has its own error."""
 
 
 def report_failure(error: BaseException) -> int:
@@ -49,9 +39,12 @@ def report_failure(error: BaseException) -> int:
         text = str(error.object).encode("utf-8", "backslashreplace").decode()
         tell("error", f"{shorten_path(text)} is not UTF-8: modelpress takes no path or text like that.")
         return 2
-    if isinstance(error, OSError) and error.errno in _PLAIN_OS_ERRORS:
-        tell("error", f"{error.strerror}: {error.filename or 'no file named'}")
-        return 2
+    if isinstance(error, OSError):
+        # Only here: what a machine may refuse matters to nobody who was refused nothing.
+        from modelpress.machine import explain  # noqa: PLC0415
+
+        if refused := explain(error):
+            return report_failure(refused)
     # Only here: what plugins there are matters to a failure that nothing else explains.
     from modelpress.loading import blame  # noqa: PLC0415
 

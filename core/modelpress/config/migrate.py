@@ -14,6 +14,7 @@ from modelpress.config.load import read_native
 from modelpress.config.source import resolvers
 from modelpress.errors import UserError
 from modelpress.files import write_whole
+from modelpress.machine import refusal
 from modelpress.registry import Registry
 
 
@@ -72,7 +73,7 @@ def _write(path: Path, text: str) -> None:
     try:
         write_whole(path.resolve(), text.encode())
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}.") from None
+        raise UserError(*refusal(f"{path} cannot be written", error)) from None
 
 
 def _notes(old: Path, new: Path) -> list[str]:

@@ -17,6 +17,7 @@ import yaml
 
 from modelpress.config.tree import Node, Scalar, make_node
 from modelpress.errors import Location, Problem, UserError, WorkflowError
+from modelpress.machine import refusal
 from modelpress.nearest import did_you_mean
 from modelpress.problems import Problems
 
@@ -121,11 +122,11 @@ def _read_text(path: Path) -> str:
     except (IsADirectoryError, PermissionError) as error:
         if path.is_dir():
             raise UserError(f"{path} is a folder, not a workflow file.") from None
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+        raise UserError(*refusal(f"{path} cannot be read", error)) from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not text in UTF-8, so it is no YAML or JSON file.") from None
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+        raise UserError(*refusal(f"{path} cannot be read", error)) from None
 
 
 def _others(path: Path) -> str:

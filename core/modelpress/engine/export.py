@@ -28,6 +28,7 @@ from modelpress.disk import disk_full, is_disk_full, megabytes
 from modelpress.engine.ownership import Digest, Export, obstacle
 from modelpress.errors import DiskFull, UserError
 from modelpress.files import move
+from modelpress.machine import refusal
 
 _UNFINISHED = ".modelpress-unfinished"
 """A file that is locked while an export is at work in its folder: what a killed one leaves is known by it."""
@@ -63,10 +64,8 @@ def export_model(artifact: Artifact, target: Path, digest: Digest = digest_file)
     except OSError as error:
         if is_disk_full(error, target.parent):
             raise _too_large(artifact, target) from error
-        raise UserError(
-            f"The model cannot be written to {target}: {error.strerror or error}.",
-            f"It is in the cache: {artifact.path}",
-        ) from error
+        message, hint = refusal(f"The model cannot be written to {target}", error)
+        raise UserError(message, f"It is in the cache: {artifact.path}. {hint}".rstrip()) from error
     return exported
 
 

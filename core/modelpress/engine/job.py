@@ -29,6 +29,7 @@ from modelpress.errors import (
 )
 from modelpress.fence import Origin
 from modelpress.json_types import JSONValue
+from modelpress.machine import refusal
 from modelpress.provider import shipped_files
 from modelpress.records import read_record, write_record
 from modelpress.secrets import scrub
@@ -218,10 +219,8 @@ def _read(cls: type[R], path: Path) -> R:
     try:
         return read_record(cls, path)
     except (OSError, ValueError) as error:
-        raise HostError(
-            f"{path} cannot be read: {error}.",
-            "The modelpress that runs the job must be of the version that wrote it.",
-        ) from None
+        hint = "The modelpress that runs the job must be of the version that wrote it."
+        raise HostError(*refusal(f"{path} cannot be read", error, hint)) from None
 
 
 def input_path(folder: Path, name: str) -> Path:

@@ -14,6 +14,7 @@ from modelpress.engine.cache import Cache, default_cache_folder
 from modelpress.engine.ownership import RECORD
 from modelpress.engine.record import RunRecord
 from modelpress.errors import UserError
+from modelpress.machine import refusal
 from modelpress.nearest import did_you_mean
 from modelpress.records import read_record
 
@@ -61,7 +62,8 @@ def open_run(place: str | None, cache_dir: Path | None = None) -> RunRecord:
     try:
         return read_record(RunRecord, file)
     except (OSError, ValueError) as error:
-        raise UserError(f"{file} is no record of a run that can be read: {error}.") from None
+        hint = "`modelpress runs list` shows the runs that this machine remembers."
+        raise UserError(*refusal(f"{file} is no record of a run that can be read", error, hint)) from None
 
 
 def history_of(run: RunRecord, key: str) -> Path:

@@ -27,6 +27,7 @@ from modelpress.engine.environment import worker_environment
 from modelpress.engine.job import ErrorRecord, read_job, scrub_job
 from modelpress.errors import HostError, ModelpressError, WorkerDied
 from modelpress.events import Event, decode_event
+from modelpress.machine import refusal
 from modelpress.memory import available_memory, out_of_memory_kills, tree_memory
 from modelpress.records import from_json
 from modelpress.secrets import collect, look_for, redact
@@ -70,7 +71,11 @@ class WarmWorker:
             answer = json.loads(done.stdout.decode("utf-8"))
             python, found = str(answer["python"]), {str(k): str(v) for k, v in answer["found"].items()}
         except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError) as error:
-            raise HostError(f"{self._python[0]} does not run as a Python: {error}.") from error
+            raise HostError(
+                *refusal(
+                    f"{self._python[0]} does not run as a Python", error, "Name a Python of 3.11 or later."
+                )
+            ) from error
         if tuple(int(part) for part in python.split(".")[:2]) < OLDEST:
             oldest = ".".join(map(str, OLDEST))
             raise HostError(f"{self._python[0]} is Python {python}; the worker needs {oldest} or later.")
@@ -142,7 +147,7 @@ class WarmWorker:
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         except OSError as error:
-            raise HostError(f"{command[0]} cannot be started: {error}.") from error
+            raise HostError(*refusal(f"{command[0]} cannot be started", error)) from error
         self._answers = queue.Queue()
         threading.Thread(target=_read_answers, args=(process, self._answers), daemon=True).start()
         self._process = process

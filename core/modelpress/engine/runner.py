@@ -26,6 +26,7 @@ from modelpress.engine.step import TaskRunner
 from modelpress.errors import GoalsMissed, Interrupted, ModelpressError
 from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, StepFinished, StepStarted
 from modelpress.json_types import JSONValue
+from modelpress.machine import refusal
 from modelpress.registry import Registry
 from modelpress.usage import Usage
 
@@ -204,8 +205,8 @@ class _Run:
                 if write_card(made, record) is None:
                     self._tell(Log("note", f"{artifact.path} has a card that was edited: it stays as it is."))
             except OSError as error:
-                told = f"The card of {artifact.path} was not written: {error.strerror or error}."
-                self._tell(Log("warning", told))
+                message, hint = refusal(f"The card of {artifact.path} was not written", error)
+                self._tell(Log("warning", f"{message} {hint}".rstrip()))
 
     def _usage(self, artifact: Artifact) -> Usage | None:
         known = format_of(artifact, self._registry)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError, UserError
+from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError, UserError, refusal
 from modelpress_plugins.grids.given import Given
 from modelpress_plugins.grids.grid import Codes, Grid
 from modelpress_plugins.grids.nearest import round_to_nearest
@@ -235,7 +235,7 @@ def _write_beside(
         (out / "config.json").write_text(text, encoding="utf-8")
     except OSError as error:
         (out / "config.json").unlink(missing_ok=True)
-        raise PassError(f"Writing {out} failed: {error.strerror or error}.") from error
+        raise PassError(*refusal(f"{out} cannot be written", error)) from error
 
 
 def _report(targets: Targets, nbytes: int) -> Report:

@@ -13,7 +13,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
-from modelpress.api import UserError, write_whole
+from modelpress.api import UserError, refusal, write_whole
 from modelpress_plugins.hf.families import Family, family_of
 
 CONFIG = "config.json"
@@ -249,7 +249,7 @@ def read_json(file: Path, hint: str = "") -> dict[str, object]:
     except FileNotFoundError:
         raise UserError(f"{file.parent} has no {file.name}.", hint) from None
     except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}.") from None
+        raise UserError(*refusal(f"{file} cannot be read", error)) from None
     except ValueError as error:
         raise UserError(f"{file} is not valid JSON: {error}.") from None
     if not isinstance(content, dict):

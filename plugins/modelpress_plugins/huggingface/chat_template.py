@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from modelpress.api import UserError
+from modelpress.api import UserError, refusal
 from modelpress_plugins.hf.chat_names import NAMED_TEMPLATES
 
 _JINJA = re.compile(r"\{\{|\{%")
@@ -39,7 +39,7 @@ def _read(file: Path) -> str:
     except UnicodeDecodeError:
         raise UserError(f"The chat template {file} is not UTF-8 text.", "Save the file as UTF-8.") from None
     except OSError as error:
-        raise UserError(f"The chat template {file} cannot be read: {error.strerror}.") from None
+        raise UserError(*refusal(f"The chat template {file} cannot be read", error)) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"The chat template {file} is not valid JSON: {error}.") from None
     template = found.get("chat_template") if isinstance(found, dict) else None

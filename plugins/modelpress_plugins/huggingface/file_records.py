@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from modelpress.api import UserError
+from modelpress.api import UserError, refusal
 
 _CHUNK = 2**20
 _DECODER = json.JSONDecoder()
@@ -79,8 +79,7 @@ def records(
             "Save the file as UTF-8.",
         ) from None
     except (EOFError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be read: {reason}.") from error
+        raise UserError(*refusal(f"{path} cannot be read", error, "Get the file again.")) from error
 
 
 def _open(path: Path, **options: object) -> IO[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelpress.api import UserError
+from modelpress.api import UserError, refusal
 from modelpress_plugins.onnx_graph.wire import DamagedError, fields
 
 CONFIG = "genai_config.json"
@@ -53,7 +53,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{folder} is no ort-genai model: it has no {CONFIG}.", _REBUILD) from None
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.", _REBUILD) from None
+        raise UserError(*refusal(f"{path} cannot be read", error, _REBUILD)) from None
     except (ValueError, AttributeError) as error:
         raise UserError(f"{path} cannot be read: {error}.", _REBUILD) from None
     return dict(config)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from modelpress.api import Artifact, Meta, UserError
+from modelpress.api import Artifact, Meta, UserError, refusal
 from modelpress_plugins.onnx_graph.facts import GraphFacts, read_facts
 
 GENAI, GENAI_CONFIG = "ort-genai", "genai_config.json"
@@ -72,7 +72,7 @@ def _named_in(config: Path) -> Iterator[str]:
     try:
         yield from _file_names(json.loads(config.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise UserError(f"{config} cannot be read: {error}.", "Build the model again.") from None
+        raise UserError(*refusal(f"{config} cannot be read", error, "Build the model again.")) from None
 
 
 def _file_names(section: object) -> Iterator[str]:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from modelpress.api import UserError
+from modelpress.api import UserError, refusal
 from modelpress_plugins.onnx_graph.tensors import with_data, without_data
 from modelpress_plugins.onnx_graph.wire import DamagedError, Hole, edit_tensors, length_of
 
@@ -125,7 +125,7 @@ def open_proto(file: Path, threshold: int = THRESHOLD) -> onnx.ModelProto:
         proto.ParseFromString(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
     except (OSError, ValueError) as error:
         what = "is cut or damaged" if isinstance(error, DamagedError) else "cannot be read"
-        raise UserError(f"{file} {what}: {error}.", "Export or copy the model again.") from None
+        raise UserError(*refusal(f"{file} {what}", error, "Export or copy the model again.")) from None
     return proto
 
 

@@ -21,7 +21,16 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from modelpress.api import HostError, Log, Tell, default_cache_folder, lacks, parse_requirement, write_whole
+from modelpress.api import (
+    HostError,
+    Log,
+    Tell,
+    default_cache_folder,
+    lacks,
+    parse_requirement,
+    refusal,
+    write_whole,
+)
 
 _RECORD = "made.json"
 _LINES = 8
@@ -168,7 +177,7 @@ def _call(command: Sequence[str]) -> None:
             command, env=environment, capture_output=True, check=False, stdin=subprocess.DEVNULL
         )
     except OSError as error:
-        raise HostError(f"{command[0]} cannot be started: {error}.") from error
+        raise HostError(*refusal(f"{command[0]} cannot be started", error)) from error
     if done.returncode:
         said = (done.stderr + done.stdout).decode("utf-8", "replace").strip().splitlines()[-_LINES:]
         raise HostError(

@@ -19,6 +19,7 @@ from modelpress.api import (
     Traits,
     WarmWorker,
     WorkerSystem,
+    refusal,
     required_names,
 )
 from modelpress_plugins.python_environment.config import PythonEnvironmentOptions
@@ -94,7 +95,9 @@ class ManagedEnvironment(PythonEnvironment):
         try:
             return find_made(self._recipe, requires)
         except (OSError, ValueError) as error:
-            raise HostError(f"The environment of {self.name!r} cannot be described: {error}.") from None
+            raise HostError(
+                *refusal(f"The environment of {self.name!r} cannot be described", error)
+            ) from None
 
 
 def open_environment(options: PythonEnvironmentOptions, name: str) -> PythonEnvironment:

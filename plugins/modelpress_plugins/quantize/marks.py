@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelpress.api import Artifact, UserError
+from modelpress.api import Artifact, UserError, refusal
 from modelpress_plugins.grids.given import Given
 from modelpress_plugins.hf.config import read_config
 
@@ -43,7 +43,7 @@ def read_marks(folder: Path) -> Marks:
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{folder} has no {FILE}.") from None
     except OSError as error:
-        raise UserError(f"{folder / FILE} cannot be read: {error.strerror}.") from None
+        raise UserError(*refusal(f"{folder / FILE} cannot be read", error)) from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
             f"{folder / FILE} cannot be read: it is not what SelectiveMixedPrecision writes.",

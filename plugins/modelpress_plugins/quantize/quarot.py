@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError, UserError
+from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError, UserError, refusal
 from modelpress_plugins.grids.row_blocks import row_blocks
 from modelpress_plugins.hf.config import CONFIG, ModelConfig, changed_document, read_float_config, write_json
 from modelpress_plugins.hf.families import projection_of, rotatable
@@ -62,7 +62,7 @@ def rotate_model(
                 copy_companions(model, out)
                 write_json(out / CONFIG, changed_document(config, untied=True))
             except OSError as error:
-                raise PassError(f"Writing {out} failed: {error.strerror or error}.") from error
+                raise PassError(*refusal(f"{out} cannot be written", error)) from error
         progress(len(declared), len(declared), "tensors")
 
 

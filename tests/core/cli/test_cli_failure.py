@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -70,11 +69,6 @@ def test_only_missing_libraries_give_the_code_of_a_missing_library(capsys) -> No
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
 def test_an_interrupt_gives_130(error: BaseException, capsys) -> None:
     assert report_failure(error) == 130
-
-
-def test_a_full_disk_is_no_bug(capsys) -> None:
-    assert report_failure(OSError(errno.ENOSPC, "No space left on device", "/x/model")) == 2
-    assert "No space left on device: /x/model" in capsys.readouterr().err
 
 
 def test_a_bug_is_told_short_and_its_traceback_kept(capsys) -> None:
