@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from modelpress.api import NO_LOSS, Sample
 from modelpress_plugins.hf.ids import HfTokenizer, encode_prompts, ends_with
+from modelpress_plugins.huggingface.borders import Borders, Piece
 from modelpress_plugins.huggingface.data_config import PreProcess
 from modelpress_plugins.huggingface.tokens import Tokens
 
 _TEXTS_AT_ONCE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of text, and whether the loss is taken on it."""
-
-    text: str
-    learned: bool
-
-
 def make_tokens(
-    texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: HfTokenizer
+    texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: HfTokenizer, tell: Callable[[str], None]
 ) -> Iterator[Tokens]:
-    """The samples of the texts, in their order, without padding."""
-    return islice(_cut(encode(texts, pre, tokenizer), pre, tokenizer), pre.max_samples)
+    """The samples of the texts, in their order, without padding. tell: is given what the user should know."""
+    return islice(_cut(encode(texts, pre, tokenizer, tell), pre, tokenizer), pre.max_samples)
 
 
-def encode(texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: HfTokenizer) -> Iterator[Tokens]:
+def encode(
+    texts: Iterable[Sequence[Piece]], pre: PreProcess, tokenizer: HfTokenizer, tell: Callable[[str], None]
+) -> Iterator[Tokens]:
     """Each text as ids, begin and end tokens included where they are asked for."""
-    special, eos = pre.add_special_tokens, tokenizer.eos_token_id
+    special, eos, borders = pre.add_special_tokens, tokenizer.eos_token_id, Borders(tokenizer, tell)
     for batch in _batches(texts):
         starts = [_starts(pieces) for pieces in batch]
         encoded = iter(encode_prompts(tokenizer, [s for each in starts for s in each], special))
         for pieces, each in zip(batch, starts, strict=True):
-            tokens = _join(pieces, [next(encoded) for _ in each], tokenizer)
-            if special and eos is not None and not ends_with(eos, tokens.ids):
-                tokens.ids.append(eos)
-                tokens.labels.append(eos if pieces and pieces[-1].learned else NO_LOSS)
-            yield tokens
+            parts = borders.join(pieces, [next(encoded) for _ in each])
+            for tokens in parts:
+                if special and eos is not None and not ends_with(eos, tokens.ids):
+                    tokens.ids.append(eos)
+                    learned = len(parts) > 1 or (pieces and pieces[-1].learned)
+                    tokens.labels.append(eos if learned else NO_LOSS)
+                yield tokens
 
 
 def _batches(texts: Iterable[Sequence[Piece]]) -> Iterator[list[Sequence[Piece]]]:
@@ -58,23 +54,6 @@ def _starts(pieces: Sequence[Piece]) -> list[str]:
         text += piece.text
         starts.append(text)
     return starts
-
-
-def _join(pieces: Sequence[Piece], starts: Sequence[list[int]], tokenizer: HfTokenizer) -> Tokens:
-    """Ids of the whole text such that each prompt has exactly the ids that it has when it stands alone,
-    as it will when the model is asked. Where the tokenizer would merge over the border, the rest is
-    tokenized by itself.
-    """
-    ids: list[int] = []
-    labels: list[int] = []
-    for piece, start in zip(pieces, starts, strict=True):
-        if start[: len(ids)] == ids:
-            new = start[len(ids) :]
-        else:
-            new = encode_prompts(tokenizer, [piece.text], False)[0]
-        ids += new
-        labels += new if piece.learned else [NO_LOSS] * len(new)
-    return Tokens(ids, labels)
 
 
 def _cut(documents: Iterator[Tokens], pre: PreProcess, tokenizer: HfTokenizer) -> Iterator[Tokens]:

@@ -7,11 +7,11 @@ from typing import Any
 
 from modelpress.api import DataContext, Exchange, UserError
 from modelpress_plugins.hf.ids import HfTokenizer
+from modelpress_plugins.huggingface.borders import Piece
 from modelpress_plugins.huggingface.data_config import HuggingfaceOptions, PreProcess
 from modelpress_plugins.huggingface.layout import make_layout
 from modelpress_plugins.huggingface.recognize import recognize
 from modelpress_plugins.huggingface.rows import Rows, holdout_part, load_rows, split_rows
-from modelpress_plugins.huggingface.samples import Piece
 from modelpress_plugins.huggingface.stored_samples import StoredSamples
 from modelpress_plugins.huggingface.text import Layout, PairLayout, TemplateLayout, Turn
 

@@ -21,7 +21,7 @@ from modelpress_plugins.huggingface.tokens import Tokens
 if TYPE_CHECKING:
     from modelpress_plugins.huggingface.source import HuggingfaceSource
 
-_VERSION = 1
+_VERSION = 2
 """Raise it when the same rows would give other samples."""
 
 
@@ -75,7 +75,8 @@ class StoredSamples:
 
     def _make(self) -> Iterator[Tokens]:
         source = self._source
-        return islice(make_tokens(source.texts(self._tokenizer), source.pre, self._tokenizer), self._limit)
+        texts = source.texts(self._tokenizer)
+        return islice(make_tokens(texts, source.pre, self._tokenizer, self._data.note), self._limit)
 
     def _place(self) -> Path:
         source = self._source
