@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import transformers as hf
+from published import as_fp8, as_mxfp4
 
 TOKENIZER = Path(__file__).parents[1] / "examples" / "emotions" / "model"
 CONTEXT = 512
@@ -213,6 +214,8 @@ MODELS: Mapping[str, Callable[[], hf.PreTrainedModel]] = {
     "qwen2_moe": _causal("Qwen2Moe", **_QWEN_MOE, shared_expert_intermediate_size=64),
     "qwen3_moe": _causal("Qwen3Moe", **_QWEN_MOE, head_dim=16),
     "gptoss": _causal("GptOss", **_EXPERTS, head_dim=32, sliding_window=WINDOW, intermediate_size=64),
+    "gptoss_mxfp4": _causal("GptOss", **_EXPERTS, head_dim=32, sliding_window=WINDOW, intermediate_size=64),
+    "qwen3_fp8": _causal("Qwen3", head_dim=16, use_sliding_window=False),
     "deepseek_v3": _causal("DeepseekV3", **_DEEPSEEK),
     "phimoe": _causal("Phimoe", **_EXPERTS, sliding_window=None),
     "mamba": _gpt("MambaForCausalLM", hidden_size=64, num_hidden_layers=2, state_size=8),
@@ -226,6 +229,9 @@ MODELS: Mapping[str, Callable[[], hf.PreTrainedModel]] = {
     ),
 }
 
+PUBLISHED: Mapping[str, Callable[[Path], Path]] = {"gptoss_mxfp4": as_mxfp4, "qwen3_fp8": as_fp8}
+"""Models whose checkpoints are quantized as their makers publish them."""
+
 
 def make(name: str, folder: Path, seed: int) -> Path:
     """Save the model `name` with a tokenizer as folder/name, in bfloat16, unless it is there."""
@@ -237,6 +243,8 @@ def make(name: str, folder: Path, seed: int) -> Path:
     _shake(model, seed)
     shutil.rmtree(target, ignore_errors=True)
     model.eval().to(torch.bfloat16).save_pretrained(target)
+    if name in PUBLISHED:
+        PUBLISHED[name](target)
     for file in ("tokenizer_config.json", "tokenizer.json"):
         shutil.copyfile(TOKENIZER / file, target / file)
     return target

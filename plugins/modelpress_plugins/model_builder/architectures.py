@@ -8,6 +8,9 @@ QUANT_METHODS: frozenset[str] = frozenset(
 )
 """`quantization_config.quant_method` of config.json."""
 
+CUDA_ONLY = frozenset({"compressed-tensors", "modelopt"})
+"""Those of them that the builder refuses for anything else."""
+
 SEARCH_DEFAULTS: frozenset[str] = frozenset(
     {
         "batch_size",

@@ -52,14 +52,6 @@ FAULTS = (
 )
 
 
-LAYOUTS: Mapping[str, str] = {
-    "mxfp4": "the builder of onnxruntime-genai 0.18 decodes it and rounds the experts anew, and of two small "
-    "models that it built so one was off by 28 %, more than rounding costs",
-    "fp8": "the builder of onnxruntime-genai 0.18 reads fp8 in the layout of ModelOpt alone",
-}
-"""Quantized checkpoints that are not built: `quant_method` -> why not."""
-
-
 def known_fault(model: ModelConfig, precision: str) -> tuple[str, str]:
     """What is wrong with this model and the libraries that are here, and what to do instead; empty where
     nothing is known of."""

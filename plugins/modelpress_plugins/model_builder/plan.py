@@ -9,13 +9,15 @@ from modelpress.api import ModelFacts, PlanContext, nearest
 from modelpress_plugins.hf.config import METHOD, ModelConfig
 from modelpress_plugins.hf.families import BUILDABLE
 from modelpress_plugins.hf.files import meta_beside_tokenizer, require_tokenizer
+from modelpress_plugins.hf.float_methods import float_size, has_float_form, without_quantization
 from modelpress_plugins.hf.patterns import contains
 from modelpress_plugins.model_builder.architectures import (
+    CUDA_ONLY,
     QUANT_METHODS,
     SEARCH_DEFAULTS,
 )
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
-from modelpress_plugins.model_builder.faults import LAYOUTS, known_fault
+from modelpress_plugins.model_builder.faults import known_fault
 from modelpress_plugins.model_builder.targets import LISTED, PRECISIONS, PROVIDERS
 
 BLOCK_SIZES = (16, 32, 64, 128, 256)
@@ -37,6 +39,11 @@ def plan(model: ModelFacts, config: ModelBuilderOptions, ctx: PlanContext) -> Mo
     facts = ModelConfig(model.config)
     if model.config:
         _check_architecture(facts, config, ctx)
+    if has_float_form(facts):  # what is built is the float model that it stands for
+        whole = without_quantization(facts, facts.dtype or "bfloat16")
+        model = replace(model, size=float_size(facts, model.size), config=whole)
+        facts = ModelConfig(model.config)
+    if model.config:
         _check_remote_code(model, ctx)
         _check_quantization(facts, config, ctx)
         _check_shapes(facts, ctx)
@@ -235,12 +242,17 @@ def _check_quantization(model: ModelConfig, config: ModelBuilderOptions, ctx: Pl
     if not method:
         return
     if method not in QUANT_METHODS:
-        reason = LAYOUTS.get(method, "the builder does not read it")
         ctx.problem(
-            f"The model is quantized with {method}: {reason} (it reads {', '.join(sorted(QUANT_METHODS))}).",
-            "Start from the float model: load it in transformers with `dequantize=True`, and save it."
-            if method in LAYOUTS
-            else "Start from the float model.",
+            f"The model is quantized with {method}, which the builder does not read "
+            f"(it reads {', '.join(sorted(QUANT_METHODS))}).",
+            "Start from the float model.",
+        )
+        return
+    if method in CUDA_ONLY and ctx.accelerator.execution_provider != "CUDAExecutionProvider":
+        ctx.problem(
+            f"The model is quantized with {method}, which the builder reads for "
+            f"CUDAExecutionProvider alone, not for {ctx.accelerator.execution_provider}.",
+            "Start from the float model, or set the accelerator to that.",
         )
         return
     section = model.quantization

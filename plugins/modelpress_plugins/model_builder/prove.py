@@ -17,13 +17,13 @@ from modelpress_plugins.hf.config import read_config
 from modelpress_plugins.model_builder.config import ModelBuilderOptions, asks_for
 from modelpress_plugins.model_builder.cpu_twin import make_cpu_twin
 from modelpress_plugins.model_builder.graph import shares_embedding
+from modelpress_plugins.model_builder.graph_tensors import UnknownGraphError
 from modelpress_plugins.model_builder.plan import OWN_QUANTIZER_OPTIONS
 from modelpress_plugins.model_builder.reference import NoReferenceError, Replaced, reference_logits
-from modelpress_plugins.model_builder.rounding import GraphWeights, UnknownGraphError, modules
+from modelpress_plugins.model_builder.rounding import GraphWeights
 from modelpress_plugins.model_builder.runtime import og
 from modelpress_plugins.model_builder.switches import require_windows, texts
 from modelpress_plugins.model_builder.verify import (
-    TOLERANCE,
     Logits,
     Trial,
     relative_error,
@@ -179,7 +179,7 @@ def _compare_own(
     if here:
         error = verify(built.artifact, built.graph, trial, config.precision, lambda _: fine, ctx)
     try:
-        same = _with_graph_weights(built, trial, expected)
+        same, limit = _with_graph_weights(built, trial, expected)
         exact = expected(trial.ids)
     except (NoReferenceError, UnknownGraphError) as reason:
         _log.debug("%s", reason)
@@ -187,18 +187,17 @@ def _compare_own(
         return found if error is None else error
     require_finite(exact)
     ctx.report("rounding_error", round(relative_error(trial.logits, exact), 5))
-    off = require_same(fine, same, TOLERANCE["fp32" if built.provider == "cpu" else "fp16"])
+    off = require_same(fine, same, limit)
     return off if error is None else error
 
 
-def _with_graph_weights(built: Built, trial: Trial, expected: Callable[..., Logits]) -> Logits:
-    """Logits of the source with the graph's weights in the place of its own. Raises PassError where these are
-    not its own, rounded."""
+def _with_graph_weights(built: Built, trial: Trial, expected: Callable[..., Logits]) -> tuple[Logits, float]:
+    """Logits of the source with the graph's weights in the place of its own, and how far from them the graph
+    may be. Raises PassError where the weights are not its own, rounded."""
     with Checkpoint(built.source) as checkpoint:
         weights = GraphWeights(built.graph, checkpoint, read_config(built.source))
-        for module in modules(checkpoint):
-            weights.compare(module)
-        return expected(trial.ids, replaced=weights.rows)
+        weights.compare_all()
+        return expected(trial.ids, replaced=weights.rows), weights.tolerance(built.provider)
 
 
 def _compare_rounding(

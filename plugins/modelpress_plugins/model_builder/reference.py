@@ -31,7 +31,7 @@ _BLOCK = 2**19
 
 HEAD = "lm_head"
 Replaced = Callable[[str, int, int], Tensor | None]
-"""(module of the checkpoint, first row, row after the last) -> fp32 rows."""
+"""(module or tensor of experts of the checkpoint, first row, row after the last) -> fp32 rows."""
 
 
 class NoReferenceError(Exception):
@@ -159,6 +159,12 @@ class Weights:
         values = unpack(packed, grid.bits, packed.shape[1] * 8 // grid.bits)
         return Codes(values.contiguous(), scales, zeros, grid).dequantize()
 
+    def expert(self, name: str, index: int) -> Tensor:
+        """fp32 of one expert, of a tensor that holds all of a layer's."""
+        if self._replaced and (instead := self._replaced(name, index, index + 1)) is not None:
+            return instead[0]
+        return read_tensor(self.checkpoint, name, slice(index, index + 1))[0].float()
+
     def vector(self, name: str, parts: Sequence[str] = ()) -> Tensor:
         """A small float tensor; of a fused module whose bias was cut, its parts joined."""
         if name in self.checkpoint:
@@ -204,7 +210,18 @@ class StreamedEmbedding(nn.Module):
         return found if self._scale is None else found * self._scale
 
 
+class StreamedExperts:
+    """A tensor of a layer's experts: tensor[i] reads the one, when a token comes to it."""
+
+    def __init__(self, weights: Weights, name: str) -> None:
+        self._weights, self._name = weights, name
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return self._weights.expert(self._name, int(index))
+
+
 def _streamed_model(config: PretrainedConfig, weights: Weights, trust_remote_code: bool) -> nn.Module:
+    config._experts_implementation = "eager"  # one expert after another
     model: Any = bare_model(config, trust_remote_code=trust_remote_code)
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     names = {id(module): name for name, module in model.named_modules()}
@@ -219,6 +236,13 @@ def _streamed_model(config: PretrainedConfig, weights: Weights, trust_remote_cod
             model.set_submodule(name, StreamedEmbedding(weights, weights.embedding(name), scale))
     for name, parameter in list(model.named_parameters()):
         owner, _, own_name = name.rpartition(".")
+        if owner.endswith(".experts") and parameter.dim() == 3 and name in weights.checkpoint:
+            if (found := weights.checkpoint.info(name).shape) != parameter.shape:
+                raise NoReferenceError(f"{name} is {found}, expected {tuple(parameter.shape)}")
+            module = model.get_submodule(owner)
+            delattr(module, own_name)
+            setattr(module, own_name, StreamedExperts(weights, name))
+            continue
         value = weights.vector(name)
         if value.shape != parameter.shape:
             raise NoReferenceError(f"{name} is {tuple(value.shape)}, expected {tuple(parameter.shape)}")

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-import numpy as np
-import onnx
 import torch
-from onnx import NodeProto, TensorProto, numpy_helper
+from onnx import NodeProto
 from torch import Tensor, nn
 
 from modelpress.api import Checkpoint, PassError
@@ -25,6 +23,9 @@ from modelpress_plugins.hf.config import ModelConfig
 from modelpress_plugins.hf.families import FUSED, LLAMA, Place, place_of
 from modelpress_plugins.hf.quantized import unpack
 from modelpress_plugins.model_builder.graph import read_graph
+from modelpress_plugins.model_builder.graph_experts import GraphExperts
+from modelpress_plugins.model_builder.graph_tensors import UnknownGraphError, read_rows
+from modelpress_plugins.model_builder.verify import TOLERANCE
 from modelpress_plugins.tensors.bytes import read_tensor
 
 _NODE = re.compile(r"/(?:model/layers\.(\d+)/(?:attn|self_attn|mlp)/|lm_head)(\w*)/?MatMul\w*")
@@ -40,10 +41,6 @@ _ROWS = 512
 _OFF = 1.5
 """Steps of its block's symmetric grid that a weight may be off: rounding to nearest is off by a half, and by
 one at the end that the grid lacks; methods that weigh a block as a whole put single weights a bit further."""
-
-
-class UnknownGraphError(Exception):
-    """It has what is not known here; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,8 @@ class GraphWeights:
         parts = config.family.parts
         names = {module.rpartition(".")[2]: module for module in modules(checkpoint)}
         self._head = names.get(parts.head) or names.get(parts.embedding, "")
-        others = {"QMoE", "MoE", "DequantizeLinear"} & {node.op_type for node in model.node}
+        self.experts = GraphExperts(self._folder, model, checkpoint, config)
+        others = {"MoE", "DequantizeLinear"} & {node.op_type for node in model.node}
         if others:
             raise UnknownGraphError(f"the graph has {sorted(others)[0]}")
         lookups = any(node.op_type == "GatherBlockQuantized" for node in model.node)
@@ -81,8 +79,17 @@ class GraphWeights:
         if not self._at:
             raise UnknownGraphError("the graph has no quantized products")
 
+    def tolerance(self, provider: str) -> float:
+        """How far off logits with float products may be, by the sums alone. provider: the builder's name."""
+        if self.experts.round_activations:
+            return TOLERANCE["int8"]
+        return TOLERANCE["fp32" if provider == "cpu" else "fp16"]
+
     def rows(self, stored: str, start: int, stop: int) -> Tensor | None:
-        """fp32 (stop - start, columns) of a module of the checkpoint; None where the graph has floats."""
+        """fp32 (stop - start, columns) of a module of the checkpoint; None where the graph has floats. Of a
+        tensor of experts: (stop - start, in, out)."""
+        if stored in self.experts:
+            return torch.stack([self.experts.expert(stored, index) for index in range(start, stop)])
         found = []
         for place, part in self._parts(stored):
             first, last = max(start, part.first), min(stop, part.first + part.count)
@@ -94,10 +101,18 @@ class GraphWeights:
                 found.append(self._dequantized(node, first + shift, last + shift))
         return torch.cat(found) if found else None
 
+    def compare_all(self) -> None:
+        """Raises PassError where a weight is not its source's, rounded."""
+        for stored in (*modules(self._checkpoint), *self.experts):
+            self.compare(stored)
+
     def compare(self, stored: str) -> float:
         """The largest error of a weight of a module, in steps of its block's symmetric grid; 0 for one in
         float. Raises PassError beyond the limit."""
-        worst = max((self._worst(stored, *each) for each in self._parts(stored)), default=0.0)
+        if stored in self.experts:
+            worst = self.experts.worst(stored)
+        else:
+            worst = max((self._worst(stored, *each) for each in self._parts(stored)), default=0.0)
         if not worst <= _OFF:
             raise PassError(
                 f"The builder rounded {stored} wrongly: a weight is off by {worst:.1f} steps of its block, "
@@ -170,17 +185,7 @@ class GraphWeights:
 
     def _read(self, name: str, rows: int, start: int, stop: int) -> Tensor:
         """The rows of an initializer, however it is shaped; only they are read."""
-        tensor = self._tensors[name]
-        if tensor.data_location != TensorProto.EXTERNAL:
-            return torch.from_numpy(numpy_helper.to_array(tensor).reshape(rows, -1)[start:stop].copy())
-        place = {entry.key: entry.value for entry in tensor.external_data}
-        kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        columns = int(place["length"]) // kind.itemsize // rows
-        offset = int(place.get("offset", 0)) + start * columns * kind.itemsize
-        data = np.fromfile(self._folder / place["location"], kind, (stop - start) * columns, offset=offset)
-        if data.dtype.kind not in "fu":  # bfloat16 of ml_dtypes
-            data = data.astype(np.float32)
-        return torch.from_numpy(data.reshape(stop - start, columns))
+        return read_rows(self._folder, self._tensors[name], rows, start, stop)
 
 
 def modules(checkpoint: Checkpoint) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelpress.api import (
@@ -18,6 +18,8 @@ from modelpress.api import (
 from modelpress_plugins.grids.stream import quantize_checkpoint
 from modelpress_plugins.hf.config import METHOD, ModelConfig, read_config
 from modelpress_plugins.hf.files import copy_companions, copy_licence, whole_folder
+from modelpress_plugins.hf.float_form import write_float_form
+from modelpress_plugins.hf.float_methods import has_float_form
 from modelpress_plugins.hf.whole import require_finite, require_whole
 from modelpress_plugins.model_builder.check import CONFIG
 from modelpress_plugins.model_builder.config import ModelBuilderOptions
@@ -35,7 +37,7 @@ _BITS = {"int4": 4, "int8": 8}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What the builder reads. quantization: of its config.json; None for a float model.
+    """What is built. quantization: of its config.json; None for a float model.
     streamed: quantized here, from a float model."""
 
     folder: Path
@@ -54,11 +56,14 @@ def build(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Art
     """Build an onnxruntime-genai folder in ctx.out, load it, and compare it with its source."""
     provider = _provider(ctx)
     remote = model.meta.trust_remote_code
+    published, model = model, _in_float(model, ctx)
     for text in require_whole(model.path, trust_remote_code=remote):
         ctx.note(text)
     source = _source(model, config, ctx)
     warnings = build_folder(
-        mended(source.folder, ctx.scratch / "mended", trust_remote_code=remote),
+        mended(
+            _read_by_builder(published, source, config, ctx), ctx.scratch / "mended", trust_remote_code=remote
+        ),
         ctx.out,
         config.precision,
         provider,
@@ -100,6 +105,26 @@ def _provider(ctx: PassContext) -> str:
     if name not in PROVIDERS:
         raise UserError(f"The builder cannot build for {name}.", f"It builds for {', '.join(PROVIDERS)}.")
     return PROVIDERS[name]
+
+
+def _in_float(model: Artifact, ctx: PassContext) -> Artifact:
+    """The model, or the float model that its published form stands for."""
+    written = read_config(model.path)
+    if not has_float_form(written):
+        return model
+    ctx.note(
+        f"The checkpoint is in {written.quant_method}: what is built is the float model that it stands for."
+    )
+    return replace(model, path=write_float_form(model, ctx.scratch / "float", ctx.progress))
+
+
+def _read_by_builder(
+    published: Artifact, source: Source, config: ModelBuilderOptions, ctx: PassContext
+) -> Path:
+    """What the builder is to open: where it rounds, it takes the experts of GPT-OSS from mxfp4 alone."""
+    if read_config(published.path).quant_method == "mxfp4" and config.precision in _BITS:
+        return whole_folder(published, ctx.scratch / "published")
+    return source.folder
 
 
 def _source(model: Artifact, config: ModelBuilderOptions, ctx: PassContext) -> Source:
@@ -164,7 +189,7 @@ def _builder_options(
         "accuracy_level": config.accuracy_level,
         "algo_config": config.algo_config,
         "op_types_to_quantize": "/".join(config.op_types) or None,
-        "nodes_to_exclude": ",".join(config.nodes_to_exclude) or None,
+        "nodes_to_exclude": ",".join([*config.nodes_to_exclude, *_routers(source, config)]) or None,
         "exclude_embeds": config.exclude_embeds or None,
         "exclude_lm_head": config.exclude_lm_head or None,
         "enable_cuda_graph": config.enable_cuda_graph if provider == "cuda" else None,
@@ -180,9 +205,19 @@ def _builder_options(
     if provider == "NvTensorRtRtx" and config.precision in _BITS:
         options["shared_embeddings"] = False  # its QDQ form has no lookup in quantized weights
     if config.precision == "int8":
+        options["moe_quant_type"] = "int8"  # it would make experts 4 bits
         options["shared_embeddings"] = False  # a shared embedding is int4 or float; the builder tries anyway
     options.update(config.extra_options)
     return {name: _as_text(value) for name, value in options.items() if value is not None}
+
+
+def _routers(source: Source, config: ModelBuilderOptions) -> list[str]:
+    """Where the builder rounds experts, the nodes that choose among them: they stay in float, as their makers
+    leave them. They are a thousandth of the weights, and each that is off sends tokens to other experts."""
+    written = read_config(source.folder)
+    if source.quantization is not None or config.precision not in _BITS or written.family.experts is None:
+        return []
+    return [f"/model/layers.{layer}/moe/router/MatMul" for layer in range(written.layers)]
 
 
 def _as_text(value: object) -> str:

@@ -184,18 +184,21 @@ def test_gpt_oss_in_float_is_refused_for_4_bits_and_built_in_float() -> None:
     assert planned(model, precision="fp32")[0].problems == []
 
 
-@pytest.mark.parametrize(("method", "said"), [("mxfp4", "off by 28 %"), ("fp8", "layout of ModelOpt alone")])
-def test_a_layout_that_is_not_built_is_refused_with_the_reason(method: str, said: str) -> None:
-    """And no hint of another refusal leads to it."""
-    model = {
-        "architectures": ["GptOssForCausalLM"],
-        "model_type": "gpt_oss",
-        "quantization_config": {"quant_method": method},
-    }
-    for precision in ("int4", "fp32"):
-        message, hint, _ = planned(model, precision=precision)[0].problems[0]
-        assert said in message
-        assert "dequantize=True" in hint
+@pytest.mark.parametrize(("method", "precision"), [("mxfp4", "int4"), ("mxfp4", "fp32"), ("fp8", "int8")])
+def test_what_stands_for_a_float_model_is_planned_as_that(method: str, precision: str) -> None:
+    name = "GptOssForCausalLM" if method == "mxfp4" else "Qwen3ForCausalLM"
+    model = {"architectures": [name], "quantization_config": {"quant_method": method}, "head_dim": 64}
+    context, facts = planned(model, precision=precision)
+    assert context.problems == []
+    assert not ModelConfig(facts.config).quantization
+
+
+@pytest.mark.parametrize("method", ["modelopt", "compressed-tensors"])
+def test_what_the_builder_reads_for_cuda_alone_is_refused_for_the_cpu(method: str) -> None:
+    model = {"architectures": ["Qwen3ForCausalLM"], "quantization_config": {"quant_method": method}}
+    message, hint, _ = planned(model, precision="int4")[0].problems[0]
+    assert "for CUDAExecutionProvider alone, not for CPUExecutionProvider" in message
+    assert hint
 
 
 def test_a_part_of_a_model_is_built_only_where_it_is_not_compared() -> None:
