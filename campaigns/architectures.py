@@ -1,11 +1,11 @@
 """Press tiny models of many architectures in many ways, and compare what comes out with transformers.
 
-    python campaigns/architectures.py [--seed N] [--only NAME …] [--quick] [--work FOLDER]
+    python campaigns/architectures.py [--seed N] [--only NAME …] [--quick] [--page] [--work FOLDER]
 
 Each cell of the table is one workflow, run as a user runs it: refused by the plan in a sentence, or a model
 whose logits over 160 tokens, past each switch of the architecture, are those of its source. Cells that are
 done are kept in the work folder, so that a run that was stopped goes on. The page docs/architectures.md is made
-by a whole run. Exit code 1 where a cell is wrong, refused late, or ends in an error that is nobody's.
+by a whole run; `--only MODEL --page` makes rows of it anew, when the seed is that of the page. Exit code 1 where a cell is wrong, refused late, or ends in an error that is nobody's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import queue
-import re
 import secrets
 import shutil
 import subprocess
@@ -25,16 +24,16 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from architectures_page import BAD, LATE, RAW, REFUSED, RIGHT, WRONG, Cell, page, with_rows
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "architectures.md"
 SECONDS = 600
 """A cell may take as long."""
-LIBRARIES = ("onnxruntime-genai", "onnxruntime", "transformers", "peft", "torch")
 
 _DATA = {"data_config": "train", "calibration_tokens": 1024}
 _LORA = {"type": "LoRA", "r": 4, "train_data_config": "train", "training_args": {"max_steps": 2}}
@@ -57,25 +56,8 @@ PATHS: Mapping[str, Sequence[Mapping[str, Any]]] = {
 QUICK = ("fp32", "int4", "Gptq")
 """Columns of --quick."""
 
-RIGHT, REFUSED, LATE, WRONG, RAW = "right", "refused", "refused late", "wrong", "raw error"
-_BAD = (LATE, WRONG, RAW)
 _RAW = ("This is a bug", "Traceback", "The builder of onnxruntime-genai failed", "Error:")
 """Words of an error that no one wrote for a user."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What became of one workflow. off: relative error of the logits as shipped; cost: against the float
-    model; text: a reason."""
-
-    model: str
-    path: str
-    verdict: str
-    text: str = ""
-    exact: float = 0.0
-    off: float = 0.0
-    cost: float = 0.0
-    seconds: float = 0.0
 
 
 def main() -> int:
@@ -84,6 +66,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the weights; a fresh one when left out")
     parser.add_argument("--only", nargs="*", default=[], help="models or paths by name")
     parser.add_argument("--quick", action="store_true", help=f"the paths {', '.join(QUICK)}")
+    parser.add_argument(
+        "--page", action="store_true", help="put the rows of --only into the page, with its seed"
+    )
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "modelpress-architectures")
     parser.add_argument("--again", action="store_true", help="forget what is done")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -108,10 +93,15 @@ def main() -> int:
             _tell(done[pair])
     worker.close()
     cells = [done[pair] for pair in wanted]
-    if not told.only and not told.quick:
-        PAGE.write_text(page(cells, seed), encoding="utf-8")
-    bad = [cell for cell in cells if cell.verdict in _BAD]
-    counts = {v: sum(c.verdict == v for c in cells) for v in (RIGHT, REFUSED, *_BAD)}
+    if told.page:
+        from tiny import MODELS
+
+        before = PAGE.read_text(encoding="utf-8")
+        PAGE.write_text(with_rows(before, cells, seed, list(PATHS), list(MODELS)), encoding="utf-8")
+    elif not told.only and not told.quick:
+        PAGE.write_text(page(cells, seed, list(PATHS)), encoding="utf-8")
+    bad = [cell for cell in cells if cell.verdict in BAD]
+    counts = {v: sum(c.verdict == v for c in cells) for v in (RIGHT, REFUSED, *BAD)}
     print(f"seed {seed}: {len(cells)} cells: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
     return 1 if bad else 0
 
@@ -271,52 +261,6 @@ def _short(problem: str, folder: Path) -> str:
         text = text.replace(f"{place}{os.sep}", "")
     return text if len(text) < 400 else text[:399] + "…"
 
-
-def page(cells: Sequence[Cell], seed: int) -> str:
-    """docs/architectures.md."""
-    found = {(cell.model, cell.path): cell for cell in cells}
-    counts = {v: sum(cell.verdict == v for cell in cells) for v in (RIGHT, REFUSED, *_BAD)}
-    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    lines = [_HEAD.format(versions=versions, seed=seed, counts=told, cells=len(cells))]
-    lines.append(f"| model | {' | '.join(PATHS)} |")
-    lines.append(f"|---|{'---|' * len(PATHS)}")
-    reasons: dict[str, dict[str, list[str]]] = {}
-    for model in dict.fromkeys(cell.model for cell in cells):
-        row = [found[model, path] for path in PATHS]
-        shown = [f"{c.off:.1%}" if c.verdict == RIGHT else _MARKS[c.verdict] for c in row]
-        lines.append(f"| {model} | {' | '.join(shown)} |")
-        for cell in row:
-            if cell.verdict != RIGHT:
-                reasons.setdefault(_general(cell.text), {}).setdefault(model, []).append(cell.path)
-    lines += ["", "## Why not", ""]
-    for text, models in reasons.items():
-        where = (
-            f"{m} ({', '.join(paths) if len(paths) < len(PATHS) else 'all'})" for m, paths in models.items()
-        )
-        lines.append(f"- {'; '.join(where)}: {text}")
-    return "\n".join(lines) + "\n"
-
-
-def _general(text: str) -> str:
-    """The same sentence for every model."""
-    return re.sub(r"\b[A-Z]\w+(For[A-Z]\w+|LMHeadModel)\b|(?<=of type )\w+", "…", text)
-
-
-_MARKS = {REFUSED: "no", LATE: "**late**", WRONG: "**wrong**", RAW: "**error**"}
-_HEAD = """# Architectures
-
-Made by `python campaigns/architectures.py` (`make campaign` runs it, too); do not edit. Tiny random models, each
-pressed in each way by a workflow of its own. A number: the model came out and is right, and its logits are off
-by as much from those of its weights in transformers, as it is shipped (8-bit activations). `no`: the plan refuses
-it before any work; the reason is below. Nothing else may happen: seed {seed}, {cells} workflows: {counts}.
-
-Right means, over 160 tokens (the last 16 one by one), past each sliding window and each switch of rope factors:
-computed in float32, the logits are within 0.1 % of what transformers computes with the same weights; as shipped,
-within 20 %; and a quantizer is no farther from the float model than 1.5 times what rounding to nearest costs.
-
-With {versions}.
-"""
 
 if __name__ == "__main__":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.grids.nearest import round_to_nearest
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("architectures", "oracle", "tiny")
+NAMES = ("architectures", "architectures_page", "oracle", "published", "tiny")
 
 
 @pytest.fixture
@@ -63,11 +64,28 @@ def test_the_oracle_rounds_as_the_quantizers_do(table, grid: tuple[int, int, boo
 def test_the_page_has_a_row_a_model_and_the_reasons(table) -> None:
     cells = [table.Cell("llama", path, table.RIGHT, off=0.031) for path in table.PATHS]
     cells += [table.Cell("gpt2", path, table.REFUSED, "The builder cannot.") for path in table.PATHS]
-    told = table.page(cells, seed=3)
+    told = table.page(cells, 3, list(table.PATHS))
     assert "| llama | 3.1% |" in told
     assert "| gpt2 | no |" in told
     assert told.count("The builder cannot.") == 1
     assert str(ROOT) not in told
+
+
+def test_the_page_is_what_its_own_cells_make_and_takes_new_rows(table) -> None:
+    import architectures_page as pages
+    from tiny import MODELS
+
+    text, paths = table.PAGE.read_text(encoding="utf-8"), list(table.PATHS)
+    told = re.search(r"seed (\d+), (\d+) workflows", text)
+    assert told is not None
+    seed, count = map(int, told.groups())
+    assert len(list(pages.read_page(text, paths))) == count
+    assert pages.with_rows(text, [], seed, paths, list(MODELS)).splitlines()[11:] == text.splitlines()[11:]
+    row = [table.Cell("gptoss", path, table.RIGHT, off=0.5) for path in paths]
+    changed = pages.with_rows(text, row, seed, paths, list(MODELS))
+    assert f"| gptoss |{' 50.0% |' * len(paths)}" in changed
+    with pytest.raises(SystemExit, match="not of seed"):
+        pages.with_rows(text, row, seed + 1, paths, list(MODELS))
 
 
 def test_what_is_done_is_not_done_again(table, tmp_path: Path) -> None:

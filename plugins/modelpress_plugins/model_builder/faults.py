@@ -47,7 +47,7 @@ FAULTS = (
         ),
         "takes the experts of GPT-OSS for int4 and int8 from a checkpoint in mxfp4 alone, and this one has "
         "them in float",
-        "Set precision to fp32.",
+        "Start from the model as it was published, in mxfp4, or set precision to fp32.",
     ),
 )
 
