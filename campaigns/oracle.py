@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import onnxruntime_genai as og
 import torch
 import transformers as hf
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from safetensors.torch import load_file
 
 Logits = NDArray[np.float32]
@@ -75,7 +77,7 @@ def compare(built: Path, source: Path, quantized: Path | None, bits: int, scratc
         ids,
         lambda _, weight: round_to_nearest(weight, grid),
         shared=shared,
-        experts=Grid(bits, 32, True),
+        experts=_experts(built),
     )
     if quantized is None:
         same = plain
@@ -173,25 +175,26 @@ def _transformers(
     others: Mapping[str, torch.Tensor] | None = None,
     *,
     shared: bool = False,
-    experts: Grid = Grid(4, 32, True),
+    experts: Mapping[str, torch.Tensor] = MappingProxyType({}),
 ) -> Logits:
     """Logits of the float model in a folder. weigh: gives the weight of each linear module; others:
-    other tensors that a quantizer may have changed, by name; shared: the input embedding is the rounded head."""
-    kind = getattr(hf, json.loads((folder / "config.json").read_text())["architectures"][0])
-    model: Any = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    other tensors that a quantizer may have changed, by name; shared: the input embedding is the rounded head;
+    experts: those that the graph holds, by name."""
+    document = json.loads((folder / "config.json").read_text())
+    kind = getattr(hf, document["architectures"][0])
+    # What is quantized transformers dequantizes to bfloat16.
+    dtype = torch.bfloat16 if "quantization_config" in document else torch.float32
+    model: Any = kind.from_pretrained(folder, dtype=dtype, attn_implementation="eager").float().eval()
     for name, parameter in model.named_parameters():
-        if others and name in others:
+        if name in experts:
+            parameter.copy_(experts[name])
+        elif others and name in others:
             parameter.copy_(others[name])
     head = model.get_output_embeddings()
     for name, module in model.named_modules():
         linear = isinstance(module, torch.nn.Linear) and module is not None
         if weigh and linear and (module is head or ("router" not in name and not name.endswith("mlp.gate"))):
             module.weight = torch.nn.Parameter(weigh(name, module.weight))
-        elif weigh and name.endswith(".experts"):
-            for own, parameter in list(module.named_parameters(recurse=False)):
-                if parameter.dim() == 3:  # GPT-OSS: (experts, in, out)
-                    turned = round_to_nearest(parameter.transpose(1, 2), experts).transpose(1, 2)
-                    setattr(module, own, torch.nn.Parameter(turned.contiguous()))
     if shared:
         model.get_input_embeddings().weight = head.weight
     logits: torch.Tensor = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
@@ -213,6 +216,27 @@ def _genai(folder: Path, ids: list[int]) -> Logits:
 
 def _looks_up_codes(built: Path) -> bool:
     return "GatherBlockQuantized" in _operators(built)
+
+
+def _experts(built: Path) -> dict[str, torch.Tensor]:
+    """What the QMoE nodes of a GPT-OSS hold in codes: (experts, in, out), by transformers' names. Numbers of mxfp4
+    often lie half way between two codes, so which of the two a builder took is read, not guessed."""
+    found = {}
+    graph = onnx.load(built / _decoder(built)).graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        told = {attribute.name: attribute.i for attribute in node.attribute}
+        for name in node.input if node.op_type == "QMoE" else ():
+            if not name.endswith(".qweight"):
+                continue
+            codes = torch.from_numpy(numpy_helper.to_array(tensors[name]).copy())
+            scales = numpy_helper.to_array(tensors[name.replace("qweight", "scales")])
+            bits = told["expert_weight_bits"]
+            values = torch.stack([_unpack(expert, bits) for expert in codes]) - 2 ** (bits - 1)
+            steps = torch.from_numpy(scales.copy()).repeat_interleave(told["block_size"], -1)
+            stored = name.replace(".moe.", ".mlp.").removesuffix(".qweight")
+            found[stored] = (values * steps[..., : values.shape[-1]]).transpose(1, 2)
+    return found
 
 
 def _operators(built: Path) -> set[str]:

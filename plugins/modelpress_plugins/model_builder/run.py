@@ -186,7 +186,7 @@ def _builder_options(
     options: dict[str, object] = {
         "block_size": config.block_size or (section or {}).get("group_size"),
         "is_symmetric": config.is_symmetric if config.is_symmetric is not None else source.symmetric,
-        "accuracy_level": config.accuracy_level,
+        "accuracy_level": _accuracy_level(source, config),
         "algo_config": config.algo_config,
         "op_types_to_quantize": "/".join(config.op_types) or None,
         "nodes_to_exclude": ",".join([*config.nodes_to_exclude, *_routers(source, config)]) or None,
@@ -209,6 +209,12 @@ def _builder_options(
         options["shared_embeddings"] = False  # a shared embedding is int4 or float; the builder tries anyway
     options.update(config.extra_options)
     return {name: _as_text(value) for name, value in options.items() if value is not None}
+
+
+def _accuracy_level(source: Source, config: ModelBuilderOptions) -> int | None:
+    """Beside experts that the builder rounds, the other products are a small part of the work: in float, for
+    8-bit activations there would send tokens to other experts (22 % off instead of 8e-7)."""
+    return 1 if config.accuracy_level is None and _routers(source, config) else config.accuracy_level
 
 
 def _routers(source: Source, config: ModelBuilderOptions) -> list[str]:
