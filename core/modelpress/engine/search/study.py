@@ -36,6 +36,8 @@ from modelpress.system import Tell
 
 _KEEP_SECONDS = 1.0
 """Between two writings of the record, which is as long as the search."""
+_KEEP_SHARE = 20
+"""So many times what a writing takes lies between it and the next, at least."""
 
 
 class Study:
@@ -61,7 +63,7 @@ class Study:
         self._new_runner = runner
         self._tell = tell
         self._keep = keep
-        self._kept = 0.0
+        self._keep_next = 0.0
         metrics = base.workflow.passes[-1].metrics
         self._objectives = Objectives.of(metrics)
         self._plans = CandidatePlans(base, prepared, registry)
@@ -247,12 +249,13 @@ class Study:
         return bool(limit and busy_seconds(self._journal.records) >= limit)
 
     def _update(self, *, now: bool = False) -> None:
-        records = self._journal.records
-        if not now and time.monotonic() - self._kept < _KEEP_SECONDS:
+        records, began = self._journal.records, time.monotonic()
+        if not now and began < self._keep_next:
             return
         self._record = replace(self._record, candidates=records, front=self._objectives.front(records))
         self._keep(self._record)
-        self._kept = time.monotonic()
+        ended = time.monotonic()
+        self._keep_next = ended + max(_KEEP_SECONDS, _KEEP_SHARE * (ended - began))
 
     def _end(self, ended: str) -> Plan:
         records = self._journal.records

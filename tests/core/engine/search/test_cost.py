@@ -7,8 +7,10 @@ import time
 import modelpress
 
 LENGTH = {"type": "length", "sub_types": [{"name": "length", "priority": 1}]}
-_MOST = 0.02
-"""Seconds of this process for a candidate whose work is done: 500 of them take 10."""
+_MOST = 0.1
+"""Seconds of this process for a candidate beside its passes and metrics."""
+_AGAIN = 10 / 500
+"""Seconds for one that was done in an earlier run."""
 
 
 def test_candidates_whose_work_is_done_cost_little(searched) -> None:
@@ -26,5 +28,5 @@ def test_candidates_whose_work_is_done_cost_little(searched) -> None:
     assert each < _MOST, f"{1000 * each:.1f} ms"
     began = time.process_time()
     modelpress.run(file, in_process=True)
-    assert time.process_time() - began - loading < 100 * _MOST, "nothing is done again"
+    assert time.process_time() - began - loading < 100 * _AGAIN, "nothing is done again"
     assert searched.count("begin grow") == 2
