@@ -100,10 +100,11 @@ if TYPE_CHECKING:
     from modelpress.requirements import lacks, parse_requirement, required_names
     from modelpress.samples import NO_LOSS, DataSource, Exchange, Sample, SampleTable
     from modelpress.search import Axis, Candidate, Interval, Outcome, Sampler, SearchSpace, Told
-    from modelpress.secrets import look_for, read_secret
+    from modelpress.secrets import collect_secrets, give_secrets, look_for, read_secret
     from modelpress.sizes import parse_size
     from modelpress.system import Environment, Handle, Needs, System, Tell, Traits
     from modelpress.usage import Usage
+    from modelpress.worker import be_rank
 
 __all__ = [
     "ANY_FORMAT",
@@ -199,6 +200,8 @@ __all__ = [
     "WorkerDied",
     "WorkerSystem",
     "WorkflowError",
+    "be_rank",
+    "collect_secrets",
     "content_identity",
     "cpu_features",
     "curves_told",
@@ -211,6 +214,7 @@ __all__ = [
     "find_artifact",
     "finished",
     "fold",
+    "give_secrets",
     "history_of",
     "hookimpl",
     "import_path",
@@ -307,10 +311,11 @@ _HOMES = {
     "modelpress.requirements": "lacks parse_requirement required_names",
     "modelpress.samples": "DataSource Exchange NO_LOSS Sample SampleTable",
     "modelpress.search": "Axis Candidate Interval Outcome Sampler SearchSpace Told",
-    "modelpress.secrets": "look_for read_secret",
+    "modelpress.secrets": "collect_secrets give_secrets look_for read_secret",
     "modelpress.sizes": "parse_size",
     "modelpress.system": "Environment Handle Needs System Tell Traits",
     "modelpress.usage": "Usage",
+    "modelpress.worker": "be_rank",
 }
 
 

@@ -146,6 +146,7 @@ class PassContext(Protocol):
     accelerator: what the model is for (target); of a metric, what it is measured on. Passes whose spec has
                 no `targets` may not ask.
     target_is_here: whether the machine is known to have that accelerator
+    rank, ranks: which of how many processes this is that do the pass together; 0 of 1 but for `in_ranks`
     """
 
     out: Path
@@ -156,6 +157,8 @@ class PassContext(Protocol):
     device: str
     target_is_here: bool
     offline: bool
+    rank: int
+    ranks: int
 
     @property
     def accelerator(self) -> Accelerator: ...
@@ -189,6 +192,11 @@ class PassContext(Protocol):
 
     def artifact(self, format: str, *, base: Artifact | None = None, meta: Meta | None = None) -> Artifact:
         """The artifact in `out`, to be returned."""
+
+    def in_ranks(self, count: int) -> Artifact:
+        """Have this very pass, with the same model and options, done by so many processes together, which
+        torch.distributed can join by their environment, here or on the machines of the system that runs it.
+        Returns what the first of them made; `ctx.rank` says which one a process is."""
 
     def load(self, model: Artifact, device: str = "") -> LoadedModel:
         """Open a model in its runtime, whatever its format. Close it when done. device: where the pass runs,

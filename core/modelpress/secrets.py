@@ -46,7 +46,7 @@ def holds_secret(variable: str) -> bool:
     return bool(_HOLDS_SECRET.search(variable))
 
 
-def give(secrets: Mapping[str, str]) -> None:
+def give_secrets(secrets: Mapping[str, str]) -> None:
     """Let this process read these, whatever is in its environment."""
     _given.update(secrets)
     for name, value in secrets.items():
@@ -71,7 +71,7 @@ def read_secret(name: str) -> str:
     return value
 
 
-def collect(names: Iterable[str]) -> dict[str, str]:
+def collect_secrets(names: Iterable[str]) -> dict[str, str]:
     """Those secrets that there are here, by name."""
     return {name: value for name in names if (value := _find(name))}
 
@@ -106,6 +106,14 @@ def _known() -> list[tuple[str, str]]:
     """Secret and name of its variable, the longest first; those of this process's environment, too."""
     look_for(os.environ)
     return sorted(_values.items(), key=lambda pair: -len(pair[0]))
+
+
+def holds_known_secret(paths: Iterable[Path]) -> bool:
+    """Whether a known secret stands in any of the files."""
+    known = [value.encode() for value, _ in _known()]
+    return bool(known) and any(
+        value in content for path in paths if (content := path.read_bytes()) for value in known
+    )
 
 
 def scrub(paths: Iterable[Path]) -> None:

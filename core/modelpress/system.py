@@ -72,12 +72,13 @@ class Environment:
 class Needs:
     """What a job takes, estimated by its plan or as the user says it; 0 where nobody knows.
 
-    memory, disk: bytes; gpus: how many; time: seconds after which it may be ended
+    memory, disk: bytes; cpus, gpus: how many; time: seconds after which it may be ended
     """
 
     memory: int = 0
     disk: int = 0
     gpus: int = 0
+    cpus: int = 0
     time: float = 0.0
 
     def over(self, other: Needs) -> Needs:
@@ -86,6 +87,7 @@ class Needs:
             memory=self.memory or other.memory,
             disk=self.disk or other.disk,
             gpus=self.gpus or other.gpus,
+            cpus=self.cpus or other.cpus,
             time=self.time or other.time,
         )
 

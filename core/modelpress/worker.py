@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -47,8 +48,9 @@ from modelpress.errors import (
 from modelpress.events import EventFile
 from modelpress.machine import explain, is_refusal
 from modelpress.memory import PeakMemory
+from modelpress.ranks import listen_to_parent, run_rank
 from modelpress.records import to_json
-from modelpress.secrets import give
+from modelpress.secrets import give_secrets
 from modelpress.start import add_code
 from modelpress.worker_context import WorkerContext, parse_options, reference_of
 from modelpress.worker_output import output_to
@@ -60,6 +62,9 @@ def main(arguments: list[str]) -> int:
     time_limit.serves = True
     if arguments == ["--serve"]:
         serve()
+    if arguments[:1] == ["--rank"] and len(arguments) == 2:
+        listen_to_parent()
+        return 0 if run_rank(Path(arguments[1]), do_in_ranks) else 1
     if len(arguments) != 1:
         print("usage: python -m modelpress.worker FOLDER | --serve", file=sys.stderr)
         return 2
@@ -83,7 +88,7 @@ def serve() -> None:
         order = orders.get()
         folder = Path(order["folder"])
         at_work[:] = [folder]
-        give(order["secrets"])
+        give_secrets(order["secrets"])
         with output_to(folder):
             unwritten = work(folder)
         answers.write(json.dumps(to_json(unwritten)).encode("ascii") + b"\n" if unwritten else b"done\n")
@@ -151,6 +156,30 @@ def _execute(folder: Path, events: EventFile) -> Result:
         peak_memory=peak.bytes,
         python=sys.version.split()[0],
     )
+
+
+def do_in_ranks(folder: Path, rank: int, ranks: int, events: EventFile) -> Result:
+    """The pass of a job as one of several processes that do it together."""
+    if (folder / "code").is_dir():
+        add_code(str(folder / "code"))
+    job = read_job(folder)
+    os.environ.update(job.offline_variables)
+    context = WorkerContext(folder, job, events, rank, ranks)
+    result = _do(job, folder, context)
+    context.flush()
+    return replace(result, reports=context.reports)
+
+
+def be_rank(folder: Path, secrets: Mapping[str, str]) -> bool:
+    """Be one of the processes that do a job's pass together, in a process that a system has begun with the
+    environment that torch.distributed reads. What is printed goes to the job's log. Returns whether it
+    succeeded; answer or error are left for whoever began it."""
+    rank = int(os.environ["RANK"])
+    place = folder if rank == 0 else folder / "scratch" / f"rank-{rank}"
+    place.mkdir(parents=True, exist_ok=True)
+    give_secrets(secrets)
+    with output_to(place):
+        return run_rank(folder, do_in_ranks)
 
 
 def _tell_late(folder: Path, job: Job) -> None:

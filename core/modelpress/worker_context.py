@@ -29,6 +29,7 @@ from modelpress.fence import Origin
 from modelpress.json_types import JSONValue
 from modelpress.opened import LoadedModel
 from modelpress.options import Options
+from modelpress.ranks import begin_ranks
 from modelpress.samples import DataSource
 from modelpress.secrets import read_secret
 from modelpress.specs import Reference
@@ -65,8 +66,11 @@ def parse_options(origin: Origin, config: str, values: Mapping[str, Any]) -> Opt
 class WorkerContext:
     """The PassContext of a job that runs in this process."""
 
-    def __init__(self, folder: Path, job: Job, events: EventFile) -> None:
-        self.out = folder / "out"
+    def __init__(self, folder: Path, job: Job, events: EventFile, rank: int = 0, ranks: int = 1) -> None:
+        self.rank = rank
+        self.ranks = ranks
+        self.out = folder / "out" if rank == 0 else folder / "scratch" / f"rank-{rank}"
+        self.out.mkdir(parents=True, exist_ok=True)
         self.scratch = folder / "scratch"
         self.checkpoint = folder / "checkpoint"
         self.seed = job.seed
@@ -164,6 +168,13 @@ class WorkerContext:
     def artifact(self, format: str, *, base: Artifact | None = None, meta: Meta | None = None) -> Artifact:
         return Artifact(self.out, format, key="", base=base, meta=meta or Meta())
 
+    def in_ranks(self, count: int) -> Artifact:
+        result = begin_ranks(self._folder, count, self.device)
+        self.reports.update(result.reports)
+        model = model_artifact(self._job.model, self._folder)
+        base = (model.base or model) if result.base else None
+        return self.artifact(result.format, base=base, meta=result.meta)
+
     def load(self, model: Artifact, device: str = "") -> LoadedModel:
         code = self._job.formats.get(model.format)
         if code is None or not code.load:
@@ -182,7 +193,7 @@ class WorkerContext:
         if answer.path.resolve() != self.out.resolve():
             raise self._fault(f"it wrote to {answer.path}, expected ctx.out ({self.out})")
         code = self._job.formats.get(answer.format)
-        if code:
+        if code and self.rank == 0:
             self._check(code, answer)
             if self._job.load_once and code.load and not self._loaded_out:
                 self._load_once(answer)

@@ -264,5 +264,6 @@ def _needs(node: Node) -> Needs:
         memory=parse_size(needs.memory) if needs.memory else 0,
         disk=parse_size(needs.disk) if needs.disk else 0,
         gpus=needs.gpus or 0,
+        cpus=needs.cpus or 0,
         time=parse_time(needs.time) if needs.time else 0.0,
     )

@@ -21,7 +21,7 @@ from modelpress.config.olive import translate
 from modelpress.config.olive_beyond import Beyond
 from modelpress.config.olive_here import bring_here
 from modelpress.config.renames import apply_renames
-from modelpress.config.schema import WorkflowFile
+from modelpress.config.schema import CacheSection, WorkflowFile
 from modelpress.config.search_space import read_open_workflow
 from modelpress.config.strategy import (
     first_sound,
@@ -35,7 +35,7 @@ from modelpress.config.strategy import (
 from modelpress.config.translations import Translations
 from modelpress.config.tree import Node
 from modelpress.config.validation import faults
-from modelpress.config.workflow import LOCAL_SYSTEM, Positions, Search, WorkflowDraft
+from modelpress.config.workflow import LOCAL_SYSTEM, Positions, Search, SharedPlace, WorkflowDraft
 from modelpress.config.written import expand_text
 from modelpress.errors import UserError
 from modelpress.identity import named_path
@@ -123,6 +123,7 @@ def _read(
         target=root.text("target") or None,
         metrics=metrics,
         cache_dir=_folder(root, "cache_dir", folder, positions, problems),
+        shared_cache=_shared_place(root),
         output_dir=_folder(root, "output_dir", folder, positions, problems),
         seed=_number(root, "seed") or 0,
         evaluate_input_model=_flag(root, "evaluate_input_model"),
@@ -273,6 +274,16 @@ def _folder(root: Node, name: str, folder: Path, positions: Positions, problems:
     except UserError as error:
         tell(error.message, error.hint, name)
         return None
+
+
+def _shared_place(root: Node) -> SharedPlace | None:
+    """Where machines share results; None where that is wrong, which has been told."""
+    given = root.mapping.get("cache")
+    try:
+        section = CacheSection.model_validate(given.plain()) if given else None
+    except ValidationError:
+        return None
+    return SharedPlace(section.shared, section.options, section.update) if section else None
 
 
 def _number(root: Node, name: str) -> int | None:

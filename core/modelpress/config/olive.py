@@ -6,7 +6,7 @@ declare them, and `renames.py` applies them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from modelpress.config.accelerators import device_of
 from modelpress.config.dialect import Dialect, copy, pass_sections, sections
@@ -18,6 +18,7 @@ from modelpress.config.tree import Node, make_node
 from modelpress.config.workflow import LOCAL_SYSTEM
 from modelpress.problems import Problems
 
+_SHARED = ("enable_shared_cache", "account_name", "container_name", "update_shared_cache")
 _CACHED_BY_CONTENT = (
     "A result is used again only while nothing has changed that it was made of; "
     "`modelpress cache clear` empties the cache."
@@ -74,18 +75,38 @@ def _translate_engine(dialect: Dialect) -> None:
             dialect.tell(name, "", node, "It asks for nothing.")
 
 
+def _translate_shared_cache(dialect: Dialect, config: Mapping[str, Node]) -> None:
+    """Olive shares results in a container of an Azure storage account."""
+    given = {name: config[name] for name in _SHARED if name in config}
+    if not given:
+        return
+    first = next(iter(given.values()))
+    plain = {name: node.plain() for name, node in given.items()}
+    if plain.get("enable_shared_cache") is False or not {"account_name", "container_name"} <= plain.keys():
+        dialect.tell("cache_config", "", first, "It asks for no shared cache.")
+        return
+    update = plain.get("update_shared_cache") is not False
+    shared = {
+        "shared": f"az://{plain['container_name']}",
+        "options": {"account_name": plain["account_name"]},
+        "update": update,
+    }
+    dialect.tell("cache_config", f"cache: {{shared: {shared['shared']}}}", first)
+    dialect.root.mapping.setdefault("cache", make_node(shared, first.place))
+
+
 def _translate_cache_config(dialect: Dialect) -> None:
     config = dialect.root.mapping.pop("cache_config", None)
     if config is None or not config.is_mapping:
         return
+    _translate_shared_cache(dialect, config.mapping)
     for name, node in config.mapping.items():
         if name == "cache_dir":
             dialect.tell("cache_config.cache_dir", "cache_dir", node)
             dialect.root.mapping.setdefault("cache_dir", node)
         else:
-            shared = name != "clean_cache" and name != "clean_evaluation_cache"
-            why = "A cache that machines share is not built yet." if shared else _CACHED_BY_CONTENT
-            dialect.tell(f"cache_config.{name}", "", node, why)
+            if name not in _SHARED:
+                dialect.tell(f"cache_config.{name}", "", node, _CACHED_BY_CONTENT)
 
 
 def _translate_evaluation_only(dialect: Dialect) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from modelpress.errors import UserError
 from modelpress.options import Size
@@ -121,9 +121,26 @@ class NeedsSection(Section):
     memory: Size | None = Field(default=None, description="Unset: as the plan estimates it.")
     disk: Size | None = Field(default=None, description="Unset: as the plan estimates it.")
     gpus: int | None = Field(default=None, ge=0, description="How many GPUs. Unset: as the system has it.")
+    cpus: int | None = Field(
+        default=None, ge=1, description="How many processors. Unset: as the system has it."
+    )
     time: Annotated[float | int | str, AfterValidator(_a_time)] | None = Field(
         default=None, description='Seconds, or text like "30m" or "2h", after which the system may end it.'
     )
+
+
+class CacheSection(Section):
+    """A cache that machines share."""
+
+    shared: Name = Field(
+        description="Its address: `s3://bucket/folder`, `az://container/folder`, `gs://bucket/folder`, "
+        "`file:///folder`, or what else fsspec knows. Credentials are found as its library finds them."
+    )
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="For fsspec's file system (`account_name`, `endpoint_url`). No secrets.",
+    )
+    update: bool = Field(default=True, description="Whether what is made here is uploaded.")
 
 
 class PassSection(Typed):
@@ -221,6 +238,9 @@ class WorkflowFile(Section):
     cache_dir: Name | None = Field(
         default=None,
         description="Where results of steps are kept, from this file's folder. Unset: the user's own.",
+    )
+    cache: CacheSection | None = Field(
+        default=None, description="A cache that machines share, beside that of this one."
     )
     output_dir: Name | None = Field(
         default=None, description="Where the model and the report are written, from this file's folder."

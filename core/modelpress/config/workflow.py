@@ -13,6 +13,7 @@ from pathlib import Path
 from modelpress.config.search_space import OpenWorkflow
 from modelpress.context import Accelerator
 from modelpress.errors import Location
+from modelpress.json_types import JSONValue
 from modelpress.options import Options
 from modelpress.problems import Problems
 from modelpress.registry import Registered
@@ -235,6 +236,16 @@ class Search:
     decide: Callable[[Candidate], WorkflowDraft]
 
 
+@dataclass(frozen=True, slots=True)
+class SharedPlace:
+    """A cache that machines share. address: as fsspec has it (`s3://bucket/team`); options: of its file
+    system, no secrets; writes: whether what is made here is uploaded"""
+
+    address: str
+    options: Mapping[str, JSONValue] = field(default_factory=dict)
+    writes: bool = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowParts:
     """What a draft and a whole workflow have alike.
@@ -250,6 +261,7 @@ class WorkflowParts:
     evaluate_input_model: whether what passes give is measured of the input model, too
     require_goals: whether a goal that is missed is an error
     cache_dir, output_dir: absolute; None when not given
+    shared_cache: where machines share results; None when nowhere
     log_severity_level: 0 verbose … 4 fatal; None when not given
     settings: single values that were given beside it, `passes.lora.r=8`; those that may be secret without
               the value
@@ -266,6 +278,7 @@ class WorkflowParts:
     target: str | None
     metrics: tuple[MetricChoice, ...]
     cache_dir: Path | None
+    shared_cache: SharedPlace | None
     output_dir: Path | None
     seed: int
     evaluate_input_model: bool

@@ -15,6 +15,7 @@ from modelpress.disk import megabytes
 from modelpress.engine.cache import Cache
 from modelpress.engine.job import Result
 from modelpress.engine.job_runner import check_whole, gone
+from modelpress.engine.shared_cache import SharedCache
 from modelpress.engine.systems import OpenSystems, PlaceRecord
 from modelpress.errors import ArtifactGone
 from modelpress.events import Log
@@ -61,9 +62,10 @@ class AwayArtifacts:
 class Reach:
     """Which artifacts a system can read where they are, and those that it cannot brought here."""
 
-    def __init__(self, cache: Cache, systems: OpenSystems, tell: Tell) -> None:
+    def __init__(self, cache: Cache, systems: OpenSystems, shared: SharedCache, tell: Tell) -> None:
         self._cache = cache
         self._systems = systems
+        self._shared = shared
         self._tell = tell
         self.away = AwayArtifacts(cache.folder)
 
@@ -82,6 +84,7 @@ class Reach:
         """The model on this machine, its base not looked at. Raises HostError when it is there no more."""
         found = self.away.find(model.key)
         if found is None:
+            self._shared.bring(model.key, self._tell)
             return model
         with self._cache.lock(f"fetch-{model.key}", lambda: None):
             if self._cache.artifact_folder(model.key).exists():

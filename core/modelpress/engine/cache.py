@@ -178,6 +178,14 @@ class Cache:
         flush_to_disk(target.parent)
         return Artifact(target, artifact.format, artifact.key, artifact.base, artifact.meta)
 
+    def adopt(self, folder: Path, key: str) -> None:
+        """Move a folder that another machine made, with its manifest, into the cache: flush, rename."""
+        target = self.artifact_folder(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        flush_to_disk(folder)
+        move(folder, target)
+        flush_to_disk(target.parent)
+
     def result_of(self, key: str) -> Result:
         """What the worker said when it made the artifact with this key."""
         try:

@@ -16,6 +16,7 @@ from modelpress.engine.ownership import Export, check_outputs
 from modelpress.engine.plan import Plan, PlanDraft
 from modelpress.engine.planner import make_plan
 from modelpress.engine.resources import Remotes
+from modelpress.engine.shared_cache import SharedCache, shared_place
 from modelpress.engine.systems import OpenSystems
 from modelpress.events import Event
 from modelpress.identity import require_utf8
@@ -34,6 +35,7 @@ class Prepared:
 
     plan: PlanDraft
     cache: Cache
+    shared: SharedCache
     systems: OpenSystems
     output_dir: Path | None
     offline: bool
@@ -79,7 +81,8 @@ def prepare(
                 target, _exports(plan, target, cache), _inputs(plan), cache.folder, cache.digests
             ):
                 plan.problems.add(message, hint, where=workflow.locate(where))
-        yield Prepared(plan, cache, systems, target, offline)
+        shared = SharedCache(shared_place(workflow), cache, offline=offline)
+        yield Prepared(plan, cache, shared, systems, target, offline)
     finally:
         systems.close()
         cache.release()

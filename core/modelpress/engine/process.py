@@ -30,7 +30,7 @@ from modelpress.events import Event, decode_event
 from modelpress.machine import refusal
 from modelpress.memory import available_memory, out_of_memory_kills, tree_memory
 from modelpress.records import from_json
-from modelpress.secrets import collect, look_for, redact
+from modelpress.secrets import collect_secrets, look_for, redact
 
 EVENTS = "events.jsonl"
 START = Path(start.__file__)
@@ -86,7 +86,7 @@ class WarmWorker:
         process = self._ready()
         self._watch = _MemoryWatch(process.pid)
         # ASCII, whatever the path is made of: no locale has a part in what reaches the worker.
-        order = {"folder": str(folder.resolve()), "secrets": collect(read_job(folder).secrets)}
+        order = {"folder": str(folder.resolve()), "secrets": collect_secrets(read_job(folder).secrets)}
         with contextlib.suppress(BrokenPipeError):  # it has died: `wait` tells how
             if process.stdin is not None:
                 process.stdin.write(json.dumps(order).encode("ascii") + b"\n")

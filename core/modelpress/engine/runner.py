@@ -102,6 +102,7 @@ def run(
             tell(event)
 
         try:
+            prepared.shared.open(log)
             plan = complete_plan(prepared, registry, log)
             keeper.planned(plan)
             prepared.cache.digests.keep()
@@ -109,6 +110,7 @@ def run(
             searched = plan.workflow.search is not None
             plan = decide(plan, prepared, registry, log, keeper)
             result = _Run(plan, prepared, registry, tell, keeper).go()
+            prepared.shared.close(log)
             if searched and prepared.output_dir:
                 write_workflow(plan.workflow, prepared.output_dir)
             return result

@@ -79,9 +79,10 @@ class TaskRunner:
         self._plan = plan
         self._cache = prepared.cache
         self._systems = prepared.systems
+        self._shared = prepared.shared
         self._offline = prepared.offline
         self._tell = tell
-        self.reach = Reach(prepared.cache, prepared.systems, tell)
+        self.reach = Reach(prepared.cache, prepared.systems, prepared.shared, tell)
         remotes = prepared.systems.lookup.remotes
         self._jobs = JobMaker(
             plan, prepared.cache, registry, self.reach, remotes, tell, offline=prepared.offline
@@ -134,6 +135,7 @@ class TaskRunner:
         found = self._cache.find(step.key, lambda text: self._tell(Log("warning", text)))
         if found:
             self._cache.hold(step.key)
+            self._shared.offer(step.key)
             result = self._cache.result_of(step.key)
             self._finish_killed(step, result)
             self._tell_again(step)
@@ -142,6 +144,8 @@ class TaskRunner:
             self._finish_killed(step, away.result)
             self._tell_again(step)
             return Done(True, self._made(step, away.result, model), away.result, self._notes(step))
+        if shared := self._shared.find(step.key, model):
+            return Done(True, *shared, self._notes(step))
         out, result, handle = self._work(step, model, on_start)
         made = self._made(step, result, model)
         if handle is None:
@@ -153,6 +157,8 @@ class TaskRunner:
                 Away(key=step.key, place=place, handle=handle, result=result, made_by=made_by)
             )
         self._finish(step, result)
+        if handle is None:
+            self._shared.offer(step.key)
         return Done(False, made, result, self._notes(step))
 
     def _made(self, step: Step, result: Result, model: Artifact) -> Artifact:
@@ -164,11 +170,16 @@ class TaskRunner:
         found = self._cache.find_numbers(wanted.key, lambda text: self._tell(Log("warning", text)))
         if found:
             self._finish_killed(wanted, found)
+            self._shared.offer_numbers(wanted.key, found)
             self._tell_again(wanted)
             return Done(True, model, wanted.select(found), self._notes(wanted))
+        if shared := self._shared.find_numbers(wanted.key):
+            self._tell_again(wanted)
+            return Done(True, model, wanted.select(shared), self._notes(wanted))
         _, result, _ = self._work(wanted, model, on_start)
         self._cache.commit_numbers(wanted.key, result)
         self._finish(wanted, result)
+        self._shared.offer_numbers(wanted.key, result)
         return Done(False, model, wanted.select(result), self._notes(wanted))
 
     def _finish(self, task: Step | Measurement, result: Result) -> None:

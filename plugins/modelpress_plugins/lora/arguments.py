@@ -24,6 +24,9 @@ _OURS: dict[str, Any] = {
     "logging_nan_inf_filter": False,
 }
 
+_TOGETHER: dict[str, Any] = {"ddp_find_unused_parameters": False, "ddp_broadcast_buffers": False}
+"""An adapter uses all that it trains, and has no running means."""
+
 
 def trainer_arguments(
     config: AdapterConfig, ctx: PassContext, device: torch.device, dtype: torch.dtype, *, evaluates: bool
@@ -39,6 +42,7 @@ def trainer_arguments(
         **given,
         **_OURS,
         "use_cpu": on_cpu,
+        **({"ddp_backend": "gloo" if on_cpu else "nccl", **_TOGETHER} if ctx.ranks > 1 else {}),
         "output_dir": str(ctx.checkpoint),
         "save_strategy": _save_strategy(given),
         "save_total_limit": max(2, config.training_args.save_total_limit or 2),
@@ -52,6 +56,12 @@ def trainer_arguments(
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # or the Trainer would copy the model to all GPUs in this one process
     return arguments
+
+
+def global_batch(arguments: TrainingArguments) -> int:
+    """Samples that one step sees, of all processes together."""
+    size: int = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    return size
 
 
 def saves_by_time(config: AdapterConfig) -> bool:

@@ -52,6 +52,12 @@ class AdapterConfig(Options):
     alpha_pattern: dict[str, int] = Field(
         default_factory=dict, description="Other alphas by module name or regular expression."
     )
+    num_workers: int = Field(
+        default=1,
+        ge=1,
+        description="Processes that train together, each with its share of every batch: the global batch is "
+        "as many times per_device_train_batch_size. On a Ray system they are where the cluster has room.",
+    )
     torch_dtype: Dtype = Field(
         default="auto",
         description="Type of the frozen weights while training; the adapter itself is float32. `auto`: "

@@ -26,7 +26,7 @@ from modelpress_plugins.hf.ids import HfTokenizer
 from modelpress_plugins.hf.tokenizer import load_tokenizer
 from modelpress_plugins.hf.torch_device import torch_device
 from modelpress_plugins.lora import config as options
-from modelpress_plugins.lora.arguments import saves_by_time, trainer_arguments
+from modelpress_plugins.lora.arguments import global_batch, saves_by_time, trainer_arguments
 from modelpress_plugins.lora.attach_adapter import attach_adapter, check_targets
 from modelpress_plugins.lora.frozen_base import open_base, quantization, training_dtype
 from modelpress_plugins.lora.process_state import freed, quiet, repeatable
@@ -102,6 +102,8 @@ def _product(config: options.LoHaConfig | options.LoKrConfig) -> dict[str, Any]:
 
 
 def _train(model: Artifact, config: options.AdapterConfig, ctx: PassContext, method: PeftConfig) -> Artifact:
+    if config.num_workers > 1 and ctx.ranks == 1:
+        return ctx.in_ranks(config.num_workers)
     device = torch_device(ctx.device)
     try:
         with freed(), quiet(), repeatable(device):
@@ -172,7 +174,7 @@ def _needed(arguments: TrainingArguments) -> tuple[int | None, int | None]:
     None when they are taken in order)."""
     if arguments.max_steps <= 0:
         return None, None
-    batch = arguments.train_batch_size * arguments.gradient_accumulation_steps
+    batch = global_batch(arguments)
     in_order = arguments.train_sampling_strategy == "sequential"
     seed = arguments.data_seed if arguments.data_seed is not None else arguments.seed
     return arguments.max_steps * batch, None if in_order else seed

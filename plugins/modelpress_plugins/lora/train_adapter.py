@@ -9,6 +9,7 @@ from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 from transformers import PreTrainedModel, TrainerState, TrainingArguments
 
 from modelpress.api import PassContext
+from modelpress_plugins.lora.arguments import global_batch
 from modelpress_plugins.lora.checkpoints import SavedStep, last_complete
 from modelpress_plugins.lora.samples import Batches, EpochOrder, TrainingSamples
 from modelpress_plugins.lora.trainer import AdapterTrainer, Watch
@@ -50,8 +51,7 @@ def train_adapter(
 
 def _order(arguments: TrainingArguments, train: TrainingSamples) -> EpochOrder:
     seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
-    group = arguments.train_batch_size * arguments.gradient_accumulation_steps
-    return EpochOrder(train.lengths, arguments.train_sampling_strategy, seed, group)
+    return EpochOrder(train.lengths, arguments.train_sampling_strategy, seed, global_batch(arguments))
 
 
 def _takes_trimmed_batches(model: PeftModel, arguments: TrainingArguments) -> bool:

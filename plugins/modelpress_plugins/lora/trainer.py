@@ -97,7 +97,7 @@ class Watch(TrainerCallback):
         self._tokens_at_step = self._batches.tokens
         self._stepped_at = now = time.monotonic()
         pause = max(_SAVE_EVERY, self._saving_took / _SAVE_SHARE)
-        if self._save_by_time and now - self._saved_at >= pause:
+        if self._save_by_time and _agreed(now - self._saved_at >= pause, self._ctx.ranks):
             control.should_save = True
 
     def on_save(
@@ -140,6 +140,17 @@ class Watch(TrainerCallback):
         # what has gone by since the last step was evaluation: no part of the training's speed
         self._began += time.monotonic() - self._stepped_at
         self._tokens_evaluated += self._batches.tokens - self._tokens_at_step
+
+
+def _agreed(wish: bool, ranks: int) -> bool:
+    """The first process decides for all: each has to save at the same step, or they would wait for ever."""
+    if ranks == 1:
+        return wish
+    decision = torch.tensor([int(wish)])
+    if torch.distributed.get_backend() == "nccl":
+        decision = decision.cuda()
+    torch.distributed.broadcast(decision, src=0)
+    return bool(decision.item())
 
 
 def check_number(what: str, value: float, step: int) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from modelpress.engine.job import read_job
 from modelpress.errors import UserError
-from modelpress.secrets import collect, give, is_known, read_secret, redact, scrub
+from modelpress.secrets import collect_secrets, give_secrets, is_known, read_secret, redact, scrub
 from modelpress.spec_checks import what_is_wrong
 from modelpress.specs import ResourceSpec
 
@@ -333,9 +333,12 @@ def test_secrets_are_read_given_and_redacted(monkeypatch: pytest.MonkeyPatch, tm
     assert redact("x planted-a y") == "x <A_TOKEN> y"
     with pytest.raises(UserError, match="B_TOKEN is not set"):
         read_secret("B_TOKEN")
-    give({"B_TOKEN": "planted-b"})
+    give_secrets({"B_TOKEN": "planted-b"})
     assert is_known("B_TOKEN")
-    assert collect(["A_TOKEN", "B_TOKEN", "C_TOKEN"]) == {"A_TOKEN": "planted-a", "B_TOKEN": "planted-b"}
+    assert collect_secrets(["A_TOKEN", "B_TOKEN", "C_TOKEN"]) == {
+        "A_TOKEN": "planted-a",
+        "B_TOKEN": "planted-b",
+    }
     (tmp_path / "log").write_bytes(b"\xff planted-b planted-a")
     scrub([tmp_path / "log", tmp_path / "absent"])
     assert (tmp_path / "log").read_bytes() == b"\xff <B_TOKEN> <A_TOKEN>"
