@@ -52,7 +52,7 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable ".[cpu,qlora,azureml,docker,report,search]" --group dev
+	$(PIP) --editable ".[cpu,qlora,azureml,docker,ray,report,search]" --group dev
 	$(PIP) --no-deps --group models
 	$(PIP) --no-deps $(addprefix --editable ,$(wildcard plugins_contrib/*))
 	@touch $@

@@ -29,7 +29,14 @@ def has(accelerator: Accelerator, libraries: Callable[[Sequence[str]], Mapping[s
         return accelerator.device == "cpu" or (accelerator.device == "gpu" and has_gpu())
     if provider == "CUDAExecutionProvider":
         return has_gpu()  # torch needs no more; whoever needs onnxruntime's own requires it
-    return bool(libraries(_WHEELS.get(provider, ())))
+    return bool(libraries(wheels_of(accelerator) or ()))
+
+
+def wheels_of(accelerator: Accelerator) -> Sequence[str] | None:
+    """The distributions of which one has to be there; None where it takes none."""
+    if accelerator.execution_provider in ("CPUExecutionProvider", "CUDAExecutionProvider"):
+        return None
+    return _WHEELS.get(accelerator.execution_provider, ())
 
 
 def has_gpu() -> bool:
