@@ -37,7 +37,8 @@ def carried(store: Any, order: Order) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         fetch(store, f"jobs/{order.id}", folder)
-        (folder / "inputs").mkdir(exist_ok=True)
+        for part in ("inputs", "checkpoint"):
+            (folder / part).mkdir(exist_ok=True)
         for name, stored in order.inputs.items():
             path = place / (stored or "data")
             if not stored:

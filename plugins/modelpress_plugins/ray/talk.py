@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from multiprocessing.managers import BaseManager
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,6 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
-import modelpress
-import modelpress_plugins
 from modelpress.api import HostError, content_identity
 from modelpress_plugins.ray.desk import Desk
 from modelpress_plugins.ray.order import HEAD, NodeFacts, Order, Outcome
@@ -149,7 +148,7 @@ def begin(asked: Mapping[str, Any], folder: str) -> str:
 def join(address: str) -> str:
     """Connect with a cluster that runs, and bring the code along. Returns the namespace: of this code
     alone."""
-    packages = [Path(str(module.__path__[0])) for module in (modelpress, modelpress_plugins)]
+    packages = [_folder_of(name) for name in ("modelpress", "modelpress_plugins")]
     namespace = "modelpress-" + "-".join(content_identity(path)[-8:] for path in packages)
     try:
         ray.init(
@@ -166,6 +165,12 @@ def join(address: str) -> str:
             "its nodes, use ray://HOST:10001.",
         ) from error
     return namespace
+
+
+def _folder_of(package: str) -> Path:
+    found = find_spec(package)
+    places = list(found.submodule_search_locations or ()) if found else []
+    return Path(places[0])
 
 
 def _no_answer(error: Exception) -> HostError:
