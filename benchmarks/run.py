@@ -12,12 +12,40 @@ from pathlib import Path
 
 import page
 import results
-from cases import before, build, gptq, graphs, lora, merge, press, quality, quantizers, rows, search, startup
+from cases import (
+    before,
+    build,
+    cluster,
+    gptq,
+    graphs,
+    lora,
+    merge,
+    press,
+    quality,
+    quantizers,
+    rows,
+    search,
+    startup,
+)
 from harness import REPOSITORY, RESULTS, WORK, Settings
 
 CASES: dict[str, page.Case] = {
     case.NAME: case
-    for case in (startup, rows, lora, merge, build, press, quality, quantizers, gptq, graphs, search, before)
+    for case in (
+        startup,
+        rows,
+        lora,
+        merge,
+        build,
+        press,
+        quality,
+        quantizers,
+        gptq,
+        graphs,
+        search,
+        cluster,
+        before,
+    )
 }
 
 

@@ -23,13 +23,13 @@ os.environ.update(
 os.environ.pop("MODELPRESS_DEBUG", None)
 
 import page
-from cases import belongings, disks, flips, hostile, kills, malformed, searches, together, workflows
+from cases import belongings, cluster, disks, flips, hostile, kills, malformed, searches, together, workflows
 from trials import Case, hush, run_case
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES: dict[str, Case] = {
     case.NAME: case
-    for case in (flips, kills, malformed, workflows, hostile, disks, together, belongings, searches)
+    for case in (flips, kills, malformed, workflows, hostile, disks, together, belongings, searches, cluster)
 }
 OF_THEIR_OWN = {"architectures": "architectures.py"}
 """Campaigns that are no row of trials: a script each, with a page of its own. They are given the seed."""

@@ -48,12 +48,12 @@ from modelpress.errors import (
 from modelpress.events import EventFile
 from modelpress.machine import explain, is_refusal
 from modelpress.memory import PeakMemory
-from modelpress.ranks import listen_to_parent, run_rank
 from modelpress.records import to_json
 from modelpress.secrets import give_secrets
 from modelpress.start import add_code
 from modelpress.worker_context import WorkerContext, parse_options, reference_of
 from modelpress.worker_output import output_to
+from modelpress.worker_ranks import listen_to_parent, run_rank
 
 
 def main(arguments: list[str]) -> int:

@@ -29,10 +29,10 @@ from modelpress.fence import Origin
 from modelpress.json_types import JSONValue
 from modelpress.opened import LoadedModel
 from modelpress.options import Options
-from modelpress.ranks import begin_ranks
 from modelpress.samples import DataSource
 from modelpress.secrets import read_secret
 from modelpress.specs import Reference
+from modelpress.worker_ranks import begin_ranks
 
 _PROGRESS_INTERVAL = 0.05
 _LOAD_LIMIT = 10**8

@@ -32,7 +32,7 @@ from modelpress_plugins.ray.order import NodeFacts, Order, Outcome, Shape
 from modelpress_plugins.systems.accelerators import wheels_of
 
 _LOOK_SECONDS = 0.1
-"""Between two looks at what a job tells; longer where many jobs are watched, so that looking costs no more."""
+"""Between two looks at what a job tells."""
 _HERE = ("127.0.0.1", "localhost", "[::1]", "auto", "local", "")
 
 

@@ -16,7 +16,7 @@ from modelpress_plugins.ray.order import JOINED
 
 
 def begin(folder: Path, count: int, device: str) -> None:
-    """Have it done, see modelpress.ranks. All machines read the job's folder."""
+    """Have it done, see modelpress.worker_ranks. All machines read the job's folder."""
     there = json.loads(os.environ[JOINED])
     secrets = collect_secrets(read_job(folder).secrets)
     threads = max(1, int(there["cpus"]))
