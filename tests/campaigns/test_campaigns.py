@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CASES = ("belongings", "disks", "flips", "malformed", "together", "workflows")
 """Those of which a few trials are quick enough, and steady on a busy machine."""
-LONGER = ("hostile", "kills", "searches")
+LONGER = ("cluster", "hostile", "kills", "searches")
 
 
 def campaign(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
