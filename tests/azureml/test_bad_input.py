@@ -74,6 +74,7 @@ def test_what_the_system_lacks_is_told_by_the_plan(
     for part in told:
         assert part in text
     assert "workflow.json:" in text
+    assert text.count("does not exist") + text.count("no conda") <= 1  # told once
     assert "there is none" not in text  # what only follows from it is not told beside it
 
 

@@ -25,6 +25,7 @@ class FromEnvironment(dict[str, str]):
 
 class TestAzureML(SystemContract):
     system_name = "AzureML"
+    large = int(os.environ.get("MODELPRESS_TEST_LARGE", 2**26))  # Azurite keeps it in memory, twice
 
     @pytest.fixture(autouse=True)
     def in_the_cloud(self, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,7 +115,8 @@ def test_the_documents_azure_file_runs_there_whole(press: Press, cloud: Cloud) -
     made = [name for way, name in ways if way == "down" and "/out/" in name]
     assert {name.split("/")[4] for name in made} == {"2"}  # of three passes the last
     assert len(made) == len(set(made))
-    environment = cloud.arm.assets["/".join(run.properties["environmentId"].split("/")[-4::2])]
+    name, _, version = run.properties["environmentId"].split("/")[-3:]
+    environment = cloud.arm.assets[f"environments/{name}/{version}"]
     assert "olive" not in environment["condaFile"].lower()
     answer = press.run("ask", press.output, "What a lovely day", "--max-new-tokens", "5")
     assert answer.returncode == 0, answer.stdout + answer.stderr

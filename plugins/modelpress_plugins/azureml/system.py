@@ -218,7 +218,8 @@ class AzureML:
         docker = self._options.aml_docker_config
         if docker is None or docker.conda_file_path is None:
             return None
-        return read_conda(Path(docker.conda_file_path), requires)
+        file = Path(docker.conda_file_path)
+        return read_conda(file, requires) if file.is_file() else None  # told where the option is
 
     def _named(self) -> str:
         """The address of an environment that has a name."""
@@ -265,6 +266,8 @@ def _context(docker: DockerOptions) -> str | None:
     if docker.build_context_path is None:
         return None
     folder, name = Path(docker.build_context_path), docker.dockerfile or "Dockerfile"
+    if not folder.is_dir():
+        return None  # told where the option is
     if not (folder / name).is_file():
         raise UserError(
             f"There is no {name!r} in build_context_path {str(folder)!r}.",

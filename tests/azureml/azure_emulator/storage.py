@@ -143,7 +143,11 @@ class Storage:
         """A blob of bytes or of a file; a folder, or a mapping of names, as blobs below the place."""
         client = self.container(place)
         for path, data in _blobs(place, content):
-            client.upload_blob(path, data, overwrite=True)
+            if isinstance(data, bytes):
+                client.upload_blob(path, data, overwrite=True)
+                continue
+            with data.open("rb") as file:
+                client.upload_blob(path, file, overwrite=True)
 
     def names(self, place: Place) -> list[str]:
         """Paths of all blobs at or below the place, from the container's root."""
@@ -168,15 +172,15 @@ class Storage:
                 client.download_blob(name, max_concurrency=2).readinto(sink)
 
 
-def _blobs(place: Place, content: bytes | Path | Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+def _blobs(place: Place, content: bytes | Path | Mapping[str, bytes]) -> Iterator[tuple[str, bytes | Path]]:
     if isinstance(content, bytes):
         yield place.path, content
     elif isinstance(content, Path):
         if content.is_file():
-            yield place.path, content.read_bytes()
+            yield place.path, content
         for file in sorted(content.rglob("*")) if content.is_dir() else ():
             if file.is_file():
-                yield place.under(file.relative_to(content).as_posix()).path, file.read_bytes()
+                yield place.under(file.relative_to(content).as_posix()).path, file
     else:
         for name, data in content.items():
             yield place.under(name).path, data
