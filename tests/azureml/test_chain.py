@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -161,8 +162,6 @@ def test_a_preempted_chain_goes_on_and_a_run_that_was_killed_attaches(vendor: Ve
 def test_ctrl_c_in_a_pipe_cancels_the_submission_and_brings_the_checkpoint_back(
     vendor: Vendor, cloud: Cloud
 ) -> None:
-    import signal
-
     vendor.write(
         passes={"a": {"type": "Stamp", "pieces": 200, "seconds": 0.1}, "b": {"type": "Stamp", "text": "b"}}
     )
@@ -181,3 +180,19 @@ def test_ctrl_c_in_a_pipe_cancels_the_submission_and_brings_the_checkpoint_back(
     ]
     assert not list((vendor.folder / "cache" / "handles").iterdir())
     assert modelpress.plan(vendor.folder / "workflow.json").steps[0].key == job.name
+
+
+def test_ctrl_c_may_leave_the_job_there_and_the_next_run_attaches(vendor: Vendor, cloud: Cloud) -> None:
+    vendor.write(passes={"a": {"type": "Stamp", "text": "a", "pieces": 30, "seconds": 0.1}})
+    runner = vendor.start("--on-interrupt", "detach")
+    run = vendor.job()
+    wait_for(lambda: run.status == "Running")
+    runner.send_signal(signal.SIGINT)
+    output, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 130, output
+    assert f"goes on on 'aml' as the job {run.name}" in output
+    assert run.status == "Running"
+    _, told = vendor.run()
+    assert "attached to the job" in notes(told)
+    assert [(each.name, each.starts) for each in vendor.submitted] == [(run.name, 1)]
+    assert vendor.text.startswith("one twoa<0>")

@@ -25,6 +25,7 @@ class FromEnvironment(dict[str, str]):
 
 class TestAzureML(SystemContract):
     system_name = "AzureML"
+    pause = 0.4  # polled, and carried to storage by a node that looks now and then
     large = int(os.environ.get("MODELPRESS_TEST_LARGE", 2**26))  # Azurite keeps it in memory, twice
 
     @pytest.fixture(autouse=True)

@@ -60,10 +60,11 @@ def wait_and_copy(model: Artifact, options: Options, ctx: PassContext) -> Artifa
 
 
 def count(model: Artifact, options: Options, ctx: PassContext) -> Artifact:
-    """Tells twenty numbers, with some time between."""
+    """Tells twenty numbers, with the time between that the contract says."""
+    pause = float((ctx.checkpoint / "pause").read_text(encoding="utf-8"))
     for number in range(20):
         ctx.report("number", number)
-        time.sleep(0.05)
+        time.sleep(pause)
     return _text(ctx, "20")
 
 

@@ -54,6 +54,9 @@ class SystemContract(Contract[SystemSpec]):
     """Whether its jobs can read nothing of this machine but what they were given."""
     large: ClassVar[int] = LARGE
     """Bytes of an artifact that is large."""
+    pause: ClassVar[float] = 0.05
+    """Seconds between two of twenty things that a job tells: a place that looks now and then needs longer to
+    tell the first before the last has happened."""
 
     def find(self, registry: Registry) -> Registered[SystemSpec]:
         return registry.find(SystemSpec, self.system_name)
@@ -220,6 +223,7 @@ class SystemContract(Contract[SystemSpec]):
 
     def test_events_come_in_their_order_while_it_works(self, system: System, tmp_path: Path) -> None:
         folder, told = self._job(system, tmp_path / "job", "count"), list[tuple[float, Event]]()
+        (folder / "checkpoint" / "pause").write_text(str(self.pause), encoding="utf-8")
         self.run(system, folder, lambda event: told.append((time.time(), event)))
         numbers = [(at, event) for at, event in told if isinstance(event, Report)]
         assert [event.value for _, event in numbers] == list(range(20))

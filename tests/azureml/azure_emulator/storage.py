@@ -78,7 +78,7 @@ class Storage:
             env={"PATH": os.environ["PATH"], "HOME": str(folder), "AZURITE_ACCOUNTS": known},
         )  # fmt: skip
 
-    def wait(self, seconds: float = 60) -> None:
+    def wait(self, seconds: float = 240) -> None:
         """Until it answers."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and self._process.poll() is None:
