@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from modelpress.cli.failure import report_failure
-from modelpress.errors import DiskFull, UserError
+from modelpress.engine.job import input_path
+from modelpress.errors import DiskFull, HostError, UserError
 from modelpress.machine import explain, is_refusal, refusal
 
 
@@ -71,3 +72,9 @@ def test_what_a_pass_does_not_find_is_its_own_fault_while_its_folder_is_there(tm
     assert is_refusal(missing, tmp_path / "gone")
     assert is_refusal(OSError(errno.EROFS, "x"), tmp_path)
     assert not is_refusal(ValueError("x"), tmp_path)
+
+
+def test_an_input_that_somebody_removed_is_told_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="where it was put: something has removed it") as raised:
+        input_path(tmp_path, "model")
+    assert raised.value.hint.startswith("Run the same command again")

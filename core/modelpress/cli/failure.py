@@ -38,6 +38,7 @@ def report_failure(error: BaseException) -> int:
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         text = str(error.object).encode("utf-8", "backslashreplace").decode()
         tell("error", f"{shorten_path(text)} is not UTF-8: modelpress takes no path or text like that.")
+        tell("hint", "Give the file or folder another name (`mv`), or save the text as UTF-8.")
         return 2
     if isinstance(error, OSError):
         # Only here: what a machine may refuse matters to nobody who was refused nothing.

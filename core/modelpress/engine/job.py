@@ -232,7 +232,11 @@ def input_path(folder: Path, name: str) -> Path:
     try:
         return Path(reference.read_text(encoding="utf-8"))
     except OSError:
-        raise HostError(f"The job's input {name!r} is not in {folder / 'inputs'}.") from None
+        raise HostError(
+            f"The job's input {name!r} is not in {folder / 'inputs'}, "
+            "where it was put: something has removed it.",
+            "Run the same command again, and let nothing else clean that folder meanwhile.",
+        ) from None
 
 
 def input_names(job: Job) -> Iterator[str]:

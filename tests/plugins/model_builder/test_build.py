@@ -86,6 +86,29 @@ def test_zero_points_survive_the_streaming_path(
     assert (context.notes, len(told)) == (told, int(model == "tied_phi3"))
 
 
+def test_a_tied_head_that_stays_in_float_is_no_alarm(
+    tied_phi3: Path, tmp_path: Path, built: Build, context: Any
+) -> None:
+    """`lm_head: false`: the builder rounds the head by itself, and looks ids up in the float embedding."""
+    choice = Choice(Grid(4, 16, False), lm_head=False, embeds=False)
+    stream_model(tied_phi3, tmp_path / "q", choice, half_quadratic, "hqq", lambda *_: None)
+    artifact = built(tmp_path / "q", precision="int4")
+    assert not shares_embedding(artifact.path / "model.onnx")
+    assert context.reports["logits_error"] < 0.1
+    assert context.notes == []
+
+
+@pytest.mark.parametrize(("shared", "told"), [(None, True), ("false", False)])
+def test_what_becomes_of_a_tied_embedding_is_told_and_chosen(
+    shared: str | None, told: bool, tied_phi3: Path, built: Build, context: Any
+) -> None:
+    extra = {"shared_embeddings": shared} if shared else {}
+    artifact = built(tied_phi3, precision="int4", extra_options=extra)
+    assert shares_embedding(artifact.path / "model.onnx") == told
+    assert any("`extra_options: {shared_embeddings: false}`" in note for note in context.notes) == told
+    assert context.reports["logits_error"] < 0.1
+
+
 @pytest.mark.parametrize(("embeds", "bits"), [(False, 4), (True, 4), (True, 8)])
 def test_a_tied_embedding_is_what_the_quantizer_says(
     embeds: bool, bits: int, tied_phi3: Path, tmp_path: Path, built: Build, context: Any
