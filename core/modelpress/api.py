@@ -99,7 +99,7 @@ if TYPE_CHECKING:
     from modelpress.registry import Registered, Registry
     from modelpress.requirements import lacks, parse_requirement, required_names
     from modelpress.samples import NO_LOSS, DataSource, Exchange, Sample, SampleTable
-    from modelpress.search import Axis, Candidate, Interval, Outcome, Sampler, SearchSpace, Told
+    from modelpress.search import Axis, Candidate, Interval, Outcome, Sampler, SearchSpace, TriedCandidate
     from modelpress.secrets import collect_secrets, give_secrets, look_for, read_secret
     from modelpress.sizes import parse_size
     from modelpress.system import Environment, Handle, Needs, System, Tell, Traits
@@ -190,8 +190,8 @@ __all__ = [
     "TensorInfo",
     "TextModel",
     "Tokenizer",
-    "Told",
     "Traits",
+    "TriedCandidate",
     "Usage",
     "UserError",
     "Verbatim",
@@ -310,7 +310,7 @@ _HOMES = {
     "modelpress.registry": "Registered Registry",
     "modelpress.requirements": "lacks parse_requirement required_names",
     "modelpress.samples": "DataSource Exchange NO_LOSS Sample SampleTable",
-    "modelpress.search": "Axis Candidate Interval Outcome Sampler SearchSpace Told",
+    "modelpress.search": "Axis Candidate Interval Outcome Sampler SearchSpace TriedCandidate",
     "modelpress.secrets": "collect_secrets give_secrets look_for read_secret",
     "modelpress.sizes": "parse_size",
     "modelpress.system": "Environment Handle Needs System Tell Traits",

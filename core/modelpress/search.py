@@ -108,7 +108,7 @@ class Outcome:
         return all(miss <= 0 for miss in self.misses)
 
 
-class Told(NamedTuple):
+class TriedCandidate(NamedTuple):
     """A candidate that is done. outcome: None when it could not be made."""
 
     candidate: Candidate
@@ -124,7 +124,7 @@ class SearchSpace:
     goals:      how many goals are judged: the length of `misses` in each outcome
     seed:       every choice follows from it
     folder:     where the sampler may keep what it likes between runs of the same search; None for nowhere
-    told:       what the same search did before, in that order: it goes on from there
+    tried:      what the same search did before, in that order: it goes on from there
     pending:    what it asked for after that, and what has come of it is not known yet: told later
     at_once:    how many are under way: the n-th candidate is asked for when all but so many less one of those
                 before it were told, in the order in which they were asked for
@@ -135,7 +135,7 @@ class SearchSpace:
     goals: int = 0
     seed: int = 0
     folder: Path | None = None
-    told: Sequence[Told] = ()
+    tried: Sequence[TriedCandidate] = ()
     pending: Sequence[Candidate] = ()
     at_once: int = 1
 
@@ -173,7 +173,7 @@ class Sampler(Protocol):
     """Decides what a search tries next. Asked and told in turn; several candidates may be under way.
 
     All that it chooses follows from the space, its seed and what it was told: a search that was killed goes
-    on with a new sampler, which is given in `SearchSpace.told` what the last one knew.
+    on with a new sampler, which is given in `SearchSpace.tried` what the last one knew.
     """
 
     def ask(self) -> Candidate | None:

@@ -17,7 +17,7 @@ class Inner(Options):
     folder: Annotated[str, LocalPath()] = "default"
 
 
-class Place(Options):
+class WithFolders(Options):
     python: Annotated[str | None, LocalPath()] = None
     before: Annotated[list[str], LocalPath()] = Field(default_factory=list)
     inner: list[Inner] = Field(default_factory=list)
@@ -25,7 +25,7 @@ class Place(Options):
 
 
 def test_local_paths_count_from_the_folder(tmp_path: Path) -> None:
-    options = Place.parse({"python": "env", "before": ["a", "/b"], "inner": [{"folder": "x"}, {}]})
+    options = WithFolders.parse({"python": "env", "before": ["a", "/b"], "inner": [{"folder": "x"}, {}]})
     found = with_local_paths(options, tmp_path)
     assert found.python == str(tmp_path / "env")
     assert found.before == [str(tmp_path / "a"), "/b"]
@@ -37,11 +37,13 @@ def test_local_paths_count_from_the_folder(tmp_path: Path) -> None:
 def test_the_users_home_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    assert with_local_paths(Place.parse({"python": "~/env"}), Path("/x")).python == str(tmp_path / "env")
+    assert with_local_paths(WithFolders.parse({"python": "~/env"}), Path("/x")).python == str(
+        tmp_path / "env"
+    )
 
 
 def test_options_without_local_paths_stay_the_same() -> None:
-    options = Place.parse({})
+    options = WithFolders.parse({})
     found = with_local_paths(options, Path("/x"))
     assert found == options
     assert not found.model_fields_set

@@ -21,8 +21,8 @@ CHAT = (
 
 
 @dataclass
-class Told:
-    """A PlanContext that remembers."""
+class RecordingPlanContext:
+    """A PlanContext that remembers what it was told."""
 
     offline: bool = True
     folder: Path = field(default_factory=Path.cwd)
@@ -47,8 +47,8 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def told() -> RecordingPlanContext:
+    return RecordingPlanContext()
 
 
 @pytest.fixture(scope="session")

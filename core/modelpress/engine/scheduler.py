@@ -61,7 +61,7 @@ class Ended(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Message:
     event: Event
 
 
@@ -89,7 +89,7 @@ class Scheduler(Generic[T]):
         self._waiting: dict[str, Work[T]] = {}
         self._running: dict[str, Work[T]] = {}
         self._ended: dict[str, Ended[T]] = {}
-        self._told: queue.SimpleQueue[_Told | Ended[T]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Message | Ended[T]] = queue.SimpleQueue()
 
     def add(self, *works: Work[T]) -> None:
         """Have these done, too. Earlier work comes first where places are rare. Raises ValueError for one
@@ -106,7 +106,7 @@ class Scheduler(Generic[T]):
         if self._inline:
             self._tell(event)
         else:
-            self._told.put(_Told(event))
+            self._inbox.put(_Message(event))
 
     def value(self, key: str) -> T:
         """What the work with this key gave. Raises its error; KeyError when it has not ended."""
@@ -141,9 +141,9 @@ class Scheduler(Generic[T]):
             if isinstance(told, Ended):
                 self._note(told)
 
-    def _next(self) -> _Told | Ended[T] | None:
+    def _next(self) -> _Message | Ended[T] | None:
         try:
-            return self._told.get(timeout=_LOOK_SECONDS)
+            return self._inbox.get(timeout=_LOOK_SECONDS)
         except queue.Empty:
             return None
 
@@ -206,4 +206,4 @@ class Scheduler(Generic[T]):
                 self._running.pop(work.key, None)
                 raise
             ended = Ended(work, error=RuntimeError(f"It was ended by {type(error).__name__}."))
-        self._told.put(ended)
+        self._inbox.put(ended)

@@ -13,7 +13,7 @@ from random import Random
 from typing import ClassVar
 
 from modelpress.registry import Registered, Registry
-from modelpress.search import Axis, Candidate, Outcome, Sampler, SearchSpace, Told
+from modelpress.search import Axis, Candidate, Outcome, Sampler, SearchSpace, TriedCandidate
 from modelpress.specs import SamplerSpec
 from modelpress.testing.contract import Contract
 
@@ -81,8 +81,8 @@ class SamplerContract(Contract[SamplerSpec]):
     ) -> None:
         whole = self._search(registered)
         for done in {1, len(whole) // 2, len(whole)}:
-            told = [Told(candidate, self._outcome(candidate)) for candidate in whole[:done]]
-            space = replace(self.space, told=told, folder=tmp_path)
+            tried = [TriedCandidate(candidate, self._outcome(candidate)) for candidate in whole[:done]]
+            space = replace(self.space, tried=tried, folder=tmp_path)
             assert self._search(registered, space) == whole[done:], f"after {done} candidates"
 
     def test_it_goes_on_with_what_was_under_way(
@@ -92,8 +92,8 @@ class SamplerContract(Contract[SamplerSpec]):
         space = replace(self.space, at_once=3)
         whole = self._search_at_once(registered, space)
         for done in {3, len(whole) // 2}:
-            told = [Told(candidate, self._outcome(candidate)) for candidate in whole[: done - 2]]
-            again = replace(space, told=told, pending=whole[done - 2 : done], folder=tmp_path)
+            tried = [TriedCandidate(candidate, self._outcome(candidate)) for candidate in whole[: done - 2]]
+            again = replace(space, tried=tried, pending=whole[done - 2 : done], folder=tmp_path)
             assert self._search_at_once(registered, again) == whole[done:], f"after {done} candidates"
 
     def _search_at_once(self, registered: Registered[SamplerSpec], space: SearchSpace) -> list[Candidate]:

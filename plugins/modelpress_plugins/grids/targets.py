@@ -10,7 +10,7 @@ from modelpress.api import Checkpoint, UserError
 from modelpress_plugins.grids.given import Given
 from modelpress_plugins.grids.grid import Grid
 from modelpress_plugins.hf.config import ModelConfig
-from modelpress_plugins.hf.families import FUSED, projection_of
+from modelpress_plugins.hf.families import FUSED, projection_role_of
 from modelpress_plugins.hf.patterns import contains, names
 from modelpress_plugins.hf.quantized import QuantizationConfig, is_quantized
 from modelpress_plugins.hf.tied import embedding_of, head_of, is_tied
@@ -234,15 +234,15 @@ class _Finder:
                 return None
             part = Part(module, "", 0, rows, self._choice.grid_of(module, columns))
             return Target(name, module, columns, (part,), None)
-        place = projection_of(module, self._family)
-        if place is None or not module.startswith(self._start) or not self._family.quantizable:
+        found = projection_role_of(module, self._family)
+        if found is None or not module.startswith(self._start) or not self._family.quantizable:
             return None
         parts, start = [], 0
-        for part_name, role, count in _cut(module, place.role, rows, self._config):
+        for part_name, role, count in _cut(module, found.role, rows, self._config):
             grid = self._choice.grid_of(part_name, columns)
             parts.append(Part(part_name, role, start, start + count, grid))
             start += count
-        return Target(name, module, columns, tuple(parts), place.layer)
+        return Target(name, module, columns, tuple(parts), found.layer)
 
     def _is_extra(self, name: str) -> bool:
         """Whether it is none of the model's own: transformers ignores it, the builder stumbles on it."""

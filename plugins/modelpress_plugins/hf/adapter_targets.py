@@ -13,7 +13,7 @@ from modelpress.api import Checkpoint, TensorInfo, UserError
 from modelpress_plugins.hf import families
 from modelpress_plugins.hf.adapter import Adapter, Expert, LowRank, Tokens
 from modelpress_plugins.hf.config import ModelConfig
-from modelpress_plugins.hf.families import FUSED, IN_MEMORY, place_of
+from modelpress_plugins.hf.families import FUSED, IN_MEMORY, role_of
 from modelpress_plugins.hf.tied import contradicts, embedding_of, head_of, is_tied
 
 _FLOATS = ("F16", "BF16", "F32", "F64")
@@ -222,9 +222,9 @@ class _Names:
         roles = FUSED.get(whole, (whole,))
         found: dict[tuple[int, str], str] = {}
         for name in self.base.names():
-            place = place_of(name.removesuffix(".weight"), self._family)
-            if place and place.layer == at and place.expert is not None and place.role in roles:
-                found[place.expert, place.role] = name
+            part = role_of(name.removesuffix(".weight"), self._family)
+            if part and part.layer == at and part.expert is not None and part.role in roles:
+                found[part.expert, part.role] = name
         if len(found) != low_rank.experts * len(roles):
             return
         out, columns = product_shape(low_rank, self._deltas)
@@ -242,7 +242,7 @@ class _Names:
         """Whether the weight is stored (in, out): by the kind of its layer. Where there is no row for the
         architecture, by its shape; where that is square, as transformers has it."""
         experts = low_rank.method == "experts"
-        if place_of(tensor.removesuffix(".weight"), self._family) and self._family.known:
+        if role_of(tensor.removesuffix(".weight"), self._family) and self._family.known:
             return (
                 bool(self._family.experts and self._family.experts.in_by_out)
                 if experts

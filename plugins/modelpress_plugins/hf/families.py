@@ -342,20 +342,21 @@ def is_linear(module: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a module stands. expert: its number; None outside of experts, or for a tensor of them all."""
+class ModuleRole:
+    """Which part of a model a module is. expert: its number; None outside of experts, or for a tensor of them
+    all."""
 
     layer: int
     role: str
     expert: int | None = None
 
 
-def place_of(module: str, family: Family) -> Place | None:
-    """The place of a projection by its path in the checkpoint; None for what is none."""
+def role_of(module: str, family: Family) -> ModuleRole | None:
+    """The layer and role of a projection by its path in the checkpoint; None for what is none."""
     for pattern, role in _patterns(family.model_type):
         if match := pattern.match(module):
             expert = match.groupdict().get("expert")
-            return Place(int(match["layer"]), role, int(expert) if expert else None)
+            return ModuleRole(int(match["layer"]), role, int(expert) if expert else None)
     return None
 
 
@@ -365,11 +366,11 @@ def layer_of(module: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def projection_of(module: str, family: Family) -> Place | None:
-    """As place_of, but for what is no expert, nor shared by all tokens beside experts."""
-    place = place_of(module, family)
-    path = family.parts.roles.get(place.role) if place else None
-    return place if path and module.endswith(f".{path}") else None
+def projection_role_of(module: str, family: Family) -> ModuleRole | None:
+    """As role_of, but for what is no expert, nor shared by all tokens beside experts."""
+    found = role_of(module, family)
+    path = family.parts.roles.get(found.role) if found else None
+    return found if path and module.endswith(f".{path}") else None
 
 
 def rotatable() -> list[str]:

@@ -63,7 +63,7 @@ class Change:
     rows: Callable[[int, int], Tensor]
     unit: int
 
-    def strips(self, elements: int = STRIP) -> Iterator[tuple[int, int]]:
+    def row_ranges(self, elements: int = STRIP) -> Iterator[tuple[int, int]]:
         """[start, stop) of rows, of about that many elements; the last one is never a small rest."""
         rows, columns = self.shape
         unit = self.unit or rows

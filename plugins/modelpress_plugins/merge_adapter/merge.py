@@ -26,10 +26,10 @@ from modelpress_plugins.tensors.ordered_threads import StripThreads
 from .deltas import Buffers, Parts, apply, apply_dora, change_of
 
 
-class Seen(Protocol):
+class TrainedBase(Protocol):
     """How training saw the weights, where it did not see them as they are."""
 
-    def seen(self, weight: Tensor) -> Tensor: ...
+    def weight_in_training(self, original: Tensor) -> Tensor: ...
 
 
 class Merge:
@@ -37,14 +37,16 @@ class Merge:
 
     merged:  weights of modules, by the adapter's names, to which a product was added
     changed: tensors that differ from the base's
-    gap:     |seen - original| over |change|, summed over the changed weights; 0 without `seen`
+    gap:     |in training - original| over |change|, summed over the changed weights; 0 without `trained_base`
     """
 
-    def __init__(self, base: Checkpoint, deltas: Checkpoint, targets: Targets, seen: Seen | None) -> None:
+    def __init__(
+        self, base: Checkpoint, deltas: Checkpoint, targets: Targets, trained_base: TrainedBase | None
+    ) -> None:
         self._base = base
         self._deltas = deltas
         self._targets = targets
-        self._seen = seen
+        self._trained_base = trained_base
         self._buffers = Buffers()
         self._gap = 0.0
         self._change = 0.0
@@ -84,19 +86,19 @@ class Merge:
 
     def _edit_of(self, name: str) -> Edit | None:
         edit = self._targets.edits.get(name)
-        if edit is None and self._seen and is_linear(name, self._base.info(name)):
+        if edit is None and self._trained_base and is_linear(name, self._base.info(name)):
             return Edit(name, name)
         return edit
 
     def _write(self, edit: Edit, writer: CheckpointWriter, threads: StripThreads) -> None:
-        start = _Start(self._base, self._deltas, edit, self._seen)
+        start = _Start(self._base, self._deltas, edit, self._trained_base)
         if edit.low_rank is not None:
             changed = False
-            for strip in self._sums(edit, edit.low_rank, start, threads):
-                writer.write(edit.name, strip.data)
-                changed = changed or strip.changed
-                self._gap += strip.gap
-                self._change += strip.change
+            for merged in self._sums(edit, edit.low_rank, start, threads):
+                writer.write(edit.name, merged.data)
+                changed = changed or merged.changed
+                self._gap += merged.gap
+                self._change += merged.change
             self.changed += changed
             self._merged.add(edit.low_rank.name)
             return
@@ -109,7 +111,9 @@ class Merge:
             self.changed += rounded.shape != before.shape or not torch.equal(rounded, before)
         writer.write(edit.name, as_bytes(rounded))
 
-    def _sums(self, edit: Edit, low_rank: LowRank, start: _Start, threads: StripThreads) -> Iterator[_Strip]:
+    def _sums(
+        self, edit: Edit, low_rank: LowRank, start: _Start, threads: StripThreads
+    ) -> Iterator[_MergedRows]:
         """base + change, strip by strip."""
         parts = self._read_parts(low_rank)
         magnitude = parts["lora_magnitude_vector"].flatten() if "lora_magnitude_vector" in parts else None
@@ -117,10 +121,12 @@ class Merge:
         along = magnitude is not None and (low_rank.method == "embedding" or low_rank.in_by_out)
         change = change_of(low_rank, parts, start.shape, self._buffers)
 
-        def add(strip: tuple[int, int]) -> _Strip:
-            first, last = strip
+        def add(row_range: tuple[int, int]) -> _MergedRows:
+            first, last = row_range
             weight, product = start.rows(first, last, self._buffers), change.rows(first, last)
-            distances = self._distances(start, first, weight, product, low_rank) if self._seen else (0.0, 0.0)
+            distances = (
+                self._distances(start, first, weight, product, low_rank) if self._trained_base else (0.0, 0.0)
+            )
             if magnitude is None:
                 result = apply(weight, product, low_rank, self._buffers)
             else:
@@ -130,10 +136,12 @@ class Merge:
             rounded = result.to(start.dtype, copy=True)  # the sum is memory that the next strip uses
             if not is_finite(rounded):
                 check_finite(result, edit.name, start.dtype)
-            return _Strip(as_bytes(rounded), not torch.equal(rounded, weight.to(start.dtype)), *distances)
+            return _MergedRows(
+                as_bytes(rounded), not torch.equal(rounded, weight.to(start.dtype)), *distances
+            )
 
-        strips = [(0, start.shape[0])] if along else change.strips()
-        return threads.map(add, strips)
+        row_ranges = [(0, start.shape[0])] if along else change.row_ranges()
+        return threads.map(add, row_ranges)
 
     def _read_parts(self, low_rank: LowRank) -> Parts:
         """Float32. Those of one layer's experts are kept: every expert takes its share of them."""
@@ -148,11 +156,11 @@ class Merge:
         return parts
 
     def _distances(
-        self, start: _Start, first: int, seen: Tensor, product: Tensor, low_rank: LowRank
+        self, start: _Start, first: int, in_training: Tensor, product: Tensor, low_rank: LowRank
     ) -> tuple[float, float]:
-        """Squares of |seen - original| and of |change|."""
-        original = start.original(first, first + len(seen))
-        gap = float((seen.float() - original.float()).square().sum())
+        """Squares of |in training - original| and of |change|."""
+        original = start.original(first, first + len(in_training))
+        gap = float((in_training.float() - original.float()).square().sum())
         return gap, float((product * low_rank.scaling).square().sum())
 
     def _finish(self, edit: Edit, rows: Tensor, first: int) -> Tensor:
@@ -169,7 +177,7 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
-class _Strip:
+class _MergedRows:
     """Merged rows as bytes; whether any differs from the base; see Merge.gap for the others."""
 
     data: memoryview
@@ -182,7 +190,9 @@ class _Start:
     """The weight that a change is added to: the base's, what training saw of it, or one that the adapter
     brings whole."""
 
-    def __init__(self, base: Checkpoint, deltas: Checkpoint, edit: Edit, seen: Seen | None) -> None:
+    def __init__(
+        self, base: Checkpoint, deltas: Checkpoint, edit: Edit, trained_base: TrainedBase | None
+    ) -> None:
         info = base.info(edit.source)
         self.shape = edit.shape(base, deltas)
         self.dtype = torch_dtype(info.dtype, edit.name)
@@ -192,8 +202,8 @@ class _Start:
         self._whole: Tensor | None = None
         if edit.replaced:
             self._whole = read_tensor(deltas, edit.replaced).to(self.dtype)
-        elif seen and edit.name == edit.source and is_linear(edit.name, info):
-            self._whole = seen.seen(read_tensor(base, edit.source))
+        elif trained_base and edit.name == edit.source and is_linear(edit.name, info):
+            self._whole = trained_base.weight_in_training(read_tensor(base, edit.source))
 
     def rows(self, start: int, stop: int, buffers: Buffers | None = None) -> Tensor:
         """Rows of it, in the base's dtype or, as training saw them, in float32. buffers: to read into."""

@@ -35,14 +35,14 @@ class FourBits:
             dtype=getattr(torch, str(meta.extra.get("dtype", "float32"))),
         )
 
-    def seen(self, weight: Tensor) -> Tensor:
+    def weight_in_training(self, original: Tensor) -> Tensor:
         """What training saw of a weight (out, in), before it rounded that to what it computed in; float32."""
         packed, state = bnb.quantize_4bit(
-            weight.to(self.dtype).contiguous(),
+            original.to(self.dtype).contiguous(),
             blocksize=_BLOCK,
             compress_statistics=self.double_quant,
             quant_type=self.quant_type,
         )
         state.dtype = torch.float32
-        seen: Tensor = bnb.dequantize_4bit(packed, state)
-        return seen.view(weight.shape)
+        in_training: Tensor = bnb.dequantize_4bit(packed, state)
+        return in_training.view(original.shape)

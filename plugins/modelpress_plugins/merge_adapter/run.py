@@ -35,7 +35,7 @@ from modelpress_plugins.hf.tokenizer_size import check_rows
 
 from . import verify
 from .config import MergeAdapterOptions
-from .merge import Merge, Seen
+from .merge import Merge, TrainedBase
 
 _SMALL = 10**9
 """Bytes of weights up to which a model is opened to compare logits, unless told otherwise."""
@@ -55,10 +55,10 @@ def merge_adapter(model: Artifact, config: MergeAdapterOptions, ctx: PassContext
 
 def _merge_four_bit(job: _Job) -> Artifact:
     """Merge an adapter that was trained on a 4-bit base into the base that is nearer to what training saw."""
-    seen = _four_bits(job.model.meta)
+    trained_base = _four_bits(job.model.meta)
     if job.config.merge_base == "auto" and job.compares():
-        return _choose_by_logits(job, seen)
-    merged = job.merge(job.ctx.out, seen)
+        return _choose_by_logits(job, trained_base)
+    merged = job.merge(job.ctx.out, trained_base)
     job.ctx.report("merge_base", "dequantized")
     if job.config.merge_base == "dequantized":
         job.compare(merged, verify.exact_reference(job.model), "4-bit base + adapter")
@@ -70,10 +70,10 @@ def _merge_four_bit(job: _Job) -> Artifact:
     return merged.artifact
 
 
-def _choose_by_logits(job: _Job, seen: Seen) -> Artifact:
+def _choose_by_logits(job: _Job, trained_base: TrainedBase) -> Artifact:
     ctx = job.ctx
     wanted = verify.logits(verify.exact_reference(job.model), job.base_config, ctx)
-    choices: dict[str, Seen | None] = {"original": None, "dequantized": seen}
+    choices: dict[str, TrainedBase | None] = {"original": None, "dequantized": trained_base}
     measured, dtype = {}, ""
     for name, base in choices.items():
         folder = ctx.scratch / name
@@ -97,7 +97,7 @@ def _choose_by_logits(job: _Job, seen: Seen) -> Artifact:
     return ctx.artifact("hf-model", meta=job.merged_meta)
 
 
-def _four_bits(meta: Meta) -> Seen:
+def _four_bits(meta: Meta) -> TrainedBase:
     try:
         # Here, not at the top: only adapters that were trained on a 4-bit base need bitsandbytes.
         from .nf4 import FourBits  # noqa: PLC0415
@@ -156,8 +156,8 @@ class _Job:
     config: MergeAdapterOptions
     ctx: PassContext
 
-    def merge(self, out: Path, seen: Seen | None) -> _Merged:
-        """Write the merged model. seen: what training saw of a weight; None for the weights themselves."""
+    def merge(self, out: Path, trained_base: TrainedBase | None) -> _Merged:
+        """Write the merged model. trained_base: as training saw it; None to merge into the base as it is."""
         trust = self.base.meta.trust_remote_code
         with Checkpoint(self.base.path) as weights, Checkpoint(self.model.path, STEM) as deltas:
             adapter = read_adapter(self.model.path, deltas)
@@ -171,7 +171,7 @@ class _Job:
             if has_tokenizer(self.model.path):
                 rows = targets.vocabulary or self.base_config.vocabulary
                 check_rows(self.model.path, self.base.path, rows)
-            merge = Merge(weights, deltas, targets, seen)
+            merge = Merge(weights, deltas, targets, trained_base)
             merge.run(out, self.config.max_shard_size, self.ctx)
             largest = max((weights.info(name) for name in weights.names()), key=lambda info: info.nbytes)
             contradictory = contradicts(weights, self.base_config)

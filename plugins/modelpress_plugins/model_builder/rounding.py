@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from modelpress.api import Checkpoint, PassError
 from modelpress_plugins.grids.grid import Codes, Grid, as_blocks, symmetric_scales
 from modelpress_plugins.hf.config import ModelConfig
-from modelpress_plugins.hf.families import FUSED, LLAMA, Place, place_of
+from modelpress_plugins.hf.families import FUSED, LLAMA, ModuleRole, role_of
 from modelpress_plugins.hf.quantized import unpack
 from modelpress_plugins.model_builder.graph import read_graph
 from modelpress_plugins.model_builder.graph_experts import GraphExperts
@@ -148,10 +148,10 @@ class GraphWeights:
 
     def _parts(self, stored: str) -> list[tuple[tuple[int, str], Part]]:
         """((layer, role), rows of the module that they are)."""
-        place = Place(0, "head") if stored == self._head else place_of(stored, self._config.family)
-        if place is None:
+        found = ModuleRole(0, "head") if stored == self._head else role_of(stored, self._config.family)
+        if found is None:
             return []
-        layer, roles = place.layer, FUSED.get(place.role, (place.role,))
+        layer, roles = found.layer, FUSED.get(found.role, (found.role,))
         count = self._checkpoint.info(f"{stored}.weight").shape[0]
         return [((layer, role), part) for role, part in zip(roles, self._split(roles, count), strict=True)]
 

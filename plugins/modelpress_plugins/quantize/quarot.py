@@ -18,7 +18,7 @@ from torch import Tensor
 from modelpress.api import Artifact, Checkpoint, CheckpointWriter, PassError, UserError, refusal
 from modelpress_plugins.grids.row_blocks import row_blocks
 from modelpress_plugins.hf.config import CONFIG, ModelConfig, changed_document, read_float_config, write_json
-from modelpress_plugins.hf.families import projection_of, rotatable
+from modelpress_plugins.hf.families import projection_role_of, rotatable
 from modelpress_plugins.hf.files import copy_companions
 from modelpress_plugins.hf.tied import embedding_of, is_tied
 from modelpress_plugins.quantize.decoder import LayeredDecoder
@@ -115,7 +115,7 @@ class _Rotator:
         dtype = TORCH_DTYPES[self._checkpoint.info(source).dtype]
         if name in (self.embedding, HEAD):
             self._write_rows(writer, name, source)
-        elif self._is_folded(name) or projection_of(name.rpartition(".")[0], self._family):
+        elif self._is_folded(name) or projection_role_of(name.rpartition(".")[0], self._family):
             writer.write(name, as_bytes(self.turned(name).to(dtype)))
         else:
             writer.copy(self._checkpoint, name)
@@ -127,12 +127,12 @@ class _Rotator:
         if self._is_folded(name):
             return torch.full_like(tensor, 1 - self._family.norm_offset)
         module, _, kind = name.rpartition(".")
-        if place := projection_of(module, self._family):
-            layer = module.removesuffix(self._family.parts.roles[place.role])
+        if found := projection_role_of(module, self._family):
+            layer = module.removesuffix(self._family.parts.roles[found.role])
             return (
-                self._weight(tensor, layer, place.role)
+                self._weight(tensor, layer, found.role)
                 if kind == "weight"
-                else self._bias(tensor, place.role)
+                else self._bias(tensor, found.role)
             )
         return tensor
 

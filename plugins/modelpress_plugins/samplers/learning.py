@@ -76,18 +76,18 @@ class Learning:
         self._study = _open_study(search)
         self._open: dict[str, Trial] = {}
         done = self._ask_again() if again else 0
-        for told in search.told[done:]:
-            self.tell(*told)
+        for each in search.tried[done:]:
+            self.tell(*each)
         for candidate in search.pending:
             self._tried.add(candidate)
 
     def _ask_again(self) -> int:
         """Ask and tell as it was done before, as far as the same comes. Returns how many were told."""
         done = 0
-        asked = [*(told.candidate for told in self._search.told), *self._search.pending]
+        asked = [*(candidate for candidate, _ in self._search.tried), *self._search.pending]
         for number, candidate in enumerate(asked):
-            while done < min(number - self._search.at_once + 1, len(self._search.told)):
-                self.tell(*self._search.told[done])
+            while done < min(number - self._search.at_once + 1, len(self._search.tried)):
+                self.tell(*self._search.tried[done])
                 done += 1
             if (found := self.ask()) != candidate:
                 self._forget(found)

@@ -32,17 +32,17 @@ class Listed:
 
 def sequential(options: Options, search: SearchSpace) -> Listed:
     """The space has an end: its spec says that it needs one."""
-    return Listed(search.every(), _told(search))
+    return Listed(search.every(), _tried(search))
 
 
 def by_chance(options: Options, search: SearchSpace) -> Listed:
-    tried = _told(search)
+    tried = _tried(search)
     return Listed(_drawn(search, tried), tried)
 
 
-def _told(search: SearchSpace) -> Tried:
+def _tried(search: SearchSpace) -> Tried:
     tried = Tried(search.axes)
-    for candidate in (*(told.candidate for told in search.told), *search.pending):
+    for candidate in (*(candidate for candidate, _ in search.tried), *search.pending):
         tried.add(candidate)
     return tried
 

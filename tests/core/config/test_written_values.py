@@ -24,7 +24,7 @@ PLUGIN = """
 
     @hookimpl
     def modelpress_systems():
-        return [SystemSpec(name="Place", summary="There.", open="m:o", config=f"{HERE}:Place")]
+        return [SystemSpec(name="AcmeCloud", summary="There.", open="m:o", config=f"{HERE}:AcmeCloud")]
 
     @hookimpl
     def modelpress_models():
@@ -64,7 +64,7 @@ CONFIG = """
             assert len(value) < 40, f"{value} is too long"
             return value
 
-    class Place(Options):
+    class AcmeCloud(Options):
         folder: str = ""
         environment_variables: dict[str, str] | list[str] = []
 """
@@ -164,7 +164,7 @@ def test_a_secret_that_is_written_out_is_refused_and_not_repeated(load, monkeypa
 
 def test_a_secret_for_the_worker_may_stand_in_a_system(load, monkeypatch) -> None:
     monkeypatch.setenv("PLANTED_TOKEN", "planted-value")
-    systems = {"there": {"type": "Place", "environment_variables": {"API_TOKEN": "${PLANTED_TOKEN}"}}}
+    systems = {"there": {"type": "AcmeCloud", "environment_variables": {"API_TOKEN": "${PLANTED_TOKEN}"}}}
     workflow = load(systems=systems)
     assert not list(workflow.problems)
     assert workflow.systems["there"].options.environment_variables == {"API_TOKEN": "planted-value"}

@@ -18,7 +18,7 @@ from modelpress.api import Checkpoint
 from modelpress.testing import make_tiny_model
 from modelpress_plugins.hf.bare_model import open_config
 from modelpress_plugins.hf.config import read_config
-from modelpress_plugins.hf.families import FAMILIES, FUSED, Family, family_of, is_linear, place_of
+from modelpress_plugins.hf.families import FAMILIES, FUSED, Family, family_of, is_linear, role_of
 from modelpress_plugins.quantize.quarot import rotate_model
 
 _TYPES = """
@@ -74,7 +74,7 @@ def test_every_matrix_of_a_checkpoint_has_its_place(folder_of: Any, model_type: 
         last = module.rpartition(".")[2]
         if last in (family.parts.embedding, family.parts.head, family.parts.positions):
             assert not is_linear(module)
-        elif place := place_of(module, family):
+        elif place := role_of(module, family):
             found.add(place.role)
             assert place.layer < config.layers
             assert is_linear(module)
@@ -152,9 +152,9 @@ def test_the_language_model_of_a_multimodal_one_has_the_row() -> None:
 
 
 def test_experts_have_numbers_and_all_at_once_have_none() -> None:
-    numbered = place_of("model.layers.3.block_sparse_moe.experts.2.w1", family_of("mixtral"))
+    numbered = role_of("model.layers.3.block_sparse_moe.experts.2.w1", family_of("mixtral"))
     assert (numbered and (numbered.layer, numbered.role, numbered.expert)) == (3, "gate", 2)
-    together = place_of("model.layers.0.mlp.experts.gate_up_proj", family_of("gpt_oss"))
+    together = role_of("model.layers.0.mlp.experts.gate_up_proj", family_of("gpt_oss"))
     assert (together and (together.role, together.expert)) == ("gate_up", None)
 
 
@@ -171,7 +171,7 @@ def test_a_row_is_all_that_a_new_architecture_needs(folder_of: Any, monkeypatch:
     monkeypatch.setattr(f"{families}._by_type", lambda: rows)
     document = json.loads((folder_of("llama") / "config.json").read_text(encoding="utf-8"))
     assert family_of(document["model_type"]).known is False
-    places = [place_of(module, family_of("brand_new")) for module in modules_of(folder_of("llama"))]
+    places = [role_of(module, family_of("brand_new")) for module in modules_of(folder_of("llama"))]
     assert len([place for place in places if place]) == 14
 
 

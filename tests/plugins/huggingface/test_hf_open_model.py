@@ -337,17 +337,17 @@ from modelpress_plugins.huggingface.data_config import HuggingfaceOptions
 from modelpress_plugins.huggingface.open_model import open_model
 from modelpress_plugins.huggingface.data_checks import describe_huggingface
 
-class Told:
+class QuietPlanContext:
     offline = True
     folder = Path("/")
     def problem(self, *a, **k): raise SystemExit(str(a))
     def note(self, *a): pass
 
-assert open_model(HfModelOptions.parse({{"model_path": {str(model_folder)!r}}}), Told())
+assert open_model(HfModelOptions.parse({{"model_path": {str(model_folder)!r}}}), QuietPlanContext())
 load = {{"data_files": {str(tones)!r}}}
 pre = {{"text_cols": "tone"}}
 options = HuggingfaceOptions.parse({{"load_dataset_config": load, "pre_process_data_config": pre}})
-assert describe_huggingface(options, Told()).rows == 10
+assert describe_huggingface(options, QuietPlanContext()).rows == 10
 heavy = {{"torch", "transformers", "datasets", "numpy", "peft", "safetensors", "huggingface_hub"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """

@@ -86,7 +86,7 @@ def make_small_model(folder: Path, dtype: str = "float16") -> None:
     tokenizer.save_pretrained(folder)
 
 
-class Told:
+class PassEvents:
     """What a pass has said while it ran."""
 
     def __init__(self, folder: Path) -> None:
@@ -106,7 +106,7 @@ class Told:
         return last["done"], last["total"], last["unit"]
 
 
-Press = Callable[..., tuple[Artifact, Told]]
+Press = Callable[..., tuple[Artifact, PassEvents]]
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def press(small_model: Artifact, tmp_path: Path) -> Press:
 
     def run(
         name: str, options: Mapping[str, Any], *, data: Any = None, folder: str = "job", model: Any = None
-    ) -> tuple[Artifact, Told]:
+    ) -> tuple[Artifact, PassEvents]:
         return press_here(name, options, data or Sentences(), tmp_path / folder, model or small_model)
 
     return run
@@ -124,7 +124,7 @@ def press(small_model: Artifact, tmp_path: Path) -> Press:
 
 def press_here(
     name: str, options: Mapping[str, Any], data: Any, folder: Path, model: Artifact
-) -> tuple[Artifact, Told]:
+) -> tuple[Artifact, PassEvents]:
     import shutil
 
     from modelpress_plugins.lora import config, run
@@ -137,7 +137,7 @@ def press_here(
     parsed = getattr(config, f"{name}Config").parse({"train_data_config": "data", **options})
     made = getattr(run, name.lower())(model, parsed, context)
     context.flush()
-    return made, Told(folder)
+    return made, PassEvents(folder)
 
 
 @pytest.fixture

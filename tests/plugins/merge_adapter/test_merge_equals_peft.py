@@ -90,7 +90,7 @@ def test_shards_of_any_size_hold_the_same_tensors(bench: Any, assert_same_bits: 
 
 def test_a_product_in_strips_has_the_same_bits(bench: Any, assert_same_bits: Any, monkeypatch: Any) -> None:
     """Strips of 64 rows, the least that there are, on a weight of 2,500 rows."""
-    monkeypatch.setattr("modelpress_plugins.merge_adapter.deltas.Change.strips.__defaults__", (64 * 64,))
+    monkeypatch.setattr("modelpress_plugins.merge_adapter.deltas.Change.row_ranges.__defaults__", (64 * 64,))
     config = Phi3Config(vocab_size=96, hidden_size=64, intermediate_size=1250, num_hidden_layers=1,
                         num_attention_heads=4, num_key_value_heads=2, pad_token_id=0)  # fmt: skip
     base = bench.base(config)
@@ -111,7 +111,7 @@ def test_strips_of_a_float32_base_do_not_overwrite_each_other(
     alpha: int, bench: Any, assert_same_bits: Any, monkeypatch: Any
 ) -> None:
     """Nothing is rounded there, so the sum itself would be handed on, in memory that the next strip uses."""
-    monkeypatch.setattr("modelpress_plugins.merge_adapter.deltas.Change.strips.__defaults__", (64 * 64,))
+    monkeypatch.setattr("modelpress_plugins.merge_adapter.deltas.Change.row_ranges.__defaults__", (64 * 64,))
     config = Phi3Config(vocab_size=96, hidden_size=64, intermediate_size=4096, num_hidden_layers=1,
                         num_attention_heads=4, num_key_value_heads=2, pad_token_id=0)  # fmt: skip
     base = bench.base(config, dtype=torch.float32)

@@ -31,7 +31,7 @@ from modelpress.engine.step import Done
 from modelpress.errors import GoalsMissed, PassError
 from modelpress.events import CandidateFinished, CandidateStarted, Log, SearchFinished, SearchStarted
 from modelpress.registry import Registry
-from modelpress.search import Candidate, Sampler, SearchSpace, Told
+from modelpress.search import Candidate, Sampler, SearchSpace, TriedCandidate
 from modelpress.system import Tell
 
 _KEEP_SECONDS = 1.0
@@ -204,7 +204,9 @@ class Study:
             goals=self._objectives.goals,
             seed=self._strategy.seed,
             folder=self._folder / f"stage-{stage.number}",
-            told=[Told(turn.asked(each), self._objectives.outcome(record)) for each, record in told],
+            tried=[
+                TriedCandidate(turn.asked(each), self._objectives.outcome(record)) for each, record in told
+            ],
             pending=[turn.asked(each) for each in turn.pending],
             at_once=self._at_once,
         )

@@ -15,7 +15,7 @@ class EveryChoice:
     def __init__(self, search: SearchSpace, most: int | None) -> None:
         found = list(search.every())
         Random(search.seed).shuffle(found)
-        done = [told.candidate for told in search.told]
+        done = [tried.candidate for tried in search.tried]
         self._left = iter([candidate for candidate in found[:most] if candidate not in done])
 
     def ask(self) -> Candidate | None:
