@@ -17,6 +17,7 @@ from modelpress.engine.plan import Plan, PlanDraft
 from modelpress.engine.prepare import prepare
 from modelpress.engine.runner import OnEvent, RunResult
 from modelpress.errors import Problem
+from modelpress.in_process import InProcessSystem
 from modelpress.progress.levels import Verbosity
 from modelpress.progress.lines import PlainProgress
 from modelpress.registry import Registry
@@ -55,7 +56,7 @@ def run(
             output_dir=Path(output_dir) if output_dir else None,
             cache_dir=Path(cache_dir) if cache_dir else None,
             offline=offline,
-            in_process=in_process,
+            instead=InProcessSystem if in_process else None,
             on_event=on_event or progress,
         )
     finally:

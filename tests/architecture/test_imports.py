@@ -76,12 +76,15 @@ BELOW = {
         "api.py",
         "__init__.py",
         "from_python.py",
+        "in_process.py",
         "worker",
         "doctor.py",
         "plugin_check.py",
         "testing/",
     ),
     "testing": ("plugin_check.py",),
+    "worker": ("in_process.py",),
+    "in_process": ("from_python.py",),
 }
 """Rooms of the core that stand above others -> who outside may import them, beside the command line."""
 

@@ -17,6 +17,7 @@ from modelpress.config.given import Given
 from modelpress.engine.runner import RunResult, run
 from modelpress.errors import WorkflowError
 from modelpress.figures import number, shorten_path
+from modelpress.in_process import InProcessSystem
 from modelpress.json_types import JSONValue
 from modelpress.progress.levels import Verbosity
 from modelpress.progress.lines import PlainProgress, Progress, StreamLines
@@ -45,7 +46,7 @@ def execute(
             output_dir=output_dir,
             cache_dir=cache_dir,
             offline=offline,
-            in_process=in_process,
+            instead=InProcessSystem if in_process else None,
             on_event=progress,
             detach=Leave(on_interrupt, progress.close),
         )

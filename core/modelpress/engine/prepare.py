@@ -17,7 +17,7 @@ from modelpress.engine.plan import Plan, PlanDraft
 from modelpress.engine.planner import make_plan
 from modelpress.engine.resources import Remotes
 from modelpress.engine.shared_cache import SharedCache, shared_place
-from modelpress.engine.systems import OpenSystems
+from modelpress.engine.systems import OpenSystem, OpenSystems
 from modelpress.events import Event
 from modelpress.identity import require_utf8
 from modelpress.markers import resource_refs
@@ -50,11 +50,12 @@ def prepare(
     output_dir: Path | None = None,
     cache_dir: Path | None = None,
     offline: bool = False,
-    in_process: bool = False,
+    instead: OpenSystem | None = None,
 ) -> Iterator[Prepared]:
     """Read and plan a workflow; its problems are in the plan, and nothing is written.
 
-    output_dir, cache_dir: instead of the workflow's own. The systems are closed at the end of the block.
+    output_dir, cache_dir: instead of the workflow's own; instead: as OpenSystems has it. The systems are
+    closed at the end of the block.
     """
     given = source if isinstance(source, Given) else Given(source)
     if given.file is not None:
@@ -69,7 +70,7 @@ def prepare(
         workflow.folder, cache.digests, Remotes(registry, cache, workflow.folder, offline=offline)
     )
     workflow = _with_model_here(workflow, lookup)
-    systems = OpenSystems(workflow, registry, lookup, in_process=in_process)
+    systems = OpenSystems(workflow, registry, lookup, instead)
     try:
 
         def planned(draft: WorkflowDraft) -> PlanDraft:

@@ -23,6 +23,7 @@ from modelpress.engine.run_keeper import RunKeeper, missed
 from modelpress.engine.search.study import Study
 from modelpress.engine.search.winner import write_workflow
 from modelpress.engine.step import TaskRunner
+from modelpress.engine.systems import OpenSystem
 from modelpress.errors import GoalsMissed, Interrupted, ModelpressError
 from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, StepFinished, StepStarted
 from modelpress.json_types import JSONValue
@@ -62,7 +63,7 @@ def run(
     output_dir: Path | None = None,
     cache_dir: Path | None = None,
     offline: bool = False,
-    in_process: bool = False,
+    instead: OpenSystem | None = None,
     on_event: OnEvent | None = None,
     detach: Callable[[], bool] = lambda: False,
 ) -> RunResult:
@@ -70,7 +71,7 @@ def run(
 
     output_dir, cache_dir: instead of the workflow's own
     offline:    no network at all
-    in_process: run passes in this process (for debuggers), not in a worker
+    instead:    opens every system, instead of the plugin that brings it
     on_event:   called with each event, in the caller's thread
     detach:     asked at an interruption: whether jobs that can go on without the run are to do so
 
@@ -89,7 +90,7 @@ def run(
         output_dir=output_dir,
         cache_dir=cache_dir,
         offline=offline,
-        in_process=in_process,
+        instead=instead,
     ) as prepared:
         prepared = replace(prepared, detach=detach)
         plan = prepared.plan.whole()  # nothing is written where there is a problem

@@ -5,40 +5,26 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import cast
 
-from modelpress import worker
 from modelpress.config.workflow import LOCAL_SYSTEM, WorkflowParts
-from modelpress.context import Accelerator
 from modelpress.engine.cache import Cache
+from modelpress.engine.fenced_system import FencedSystem
 from modelpress.engine.inputs import Lookup, resolve_options
-from modelpress.engine.process import EventReader
 from modelpress.engine.resources import RemoteResource
 from modelpress.engine.scheduler import Slots
 from modelpress.errors import ModelpressError
 from modelpress.events import Event
-from modelpress.fence import Origin, check_answer, fault, fence
 from modelpress.json_types import JSONValue
 from modelpress.options import Options
-from modelpress.provider import installed_versions
 from modelpress.registry import Registered, Registry
-from modelpress.requirements import required_names
 from modelpress.secrets import look_through
 from modelpress.specs import SystemSpec
-from modelpress.system import (
-    Environment,
-    Handle,
-    JoiningSystem,
-    MountingSystem,
-    RegisteringSystem,
-    System,
-    Tell,
-    Traits,
-)
+from modelpress.system import Environment, System
+
+OpenSystem = Callable[[str], System]
+"""Opens the system of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +42,18 @@ class PlaceRecord:
 
 
 class OpenSystems:
-    """Opens each system of a workflow once; `local` is always there."""
+    """Opens each system of a workflow once; `local` is always there.
+
+    instead: opens every system, instead of the plugin that brings it
+    """
 
     def __init__(
-        self, workflow: WorkflowParts, registry: Registry, lookup: Lookup, *, in_process: bool = False
+        self, workflow: WorkflowParts, registry: Registry, lookup: Lookup, instead: OpenSystem | None = None
     ) -> None:
         self.lookup = lookup
         self._workflow = workflow
         self._registry = registry
-        self._in_process = in_process
+        self._instead = instead
         self._open: dict[str, System] = {}
         self._environments: dict[tuple[str, tuple[str, ...]], Environment] = {}
         self._asked: dict[str, tuple[str, ...]] = {}
@@ -123,7 +112,7 @@ class OpenSystems:
 
     def at(self, place: PlaceRecord) -> System:
         """The system where a job of an earlier run is: perhaps another than this workflow names so."""
-        if self._in_process or (place.name in self and self.record(place.name) == place):
+        if self._instead or (place.name in self and self.record(place.name) == place):
             return self.get(place.name)
         with self._lock:
             name = json.dumps([place.type, place.options], sort_keys=True)
@@ -151,7 +140,7 @@ class OpenSystems:
         return registered, registered.parse({})
 
     def _make(self, name: str) -> System:
-        return InProcessSystem(name) if self._in_process else _open(*self._chosen(name), name)
+        return self._instead(name) if self._instead else _open(*self._chosen(name), name)
 
     def close(self) -> None:
         """Close all that were opened, also when one fails at it. Raises its error, if there is no other."""
@@ -167,128 +156,8 @@ class OpenSystems:
 
 
 def _open(registered: Registered[SystemSpec], options: Options, name: str) -> System:
-    return _FencedSystem(registered.call(registered.spec.open, options, name), registered.origin)
-
-
-class _FencedSystem:
-    """A plugin's system, whose failures name the plugin."""
-
-    def __init__(self, system: System, origin: Origin) -> None:
-        self.name = system.name
-        self._system = system
-        self._origin = origin
-        with self._fence("traits") as function:
-            self.traits = system.traits
-            check_answer(origin, function, self.traits, Traits)
-
-    def environment(self, requires: Sequence[str]) -> Environment:
-        with self._fence("environment") as function:
-            found = self._system.environment(requires)
-            check_answer(self._origin, function, found, Environment)
-            return found
-
-    def has(self, accelerator: Accelerator) -> bool:
-        with self._fence("has") as function:
-            found = self._system.has(accelerator)
-            check_answer(self._origin, function, found, bool)
-            return found
-
-    def prepare(self, requires: Sequence[str], tell: Tell) -> None:
-        with self._fence("prepare"):
-            self._system.prepare(requires, tell)
-
-    def submit(self, folder: Path) -> Handle:
-        with self._fence("submit") as function:
-            handle = self._system.submit(folder)
-            if not _is_handle(handle):
-                raise fault(self._origin, function, f"it returned {handle!r:.100}, expected a dict of JSON")
-            return handle
-
-    def submit_joined(self, folders: Sequence[Path]) -> Sequence[Handle]:
-        with self._fence("submit_joined") as function:
-            handles = cast("JoiningSystem", self._system).submit_joined(folders)
-            if len(handles) != len(folders) or not all(map(_is_handle, handles)):
-                what = (
-                    f"it returned {handles!r:.100}, expected a dict of JSON for each of {len(folders)} jobs"
-                )
-                raise fault(self._origin, function, what)
-            return handles
-
-    def can_mount(self, options: Options) -> bool:
-        with self._fence("can_mount") as function:
-            found = cast("MountingSystem", self._system).can_mount(options)
-            check_answer(self._origin, function, found, bool)
-            return found
-
-    def register(self, model: Handle | Path, key: str, lineage: Mapping[str, str], tell: Tell) -> None:
-        with self._fence("register"):
-            cast("RegisteringSystem", self._system).register(model, key, lineage, tell)
-
-    def watch(self, handle: Handle, tell: Tell) -> None:
-        with self._fence("watch"):
-            self._system.watch(handle, tell)
-
-    def collect(self, handle: Handle, parts: Sequence[str], folder: Path) -> None:
-        with self._fence("collect"):
-            self._system.collect(handle, parts, folder)
-
-    def cancel(self, handle: Handle) -> None:
-        with self._fence("cancel"):
-            self._system.cancel(handle)
-
-    def close(self) -> None:
-        with self._fence("close"):
-            self._system.close()
-
-    @contextmanager
-    def _fence(self, method: str) -> Iterator[str]:
-        cls = type(self._system)
-        function = f"{cls.__module__}:{cls.__qualname__}.{method}"
-        with fence(self._origin, function):
-            yield function
-
-
-def _is_handle(value: object) -> bool:
-    try:
-        return isinstance(value, dict) and bool(json.loads(json.dumps(value)) == value)
-    except (TypeError, ValueError):
-        return False
+    return FencedSystem(registered.call(registered.spec.open, options, name), registered.origin)
 
 
 def _untold(message: str, hint: str, option: str) -> None:
     """The plan has told it already."""
-
-
-class InProcessSystem:
-    """Runs jobs in this very process, for debuggers: a breakpoint in a pass stops here."""
-
-    traits = Traits()
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def environment(self, requires: Sequence[str]) -> Environment:
-        return Environment(libraries=installed_versions(required_names(requires)))
-
-    def has(self, accelerator: Accelerator) -> bool:
-        return True  # whoever debugs knows his machine
-
-    def prepare(self, requires: Sequence[str], tell: Tell) -> None:
-        """It is there."""
-
-    def submit(self, folder: Path) -> Handle:
-        return {"folder": str(folder)}
-
-    def watch(self, handle: Handle, tell: Tell) -> None:
-        folder = Path(str(handle["folder"]))
-        worker.work(folder)
-        EventReader(folder / "events.jsonl", tell).read()
-
-    def collect(self, handle: Handle, parts: Sequence[str], folder: Path) -> None:
-        """It is here."""
-
-    def cancel(self, handle: Handle) -> None:
-        """It ended with what interrupted it."""
-
-    def close(self) -> None:
-        """Nothing is kept."""

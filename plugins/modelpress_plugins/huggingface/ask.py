@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from modelpress.api import Registry, Sampling, TextModel, UserError, examples, find_artifact, load_model
+from modelpress_plugins.hf.command_line import trust_option
 from modelpress_plugins.hf.decode import stream_text
 from modelpress_plugins.hf.ids import encode_prompt
 from modelpress_plugins.huggingface.conversation import Chat, Conversation, Single, has_chat_template
@@ -42,7 +43,7 @@ from modelpress_plugins.huggingface.templates import parse_template
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Draw from so much probability.")
 @click.option("--top-k", type=click.IntRange(min=1), help="Draw from so many of the likeliest tokens.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Of what is drawn.  [default: 0]")
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that lies in the model's folder.")
+@trust_option
 @click.option("--device", default="cpu", show_default=True, help="cpu or gpu.")
 def command(
     model: Path,

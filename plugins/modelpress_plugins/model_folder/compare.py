@@ -16,15 +16,22 @@ from modelpress.api import (
     examples,
     execute_workflow,
     json_option,
-    names_of,
     number,
     offline_option,
     print_json,
     print_table,
     verbosity_options,
 )
+from modelpress_plugins.hf.command_line import (
+    cache_option,
+    data_option,
+    max_samples_option,
+    text_template_option,
+    trust_option,
+)
 from modelpress_plugins.hf.data_file import data_of_file
-from modelpress_plugins.model_folder.evaluate import DATA, defaults, defaults_of, input_model
+
+from .evaluate import DATA, defaults, defaults_of, input_model, metrics_option
 
 
 class Row(NamedTuple):
@@ -56,15 +63,12 @@ class Row(NamedTuple):
 )
 @click.argument("one")
 @click.argument("other")
-@click.option(
-    "-m", "--metric", "names", multiple=True, metavar="NAME", shell_complete=names_of(MetricSpec),
-    help="What to measure; can be given again.  [default: all that the data allow]",
-)  # fmt: skip
-@click.option("--data", type=click.Path(path_type=Path), help="Text: json, jsonl, csv, parquet, txt.")
-@click.option("--text-template", metavar="TEXT", help="How a row becomes text: '{question} {answer}'.")
-@click.option("--max-samples", type=click.IntRange(min=1), help="Take only so many rows of the data.")
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that lies in a model's folder.")
-@click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished measurements are kept.")
+@metrics_option
+@data_option
+@text_template_option
+@max_samples_option
+@trust_option
+@cache_option
 @offline_option
 @verbosity_options
 @json_option

@@ -20,17 +20,29 @@ from modelpress.api import (
     execute_workflow,
     find_artifact,
     json_option,
-    looks_like_path,
-    named_path,
     names_of,
     offline_option,
     verbosity_options,
+)
+from modelpress_plugins.hf.command_line import (
+    cache_option,
+    data_option,
+    hf_input_model,
+    max_samples_option,
+    model_named,
+    text_template_option,
+    trust_option,
 )
 from modelpress_plugins.hf.data_file import data_of_file
 
 DATA = "data"
 _MANY = 4
 """Numbers of one metric: more are shown only when it is asked for by name."""
+
+metrics_option = click.option(
+    "-m", "--metric", "names", multiple=True, metavar="NAME", shell_complete=names_of(MetricSpec),
+    help="What to measure; can be given again.  [default: all that the data allow]",
+)  # fmt: skip
 
 
 @click.command(
@@ -43,22 +55,10 @@ _MANY = 4
 )
 @click.argument("model")
 @click.option("--adapter", metavar="PATH", help="A PEFT adapter on MODEL: the two are measured together.")
-@click.option(
-    "-m",
-    "--metric",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=names_of(MetricSpec),
-    help="What to measure; can be given again.  [default: all that the data allow]",
-)
-@click.option("--data", type=click.Path(path_type=Path), help="Text: json, jsonl, csv, parquet, txt.")
-@click.option(
-    "--text-template", metavar="TEXT", help="How a row of the data becomes text: '{question} {answer}'."
-)
-@click.option(
-    "--max-samples", type=click.IntRange(min=1), help="Take only so many rows of the data.  [default: all]"
-)
+@metrics_option
+@data_option
+@text_template_option
+@max_samples_option
 @click.option(
     "--set",
     "settings",
@@ -70,8 +70,8 @@ _MANY = 4
     "--device", type=click.Choice(["cpu", "gpu", "npu"]), default="cpu", show_default=True,
     help="What the model runs on.",
 )  # fmt: skip
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that lies in the model's folder.")
-@click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished measurements are kept.")
+@trust_option
+@cache_option
 @offline_option
 @verbosity_options
 @json_option
@@ -168,27 +168,15 @@ def _set(registry: Registry, options: Mapping[str, dict[str, JSONValue]], settin
         own[option] = text
 
 
-def _named(model: str) -> tuple[str, bool]:
-    """(the absolute path, or the hub id as it is; whether it is a path)."""
-    path = named_path(model, Path.cwd())
-    local = looks_like_path(model, Path.cwd()) or path.is_dir()
-    return (str(path) if local else model), local
-
-
 def input_model(
     registry: Registry, model: str, adapter: str | None, *, trust_remote_code: bool
 ) -> dict[str, JSONValue]:
     """How a workflow names the model. A transformers model that no run made is looked at more closely as
     such: whether its weights are whole, where its tokenizer is."""
-    path, local = _named(model)
+    path, local = model_named(model)
     if local and adapter is None and not _is_plain(Path(path), registry):
         return {"type": "ModelFolder", "model_path": path, "trust_remote_code": trust_remote_code}
-    named: dict[str, JSONValue] = {"type": "HfModel", "model_path": path}
-    if adapter is not None:
-        named["adapter_path"], _ = _named(adapter)
-    if trust_remote_code:
-        named["load_kwargs"] = {"trust_remote_code": True}
-    return named
+    return hf_input_model(model, adapter=adapter, trust_remote_code=trust_remote_code)
 
 
 def _is_plain(folder: Path, registry: Registry) -> bool:

@@ -20,6 +20,11 @@ from modelpress.api import (
     parse_size,
     verbosity_options,
 )
+from modelpress_plugins.hf.command_line import (
+    cache_option,
+    text_template_option,
+    trust_option,
+)
 from modelpress_plugins.hf.data_file import data_of_file
 from modelpress_plugins.optimize.compose import DATA, MODEL, Composed, compose
 
@@ -47,7 +52,7 @@ _COMPARED = 64
     help="Text that candidates are compared on: json, jsonl, csv, parquet, txt. An ONNX model that takes "
     "arrays needs none.",
 )  # fmt: skip
-@click.option("--text-template", metavar="TEXT", help="How a row becomes text: '{question} {answer}'.")
+@text_template_option
 @click.option(
     "--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True,
     help="What the model is for.",
@@ -63,8 +68,8 @@ _COMPARED = 64
 )
 @click.option("--max-time", type=click.FloatRange(min=1), help="Seconds after which no candidate is begun.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Every choice follows from it.")
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that lies in the model's folder.")
-@click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
+@trust_option
+@cache_option
 @offline_option
 @verbosity_options
 @json_option

@@ -27,12 +27,17 @@ from modelpress.api import (
     execute_workflow,
     fold,
     json_option,
-    looks_like_path,
-    named_path,
     offline_option,
     option_facts,
     takes,
     verbosity_options,
+)
+from modelpress_plugins.hf.command_line import (
+    cache_option,
+    data_option,
+    hf_input_model,
+    text_template_option,
+    trust_option,
 )
 from modelpress_plugins.hf.data_file import data_of_file
 from modelpress_plugins.quantize.marks import FORMAT as MARKED
@@ -107,12 +112,8 @@ class AlgorithmCommand(click.Command):
     type=click.Path(path_type=Path),
     help="Where the model goes.",
 )
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Text to calibrate on: json, jsonl, csv, parquet, txt."
-)
-@click.option(
-    "--text-template", metavar="TEXT", help="How a row of the data becomes text: '{question} {answer}'."
-)
+@data_option
+@text_template_option
 @click.option(
     "--quantizer",
     default="Gptq",
@@ -120,8 +121,8 @@ class AlgorithmCommand(click.Command):
     metavar="NAME",
     help="What follows an algorithm that marks.",
 )
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that lies in the model's folder.")
-@click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
+@trust_option
+@cache_option
 @offline_option
 @verbosity_options
 @json_option
@@ -202,13 +203,7 @@ def one_pass_workflow(
     model: str, pass_type: str, options: Mapping[str, JSONValue], *, trust_remote_code: bool
 ) -> OnePass:
     """The workflow that the command line stands for; paths absolute."""
-    local = looks_like_path(model, Path.cwd())
-    input_model: dict[str, JSONValue] = {
-        "type": "HfModel",
-        "model_path": str(named_path(model, Path.cwd())) if local else model,
-    }
-    if trust_remote_code:
-        input_model["load_kwargs"] = {"trust_remote_code": True}
+    input_model = hf_input_model(model, trust_remote_code=trust_remote_code)
     return OnePass(input_model, {pass_type.lower(): {"type": pass_type, **options}})
 
 

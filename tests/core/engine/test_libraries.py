@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import modelpress
-from modelpress.engine import systems
+from modelpress import in_process
 from modelpress.errors import WorkflowError
 from modelpress.requirements import WORKER_REQUIRES, required_names
 
@@ -20,7 +20,7 @@ class Asked:
         self.questions: list[Sequence[str]] = []
         self.answers: dict[str, str] = {}
         self.absent: set[str] = set()
-        self._versions = systems.installed_versions
+        self._versions = in_process.installed_versions
 
     def __call__(self, names: Sequence[str]) -> Mapping[str, str]:
         self.questions.append(names)
@@ -32,7 +32,7 @@ class Asked:
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     made = Asked()
     monkeypatch.setenv("DEMO_LINES", "1")
-    monkeypatch.setattr(systems, "installed_versions", made)
+    monkeypatch.setattr(in_process, "installed_versions", made)
     return made
 
 
