@@ -15,10 +15,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import pytest
 from pydantic import JsonValue
@@ -30,8 +31,10 @@ from modelpress.samples import DataSource, Sample
 from modelpress.specs import DataContainerSpec
 from modelpress.testing.context import RecordingPlan, options_class
 from modelpress.testing.contract import Contract
+from modelpress.testing.libraries import undeclared
+from modelpress.testing.watch import Watch
 
-_ELSEWHERE = "import sys; from modelpress.testing.data import print_digest; print_digest(*sys.argv[1:])"
+_ELSEWHERE = "import sys; from modelpress.testing.data import read_elsewhere; read_elsewhere(*sys.argv[1:])"
 
 
 class Characters:
@@ -54,6 +57,18 @@ class Characters:
 
     def __len__(self) -> int:
         return 128
+
+
+class Elsewhere(NamedTuple):
+    """What another process saw when it opened the data and read every row.
+
+    libraries: top-level modules that the container imported; written: files that were made or opened for
+    writing, but for those in the folder where it may keep what it converts
+    """
+
+    digest: str
+    libraries: list[str]
+    written: list[str]
 
 
 class DataContract(Contract[DataContainerSpec]):
@@ -109,19 +124,37 @@ class DataContract(Contract[DataContainerSpec]):
         assert self._samples(opened) == self._samples(opened), "a source can be read twice"
         assert self._samples(again) == self._samples(opened)
 
-    def test_it_gives_the_same_in_another_process(
-        self, registered: Registered[DataContainerSpec], opened: DataSource, place: Path, tmp_path: Path
-    ) -> None:
+    @pytest.fixture
+    def elsewhere(self, registered: Registered[DataContainerSpec], place: Path, libraries: None) -> Elsewhere:
         """With another hash seed and working folder."""
+        return self.kept("elsewhere", lambda: self._read_elsewhere(place))
+
+    def _read_elsewhere(self, place: Path) -> Elsewhere:
         values = json.dumps(dict(self.some_options(place)))
-        environment = {**os.environ, "PYTHONPATH": import_path(), "PYTHONHASHSEED": "7"}
+        around = place / "another working folder"
+        for name in ("converted", "temporary"):
+            (around / name).mkdir(parents=True, exist_ok=True)
+        temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(around / "temporary"))
+        environment = {**os.environ, **temporary, "PYTHONPATH": import_path(), "PYTHONHASHSEED": "7"}
         done = subprocess.run(
-            [sys.executable, "-c", _ELSEWHERE, self.data_name, values, str(tmp_path)],
-            cwd=tmp_path, env=child_environment(environment), capture_output=True, text=True, timeout=120,
+            [sys.executable, "-c", _ELSEWHERE, self.data_name, values, str(around / "converted")],
+            cwd=around, env=child_environment(environment), capture_output=True, text=True, timeout=120,
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert done.stdout.split()[-1] == _digest(opened)
+        return Elsewhere(*json.loads(done.stdout.splitlines()[-1]))
+
+    def test_it_gives_the_same_in_another_process(self, opened: DataSource, elsewhere: Elsewhere) -> None:
+        assert elsewhere.digest == _digest(opened)
+
+    def test_it_requires_the_libraries_that_it_imports(
+        self, registered: Registered[DataContainerSpec], elsewhere: Elsewhere
+    ) -> None:
+        found = undeclared(elsewhere.libraries, registered.spec.requires, registered.distribution)
+        assert found == [], "name their distributions in `requires`: versions are part of the cache key"
+
+    def test_it_keeps_what_it_converts_in_the_folder_it_is_given(self, elsewhere: Elsewhere) -> None:
+        assert elsewhere.written == [], "write to data.folder: others may not be there, or be read at once"
 
     def test_what_it_says_before_is_true(
         self, registered: Registered[DataContainerSpec], opened: DataSource, place: Path
@@ -156,8 +189,19 @@ def _text(row: Mapping[str, object]) -> str:
     return json.dumps(dict(row), sort_keys=True, default=str)
 
 
-def print_digest(name: str, values: str, folder: str) -> None:
-    """What the other process does: open the data and print what identifies its rows."""
+def read_elsewhere(name: str, values: str, folder: str) -> None:
+    """What the other process does: open the data, read its rows, and print what it saw."""
     registered = Registry.load().find(DataContainerSpec, name)
+    watch = Watch({path.stem for path in registered.provider.folders} - {"modelpress"})
+    watch.start()
     options = options_class(registered).parse(json.loads(values))
-    print(_digest(registered.resolve(registered.spec.open)(options, DataContext(Path(folder)))))
+    digest = _digest(registered.resolve(registered.spec.open)(options, DataContext(Path(folder))))
+    written = sorted(path for path in list(watch.written) if not _is_own(path, folder))
+    print("\n" + json.dumps(Elsewhere(digest, sorted(watch.libraries), written)))
+
+
+def _is_own(path: str, folder: str) -> bool:
+    """Whether a file may be written: converted data, what Python compiled, what is gone again."""
+    return (
+        path.startswith((folder, tempfile.gettempdir())) or "__pycache__" in path or not os.path.exists(path)
+    )

@@ -7,8 +7,8 @@ class TestCastDtype(PassContract):
     def make_input(self, folder):
         return input_artifact(make_tiny_model(folder), "hf-model")
 
-The pass runs in processes of its own, twice: once plainly; once elsewhere, with another hash seed, home,
-working folder, path of the input and environment, killed half way and run again from its checkpoint.
+The pass runs in processes of its own, twice: once plainly; once elsewhere, with another hash seed, home, time
+zone, working folder, path of the input and environment, killed half way and run again from its checkpoint.
 """
 
 from __future__ import annotations
@@ -201,7 +201,8 @@ class PassContract(Contract[PassSpec]):
     def test_the_same_input_gives_the_same_bytes_elsewhere(
         self, source: Artifact, plain: Trial, elsewhere: Trial, place: Path
     ) -> None:
-        """Under another hash seed, path of the input, working folder, home and environment."""
+        """Under another hash seed, path of the input, age of its files, time zone, working folder, home and
+        environment."""
         first = given(plain)
         second = elsewhere
         if second.error or _bytes(second) != _bytes(plain):

@@ -120,6 +120,7 @@ class TrialEnvironment:
             "USERPROFILE": str(self.home),
             **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary),
             "PYTHONHASHSEED": str(self.hash_seed),
+            "TZ": "UTC" if self.hash_seed == 1 else "Asia/Tokyo",
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUTF8": "1",
@@ -161,8 +162,8 @@ def run_trial(order: Order, around: TrialEnvironment) -> Trial:
 
 
 def relocated(artifact: Artifact, folder: Path) -> Artifact:
-    """A copy of an artifact, its base too, under other paths."""
-    shutil.copytree(artifact.path, folder / "model")
+    """A copy of an artifact, its base too, under other paths. Its files are new ones."""
+    shutil.copytree(artifact.path, folder / "model", copy_function=shutil.copyfile)
     base = relocated(artifact.base, folder / "base") if artifact.base else None
     return replace(artifact, path=folder / "model", base=base)
 

@@ -15,7 +15,7 @@ from modelpress.api import (
     Rename,
     hookimpl,
 )
-from modelpress_plugins.ranges import ACCELERATE, DATASETS, PEFT, SAFETENSORS, TORCH, TRANSFORMERS
+from modelpress_plugins.ranges import ACCELERATE, DATASETS, JINJA2, PEFT, SAFETENSORS, TORCH, TRANSFORMERS
 
 MODELPRESS_API = 1
 
@@ -98,7 +98,7 @@ def modelpress_data_containers() -> list[DataContainerSpec]:
             open=f"{_HERE}.source:open_huggingface",
             describe=f"{_HERE}.data_checks:describe_huggingface",
             config=f"{_HERE}.data_config:HuggingfaceOptions",
-            requires=(DATASETS, TRANSFORMERS),
+            requires=(DATASETS, JINJA2, TRANSFORMERS),
             extra="train",
             version=2,
             renames=_DATA_RENAMES,
