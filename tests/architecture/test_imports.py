@@ -83,7 +83,7 @@ BELOW = {
         "testing/",
     ),
     "testing": ("plugin_check.py",),
-    "worker": ("in_process.py",),
+    "worker": ("api.py", "in_process.py"),
     "in_process": ("from_python.py",),
 }
 """Rooms of the core that stand above others -> who outside may import them, beside the command line."""

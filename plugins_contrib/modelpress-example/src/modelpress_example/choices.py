@@ -15,7 +15,7 @@ class EveryChoice:
     def __init__(self, search: SearchSpace, most: int | None) -> None:
         found = list(search.every())
         Random(search.seed).shuffle(found)
-        done = [tried.candidate for tried in search.tried]
+        done = [*(tried.candidate for tried in search.tried), *search.pending]
         self._left = iter([candidate for candidate in found[:most] if candidate not in done])
 
     def ask(self) -> Candidate | None:
