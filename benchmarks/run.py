@@ -26,6 +26,7 @@ from cases import (
     rows,
     search,
     startup,
+    systems,
 )
 from harness import REPOSITORY, RESULTS, WORK, Settings
 
@@ -44,6 +45,7 @@ CASES: dict[str, page.Case] = {
         graphs,
         search,
         cluster,
+        systems,
         before,
     )
 }

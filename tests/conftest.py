@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from packaging.requirements import Requirement
+
+from modelpress.requirements import WORKER_REQUIRES
 
 # Before anything imports torch: threads that wait by spinning make a busy machine many times slower, and so
 # do more threads than processors where several tests run at once.
@@ -21,6 +26,7 @@ EMOTIONS = ROOT / "examples" / "emotions"
 LONGEST_FIRST = ("tests/azureml", "tests/workflows", "tests/campaigns")
 TOGETHER = {
     "tests/azureml/": "azureml",  # they share the emulator
+    "tests/plugins/docker/": "docker",  # they share the engine
     "tests/workflows/test_emotions.py": "emotions",  # they share the example's run
     "tests/workflows/test_readme.py": "emotions",
 }
@@ -59,3 +65,32 @@ def invoke() -> Callable[..., Result]:
         return CliRunner().invoke(root, arguments, catch_exceptions=False, standalone_mode=False, **options)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def worker_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a worker needs, as a folder of wheels: an environment is made of it, and no index is asked."""
+    folder, seen = tmp_path_factory.mktemp("wheels"), set[str]()
+    for text in WORKER_REQUIRES:
+        _wheel(Requirement(text).name, folder, seen)
+    return folder
+
+
+def _wheel(name: str, folder: Path, seen: set[str]) -> None:
+    """The installed distribution as a wheel again, and what it requires."""
+    found = distribution(name)
+    if found.metadata["Name"] in seen:
+        return
+    seen.add(found.metadata["Name"])
+    tag = next(line[5:] for line in (found.read_text("WHEEL") or "").splitlines() if line.startswith("Tag: "))
+    stem = f"{found.metadata['Name'].replace('-', '_')}-{found.version}"
+    with zipfile.ZipFile(folder / f"{stem}-{tag}.whl", "w") as made:
+        for file in found.files or ():
+            inside = file.parts[0] != ".." and file.suffix != ".pyc"
+            if inside and not file.name.startswith(("RECORD", "INSTALLER", "REQUESTED", "direct_url")):
+                made.write(Path(str(found.locate_file(file))), str(file))
+        made.writestr(f"{stem}.dist-info/RECORD", "")
+    for text in found.requires or ():
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            _wheel(requirement.name, folder, seen)

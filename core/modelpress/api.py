@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from modelpress.cli.planning import offline_option, set_option
     from modelpress.cli.text import examples, fold, json_option, on_terminal, print_json, print_table, say
     from modelpress.cli.verbosity import verbosity_options
+    from modelpress.compiled import suffixes_of
     from modelpress.config.given import Setting
     from modelpress.config.load import load_workflow
     from modelpress.config.workflow import PassChoice
@@ -253,6 +254,7 @@ __all__ = [
     "set_option",
     "size",
     "spec_from_source",
+    "suffixes_of",
     "takes",
     "to_json",
     "verbosity_options",
@@ -271,6 +273,7 @@ _HOMES = {
     "modelpress.cli.planning": "offline_option set_option",
     "modelpress.cli.text": "examples fold json_option on_terminal print_json print_table say",
     "modelpress.cli.verbosity": "verbosity_options",
+    "modelpress.compiled": "suffixes_of",
     "modelpress.config.given": "Setting",
     "modelpress.config.load": "load_workflow",
     "modelpress.config.workflow": "PassChoice",

@@ -32,16 +32,17 @@ def add_code(folder: str) -> None:
 
 
 def versions(names: list[str]) -> str:
-    """`{"python": "3.11.7", "found": {"torch": "2.9.1"}}`"""
+    """`{"python": "3.11.7", "suffixes": [".cpython-311-….so", ".abi3.so"], "found": {"torch": "2.9.1"}}`"""
     import json  # noqa: PLC0415 - only after the path is clean
     from contextlib import suppress  # noqa: PLC0415
-    from importlib import metadata  # noqa: PLC0415
+    from importlib import machinery, metadata  # noqa: PLC0415
 
     found = {}
     for name in names:
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-    return json.dumps({"python": ".".join(str(part) for part in sys.version_info[:3]), "found": found})
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return json.dumps({"python": python, "suffixes": machinery.EXTENSION_SUFFIXES, "found": found})
 
 
 def main(arguments: list[str]) -> int:

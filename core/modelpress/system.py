@@ -60,12 +60,15 @@ class Environment:
                and what is not in `libraries` is taken as given. Empty for one that is there
     python:    its version, `3.12.4`; empty when not known
     memory:    bytes that a job can have there; 0 when not known
+    suffixes:  of files with compiled code that it imports (`importlib.machinery.EXTENSION_SUFFIXES`), its own
+               tag first; empty when not known
     """
 
     libraries: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
     python: str = ""
     memory: int = 0
+    suffixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from modelpress.compiled import not_for
 from modelpress.config.workflow import MetricChoice, PassChoice, WorkflowDraft
 from modelpress.engine.places import target_system
 from modelpress.engine.plan_context import Findings, StepContext
@@ -12,7 +13,7 @@ from modelpress.engine.systems import OpenSystems
 from modelpress.errors import HostError, UserError
 from modelpress.registry import Registered, Registry
 from modelpress.requirements import WORKER_REQUIRES, Lack, by_extra, lacks, required_names
-from modelpress.shipping import dependencies
+from modelpress.shipping import dependencies, helpers
 from modelpress.specs import ANY_FORMAT, FormatSpec, Spec
 from modelpress.system import Environment
 
@@ -41,6 +42,9 @@ class Libraries:
         """Versions of all that the owners require on the system. What is absent or too old will be told."""
         environment = self._on(system)
         installed = environment.libraries if environment else {}
+        owners = list(owners)
+        if environment and environment.suffixes and self._systems.get(system).traits.ships_code:
+            self._check_code(owners, system, environment, context)
         found = {"environment": environment.digest} if environment and environment.digest else {}
         for owner in owners:
             requires = required_by(owner)
@@ -50,6 +54,20 @@ class Libraries:
             if lacking and environment and not environment.digest:
                 self._missing.setdefault(system, _Missing()).add(lacking, context, owner)
         return found
+
+    def _check_code(
+        self, owners: Iterable[Registered[Spec]], system: str, environment: Environment, context: StepContext
+    ) -> None:
+        """Tell of compiled code that would be carried to a Python that cannot import it."""
+        for owner in owners:
+            code = [*owner.provider.folders, *helpers(owner.provider)]
+            if file := not_for(code, environment.suffixes):
+                python = f"Python {environment.python}" if environment.python else "the Python"
+                context.problem(
+                    f"{file.name} of {owner.distribution} is compiled for another place than {system!r}: "
+                    f"{python} there imports {environment.suffixes[0]}.",
+                    "Run the step on this machine, or give the system the Python and platform of this one.",
+                )
 
     def tell(self) -> None:
         """Tell what was found to be missing: one problem for each system."""

@@ -31,6 +31,7 @@ from modelpress.machine import refusal
 from modelpress.memory import available_memory, out_of_memory_kills, tree_memory
 from modelpress.records import from_json
 from modelpress.secrets import collect_secrets, look_for, redact
+from modelpress.system import Environment
 
 EVENTS = "events.jsonl"
 START = Path(start.__file__)
@@ -61,8 +62,12 @@ class WarmWorker:
         self._startup_log: IO[bytes] | None = None
         self._watch = _MemoryWatch(0)
 
-    def libraries(self, names: Sequence[str]) -> dict[str, str]:
-        """Versions of those distributions that are installed there. Raises HostError when the Python does not
+    def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Versions of those distributions that are installed there. Raises HostError."""
+        return self.environment(names).libraries
+
+    def environment(self, names: Sequence[str]) -> Environment:
+        """The Python, and which of those distributions are installed there. Raises HostError when it does not
         run, or is too old for the worker."""
         try:
             done = subprocess.run(
@@ -70,6 +75,7 @@ class WarmWorker:
             )
             answer = json.loads(done.stdout.decode("utf-8"))
             python, found = str(answer["python"]), {str(k): str(v) for k, v in answer["found"].items()}
+            suffixes = tuple(str(suffix) for suffix in answer["suffixes"])
         except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError) as error:
             raise HostError(
                 *refusal(
@@ -79,7 +85,7 @@ class WarmWorker:
         if tuple(int(part) for part in python.split(".")[:2]) < OLDEST:
             oldest = ".".join(map(str, OLDEST))
             raise HostError(f"{self._python[0]} is Python {python}; the worker needs {oldest} or later.")
-        return found
+        return Environment(libraries=found, python=python, suffixes=suffixes)
 
     def start(self, folder: Path) -> psutil.Process:
         """Begin with the job in the folder; `wait` for it. Raises HostError when there is no such Python."""

@@ -69,6 +69,8 @@ class SystemContract(Contract[SystemSpec]):
         opened = registered.resolve(registered.spec.open)(
             self.parsed(registered, self.some_options(tmp_path)), "place"
         )
+        opened.environment(WORKER_REQUIRES)
+        opened.prepare(WORKER_REQUIRES, print)
         yield opened
         opened.close()
 
@@ -341,9 +343,12 @@ _RUNNER = """
 import json, sys
 from pathlib import Path
 from modelpress.registry import Registry
+from modelpress.requirements import WORKER_REQUIRES
 from modelpress.specs import SystemSpec
 registered = Registry.load().find(SystemSpec, sys.argv[1])
 system = registered.resolve(registered.spec.open)(registered.parse(json.loads(sys.stdin.readline())), "place")
+system.environment(WORKER_REQUIRES)
+system.prepare(WORKER_REQUIRES, lambda event: None)
 handle = system.submit(Path(sys.argv[2]))
 print(json.dumps(handle), flush=True)
 said = []

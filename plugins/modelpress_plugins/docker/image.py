@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docker.errors import DockerException, ImageNotFound
+from docker.utils import parse_repository_tag
 from docker.utils.build import exclude_paths
 
 from modelpress.api import HostError, Log, Tell, UserError, size
@@ -112,7 +113,8 @@ class Images:
             )
         if self._options.image_name:
             with asking(f"the name {self._options.image_name!r} of the image"):
-                self._engine.client.images.get(tag).tag(self._options.image_name)
+                name, version = parse_repository_tag(self._options.image_name)
+                self._engine.client.images.get(tag).tag(name, version)
 
     @staticmethod
     def _source(path: Path, context: _Context) -> dict[str, object]:

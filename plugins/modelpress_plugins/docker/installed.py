@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from modelpress.api import HostError, default_cache_folder, write_whole
 from modelpress_plugins.docker.engine import Engine, asking, remove
@@ -15,19 +16,32 @@ from modelpress_plugins.docker.parameters import Parameters
 _SECONDS = 60
 _OLDEST = (3, 11)
 _ASK = """
-import json, platform, sys
+import importlib.machinery as machinery, json, platform
 from importlib.metadata import distributions
 found = {each.metadata["Name"]: each.version for each in distributions() if each.metadata["Name"]}
-print(json.dumps({"python": platform.python_version(), "libraries": found}))
+said = {"python": platform.python_version(), "libraries": found, "suffixes": machinery.EXTENSION_SUFFIXES}
+print(json.dumps(said))
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """python: its version; libraries: distribution -> version."""
+    """python: its version; libraries: distribution -> version; suffixes: of compiled code that it imports."""
 
     python: str
     libraries: Mapping[str, str]
+    suffixes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str | bytes) -> Self:
+        """From JSON. Raises ValueError, KeyError, TypeError, AttributeError for what is no such thing."""
+        said = json.loads(text)
+        libraries = {str(name): str(version) for name, version in said["libraries"].items()}
+        return cls(str(said["python"]), libraries, tuple(map(str, said["suffixes"])))
+
+    def to_json(self) -> str:
+        said = {"python": self.python, "libraries": self.libraries, "suffixes": self.suffixes}
+        return json.dumps(said)
 
 
 def installed(engine: Engine, image: str, python: str, parameters: Parameters) -> Installed:
@@ -40,14 +54,13 @@ def installed(engine: Engine, image: str, python: str, parameters: Parameters) -
     found = _ask(engine, image, python, parameters)
     if not mounted:
         record.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(record, json.dumps({"python": found.python, "libraries": found.libraries}).encode())
+        write_whole(record, found.to_json().encode())
     return found
 
 
 def _read(record: Path) -> Installed | None:
     try:
-        said = json.loads(record.read_text(encoding="utf-8"))
-        return Installed(str(said["python"]), {str(k): str(v) for k, v in said["libraries"].items()})
+        return Installed.of(record.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -71,8 +84,7 @@ def _ask(engine: Engine, image: str, python: str, parameters: Parameters) -> Ins
         with asking("the removal of a container"):
             remove(container)
     try:
-        answer = json.loads(said)
-        found = Installed(str(answer["python"]), {str(k): str(v) for k, v in answer["libraries"].items()})
+        found = Installed.of(said)
     except (ValueError, KeyError):
         told = errors.decode("utf-8", "replace").strip()[-300:]
         raise HostError(f"{python!r} of the image does not run (exit code {code}): {told}") from None

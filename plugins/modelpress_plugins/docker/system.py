@@ -65,7 +65,9 @@ class Docker:
             for name, version in found.libraries.items()
             if (key := canonicalize_name(name)) in wanted
         }
-        return Environment(libraries=libraries, python=found.python, memory=self._memory)
+        return Environment(
+            libraries=libraries, python=found.python, memory=self._memory, suffixes=found.suffixes
+        )
 
     def has(self, accelerator: Accelerator) -> bool:
         if accelerator.device == "cpu":

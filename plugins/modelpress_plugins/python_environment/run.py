@@ -21,6 +21,7 @@ from modelpress.api import (
     WorkerSystem,
     refusal,
     required_names,
+    suffixes_of,
 )
 from modelpress_plugins.python_environment.config import PythonEnvironmentOptions
 from modelpress_plugins.python_environment.managed import Made, Recipe, find_made, make
@@ -40,6 +41,9 @@ class PythonEnvironment(WorkerSystem):
         self._options = options
         self.python = python
         super().__init__(name, self._worker, Traits(ships_code=True))
+
+    def environment(self, requires: Sequence[str]) -> Environment:
+        return self._worker().environment(required_names(requires))
 
     def has(self, accelerator: Accelerator) -> bool:
         return has(accelerator, self.libraries)
@@ -82,7 +86,8 @@ class ManagedEnvironment(PythonEnvironment):
         if made is None:
             return Environment(digest=self._recipe.digest(requires))
         self.python = made.executable
-        return Environment(libraries=_only(made.libraries, required_names(requires)), python=made.python)
+        found = _only(made.libraries, required_names(requires))
+        return Environment(libraries=found, python=made.python, suffixes=suffixes_of(made.python))
 
     def libraries(self, names: Sequence[str]) -> Mapping[str, str]:
         made = self._find(self._requires)

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
 
 import pytest
 
@@ -162,6 +164,34 @@ def test_a_run_killed_while_it_submits_starts_nothing_twice(far, monkeypatch) ->
     done = far.demo.run()
     assert done.returncode == 0, done.stdout + done.stderr
     assert far.count("start") == 1
+
+
+@pytest.mark.parametrize("name", ["_demo_fast", "demo_parts/_fast"])
+def test_compiled_code_of_another_python_is_refused_with_the_reason(far, name: str) -> None:
+    """At the top level, and within a package."""
+    own = EXTENSION_SUFFIXES[0]
+    file = far.demo.site / f"{name}{own}"
+    file.parent.mkdir(exist_ok=True)
+    shutil.copy(str(find_spec("xxhash._xxhash").origin), file)
+    record = far.demo.site / "demo_plugin-1.0.dist-info" / "RECORD"
+    files = [file.relative_to(far.demo.site).as_posix()]
+    if "/" in name:
+        (file.parent / "__init__.py").touch()
+        files.append("demo_parts/__init__.py")
+    record.write_text(record.read_text() + "".join(f"{each},,\n" for each in files))
+    other = [".cpython-399-riscv64-linux-gnu.so", ".abi3.so", ".so"]
+    far.write(passes={"a": {"type": "Append", "text": "!"}}, options={"suffixes": other})
+    refused = far.demo.run()
+    said = " ".join(refused.stderr.split())
+    assert refused.returncode == 2, said
+    assert f"{file.name} of demo-plugin is compiled for another place than 'far'" in said
+    assert "imports .cpython-399-riscv64-linux-gnu.so" in said
+    assert far.count("start") == 0
+    far.write(passes={"a": {"type": "Append", "text": "!"}}, options={"suffixes": [own, ".abi3.so", ".so"]})
+    done = far.demo.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    (job,) = (far.place / "jobs").iterdir()
+    assert (job / "code" / files[0]).is_file()
 
 
 def test_a_checkpoint_comes_back_while_the_job_runs(far, monkeypatch) -> None:

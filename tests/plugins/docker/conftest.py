@@ -67,6 +67,7 @@ class Service:
             self.process = subprocess.Popen(
                 [*self.command, "system", "service", "--time=0", self.address], env=self.environment,
                 stdout=log, stderr=log, start_new_session=True,
+                cwd=self.folder,  # where it leaves a file `oom` for a container over its memory
             )  # fmt: skip
         for _ in range(200):
             if (self.folder / "s").exists():

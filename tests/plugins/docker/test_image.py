@@ -67,7 +67,7 @@ def test_a_dockerfile_alone_will_do_and_is_removed_when_asked(images, engine, tm
         (FROM + 'RUN ["python3", "-c", "import sys; print(\'so it goes\'); sys.exit(3)"]\n', "so it goes"),
         (FROM + "COPY nothing /\n", "nothing"),
         ("FROM localhost/never-heard-of-it\n", "never-heard-of-it"),
-        ("NONSENSE\n", "(?i)nonsense"),
+        ("NONSENSE\n", "(?i)nonsense|no FROM"),
     ],
 )
 def test_one_that_fails_is_told_with_the_engines_words(
