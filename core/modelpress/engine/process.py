@@ -75,7 +75,7 @@ class WarmWorker:
             )
             answer = json.loads(done.stdout.decode("utf-8"))
             python, found = str(answer["python"]), {str(k): str(v) for k, v in answer["found"].items()}
-            suffixes = tuple(str(suffix) for suffix in answer["suffixes"])
+            suffixes = tuple(str(suffix) for suffix in answer.get("suffixes", ()))
         except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError) as error:
             raise HostError(
                 *refusal(
