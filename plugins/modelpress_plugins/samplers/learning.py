@@ -31,7 +31,7 @@ from modelpress_plugins.samplers.config import Nsga2Options, TpeOptions
 from modelpress_plugins.samplers.tried import Tried, text_of
 
 FILE = "optuna.journal"
-_DRAWS = 20
+_DRAWS = 6
 """Proposals that were tried already, after which one of those that are left is drawn."""
 Make = Callable[[int], BaseSampler]
 """A sampler of Optuna for a seed."""
