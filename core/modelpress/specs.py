@@ -252,6 +252,8 @@ class MetricSpec(Spec):
 
     run:     see contracts.MetricRun
     gives:   full name of each number (`latency_p50_ms`) -> (unit, higher_is_better)
+    open_ended: whether it gives numbers by names that only its options or its data tell: those that are not
+             in `gives`, which may be empty then, have no unit, and the higher the better
     formats: formats it can measure; empty means all
     sub_types: other names of its numbers in workflows (Olive's `accuracy_score`) -> full name
     opens_model: False for one that looks at files alone: it measures what is for another machine, too
@@ -271,6 +273,7 @@ class MetricSpec(Spec):
     run: Ref[contracts.MetricRun[Options]] = _required()
     config: Ref[type[Options]] = _ABSENT
     gives: Mapping[str, tuple[str, bool]] = field(kw_only=True)
+    open_ended: bool = field(default=False, kw_only=True)
     formats: tuple[str, ...] = ()
     sub_types: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     opens_model: bool = True
@@ -279,6 +282,15 @@ class MetricSpec(Spec):
     cost: int = 1
     part: tuple[str, int] | None = None
     alone: bool = False
+
+    @property
+    def promised(self) -> tuple[str, ...]:
+        """The names that its numbers may have; empty for any."""
+        return () if self.open_ended else tuple(self.gives)
+
+    def meaning(self, number: str) -> tuple[str, bool]:
+        """(unit, higher_is_better) of one of its numbers."""
+        return self.gives.get(number, ("", True)) if self.open_ended else self.gives[number]
 
 
 @_facts
@@ -317,6 +329,16 @@ class SamplerSpec(Spec):
     open: Ref[contracts.SamplerOpen[Options]] = _required()
     config: Ref[type[Options]] = _ABSENT
     endless: bool = True
+
+
+@_facts
+class ObserverSpec(Spec):
+    """Somebody who watches a run: `observers: [{type: MLflow}]`. open: see contracts.ObserverOpen."""
+
+    kind: ClassVar[str] = "observer"
+    references: ClassVar[tuple[str, ...]] = ("open", "config")
+    open: Ref[contracts.ObserverOpen[Options]] = _required()
+    config: Ref[type[Options]] = _ABSENT
 
 
 @_facts

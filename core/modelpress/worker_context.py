@@ -223,7 +223,7 @@ class WorkerContext:
     def finish_metric(self, answer: Mapping[str, float | Estimate]) -> Result:
         """Check that a metric gave what it promises."""
         known = self._job.gives
-        strangers = [repr(name) for name in answer if name not in known]
+        strangers = [repr(name) for name in answer if known and name not in known]
         if strangers or not answer:
             told = ", ".join(strangers) or "no number"
             raise self._fault(f"it returned {told}, expected some of {', '.join(known) or 'nothing'}")

@@ -46,6 +46,8 @@ def numbers_meant(name: str, spec: MetricSpec) -> tuple[str, ...]:
         return (name,)
     if name in spec.sub_types:
         return (spec.sub_types[name],)
+    if spec.open_ended:
+        return (name,)  # whether there is such a number, the measurement tells
     return tuple(full for full in spec.gives if f"_{name}_" in f"_{full}_")
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from modelpress.config.workflow import Goal, MetricChoice
 from modelpress.engine.job import Result
 from modelpress.engine.plan import Measurement
+from modelpress.errors import PassError
+from modelpress.nearest import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Judge:
         if measured.is_baseline:
             self._baselines[measured.choice.path] = result
             return ()
+        _require(measured.choice, result)
         found = self.would_be(measured, result.metrics)
         self.judgements += found
         return found
@@ -68,13 +71,21 @@ class Judge:
 
 def goals(choice: MetricChoice) -> list[tuple[str, Goal, bool]]:
     """(full name of the number, its goal, whether higher is better) of each goal of a metric."""
-    gives = choice.registered.spec.gives
+    spec = choice.registered.spec
     return [
-        (sub.numbers[0], sub.goal, gives[sub.numbers[0]][1] if higher is None else higher)
+        (sub.numbers[0], sub.goal, spec.meaning(sub.numbers[0])[1] if higher is None else higher)
         for sub in choice.sub_metrics
         if sub.goal
         for higher in [sub.higher_is_better]
     ]
+
+
+def _require(choice: MetricChoice, result: Result) -> None:
+    """Of a metric whose numbers only its measurement tells: a goal has to be about one of them."""
+    for number, _, _ in goals(choice):
+        if number not in result.metrics:
+            hint = did_you_mean(number, list(result.metrics), what="It gave")
+            raise PassError(f"The metric {choice.name!r} gave no number {number!r}, which has a goal.", hint)
 
 
 def compares_with_input(choice: MetricChoice) -> bool:

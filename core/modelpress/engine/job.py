@@ -107,7 +107,8 @@ class Job:
     sources: what each input is, by its name under inputs/, where that is known
     requires: what has to be installed where it runs (PEP 508): pass, formats, data and the worker itself
     origin: of the pass or metric: which it is, whose it is, what to install when a library is missing
-    produces, gives: the format that a pass promises; the names that a metric may give
+    produces, gives: the format that a pass promises; the names that a metric may give,
+             empty for any
     """
 
     origin: Origin

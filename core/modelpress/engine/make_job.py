@@ -117,7 +117,7 @@ class JobMaker:
             input_model=_model_input(compared, _COMPARED) if (compared := self._compared(task)) else None,
             compared_key=_compared_key(task, compared) if compared else "",
             produces=step.format_out if step else "",
-            gives=tuple(spec.gives) if isinstance(spec, MetricSpec) else (),
+            gives=spec.promised if isinstance(spec, MetricSpec) else (),
             data={role: _data_input(plan) for role, plan in task.data.items()},
             formats={e.spec.name: FormatCode(e.origin, e.spec.check, e.spec.load) for e in self._formats},
             device=task.device,

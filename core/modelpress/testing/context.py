@@ -139,7 +139,7 @@ def run_metric(
     """Measure a model as the worker does. Raises as run_pass does."""
     spec = registered.spec
     context = pass_context(
-        folder, seed=seed, registry=registry, name=spec.name, gives=tuple(spec.gives),
+        folder, seed=seed, registry=registry, name=spec.name, gives=spec.promised,
         origin=registered.origin, run=spec.run, data=data, watch=watch,
     )  # fmt: skip
     if spec.compares:

@@ -15,7 +15,7 @@ from modelpress_plugins.huggingface.text import (
     corpus_template,
     pair_templates,
 )
-from modelpress_plugins.huggingface.user_code import load_function
+from modelpress_plugins.user_code import load_function
 
 
 def make_layout(options: HuggingfaceOptions, pre: PreProcess, first: Row) -> Layout:

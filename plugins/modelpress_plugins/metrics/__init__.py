@@ -26,6 +26,21 @@ _COMPARED = tuple(
 )
 
 
+_FOREIGN = tuple(
+    Rename(f"user_config.{name}", None, why="The model is opened as its format is.")
+    for name in ("inference_settings", "io_bind", "input_names", "input_shapes", "shape_kv")
+)
+
+
+_OF_A_BACKEND = tuple(
+    Rename(name, None, why="The format of the model and the target say how it is opened.")
+    for name in ("model_class", "device", "execution_provider", "provider_options", "model_args")
+) + tuple(
+    Rename(name, None, why="What is asked and answered is not kept; tasks say how long answers are.")
+    for name in ("sample_log_num", "sample_log_dir", "max_gen_toks")
+)
+
+
 @hookimpl
 def modelpress_metrics() -> list[MetricSpec]:
     run, config = "modelpress_plugins.metrics", "modelpress_plugins.metrics.config"
@@ -41,6 +56,27 @@ def modelpress_metrics() -> list[MetricSpec]:
             renames=_COMPARED,
             cost=2,
             part=("max_samples", 32),
+        ),
+        MetricSpec(
+            name="custom",
+            summary="Numbers that a function of yours returns.",
+            run=f"{run}.custom:custom",
+            config=f"{config}:CustomOptions",
+            gives={},
+            open_ended=True,
+            requires=(NUMPY,),
+            renames=_FOREIGN,
+        ),
+        MetricSpec(
+            name="LMEvaluator",
+            summary="Tasks of lm-evaluation-harness: mmlu, hellaswag, or definitions of your own.",
+            run=f"{run}.harness:evaluate",
+            config=f"{run}.harness_config:HarnessOptions",
+            gives={"size_on_disk": ("bytes", False)},
+            open_ended=True,
+            requires=("lm-eval>=0.4.10", NUMPY),
+            extra="lm-eval",
+            renames=_OF_A_BACKEND,
         ),
         MetricSpec(
             name="perplexity",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from modelpress.api import DataRole, Options
+from modelpress.api import DataRole, JSONValue, Options, Resource
 from modelpress_plugins.onnx_graph.config import IoConfig
 
 DataConfig = Annotated[str | None, DataRole("data")]
@@ -40,6 +40,59 @@ class AccuracyOptions(AnswerOptions):
                 "choices are compared by `method: likelihood` only; the model writes freely else"
             )
         return self
+
+
+_UserPath = Annotated[str | None, Resource()]
+
+
+class UserConfig(Options):
+    """Which function measures, and where it is. It is foreign code: it runs because the workflow names it."""
+
+    user_script: _UserPath = Field(default=None, description="A Python file that holds the function.")
+    script_dir: _UserPath = Field(default=None, description="A folder that it imports from.")
+    evaluate_func: str | None = Field(
+        default=None,
+        description="A function of user_script, or `module:function`, that is given the model (`model_path`, "
+        "`load_model()`, `prepare_session()`, `open()`), device and execution_providers, and returns a "
+        "number or a dict of numbers.",
+    )
+    evaluate_func_kwargs: dict[str, JSONValue] = Field(
+        default_factory=dict, description="What evaluate_func is given beside."
+    )
+    metric_func: str | None = Field(
+        default=None,
+        description="A function that is given what the model wrote for each prompt of data_config "
+        "(`outputs.preds`), and the right answers.",
+    )
+    metric_func_kwargs: dict[str, JSONValue] = Field(
+        default_factory=dict, description="What metric_func is given beside."
+    )
+    data_dir: _UserPath = Field(default=None, description="A folder; evaluate_func is given it as data_dir.")
+    batch_size: int | None = Field(
+        default=None, ge=1, description="evaluate_func is given it. Unset: that of the metric."
+    )
+
+    @model_validator(mode="after")
+    def _one_function(self) -> Self:
+        if not (self.evaluate_func or self.metric_func):
+            raise ValueError("has to name a function: evaluate_func or metric_func")
+        return self
+
+
+def _names_alone(value: object) -> object:
+    """Of `sub_types` the names: what is wanted of a number makes no difference to what it is."""
+    if not isinstance(value, list | tuple):
+        return value
+    return [item.get("name", item) if isinstance(item, dict) else item for item in value]
+
+
+class CustomOptions(AnswerOptions):
+    """Let a function of yours measure."""
+
+    user_config: UserConfig = Field(description="The function.")
+    sub_types: Annotated[list[str], BeforeValidator(_names_alone)] = Field(
+        default_factory=list, description="The numbers that are wanted. Left out: all that it returns."
+    )
 
 
 class PerplexityOptions(Options):

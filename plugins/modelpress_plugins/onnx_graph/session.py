@@ -127,6 +127,11 @@ class OnnxPart:
         self.inputs = [TensorInput(value.name, value.dtype, value.dims or ()) for value in self._wanted]
         self.outputs = [value.name for value in self._session.get_outputs()]
 
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """For who runs it by himself."""
+        return self._session
+
     def run(self, feed: Feed) -> list[Array]:
         found: list[Array] = self._session.run(None, {**self._constants, **feed})
         return found

@@ -312,7 +312,7 @@ class UnderWay:
 
 def _require_numbers(task: Measurement, found: Mapping[str, float | None]) -> None:
     """What is to be compared, or has a goal, has to be a number."""
-    wanted = [sub.numbers[0] for sub in task.choice.sub_metrics] or [next(iter(task.registered.spec.gives))]
+    wanted = [sub.numbers[0] for sub in task.choice.sub_metrics] or list(task.registered.spec.gives)[:1]
     for name in wanted:
         if found.get(name) is None:
             raise PassError(f"{task.name} gives no number {name}: the candidate cannot be compared.")

@@ -46,15 +46,14 @@ class Objectives:
         found: list[Objective] = []
         unnamed: list[Objective] = []
         for choice in metrics:
-            gives = choice.registered.spec.gives
+            spec = choice.registered.spec
             for sub in choice.sub_metrics:
-                unit, higher = gives[sub.numbers[0]]
+                unit, higher = spec.meaning(sub.numbers[0])
                 better = higher if sub.higher_is_better is None else sub.higher_is_better
                 one = Objective(sub.numbers[0], unit, better, sub.priority or 0)
                 (found if sub.priority else unnamed).append(one)
             if not choice.sub_metrics:
-                first = next(iter(gives))
-                unnamed.append(Objective(first, *gives[first], 0))
+                unnamed += [Objective(first, *spec.meaning(first), 0) for first in list(spec.gives)[:1]]
         ordered = sorted(found, key=lambda objective: objective.priority) or unnamed
         return Objectives(tuple(ordered), sum(len(goals(choice)) for choice in metrics))
 
