@@ -16,6 +16,7 @@ class Usage:
               empty when nothing on this machine can
     library:  `library_name` of model hubs; tags: theirs, too
     relation: `base_model_relation` of model hubs: quantized, adapter, merge, finetune; empty: not said
+    code:     Python that runs it in the model's folder as it stands; packages: what pip has to install for it
     """
 
     text: str
@@ -23,3 +24,5 @@ class Usage:
     library: str = ""
     tags: Sequence[str] = ()
     relation: str = ""
+    code: str = ""
+    packages: Sequence[str] = ()

@@ -35,13 +35,19 @@ _NO_MEANING = {
 }
 _NOT_BUILT = {
     "auto_optimizer_config": "Choosing passes automatically is not built yet: write the passes.",
-    "packaging_config": "Packaging is not built yet: the model is written to output_dir.",
+}
+_OF_A_PACKAGE = {
+    "export_in_mlflow_format": "The model is packed as it is.",
+    "include_runtime_packages": "requirements.txt names the packages, with their versions.",
+    "include_sample_code": "Sample code is in every package.",
 }
 _OF_A_PASS = {
     "clean_run_cache": _CACHED_BY_CONTENT,
 }
-_PROGRAMS = {"LMEvaluator": "lm-evaluation-harness", "MTEBEvaluator": "MTEB"}
-"""Olive's evaluators that are no list of metrics."""
+_PROGRAMS = {"MTEBEvaluator": "MTEB"}
+"""Olive's evaluators that are no list of metrics, and not here."""
+_AS_METRICS = ("LMEvaluator",)
+"""Those that are metrics here."""
 
 
 def translate(root: Node, problems: Problems, translations: Translations) -> None:
@@ -49,6 +55,7 @@ def translate(root: Node, problems: Problems, translations: Translations) -> Non
     dialect = Dialect(root, problems, translations)
     _translate_engine(dialect)
     translate_search(dialect)
+    _translate_packages(dialect)
     _translate_inline_choices(dialect)
     translate_input_model(dialect)
     translate_data_configs(dialect)
@@ -95,6 +102,20 @@ def _translate_shared_cache(dialect: Dialect, config: Mapping[str, Node]) -> Non
     dialect.root.mapping.setdefault("cache", make_node(shared, first.place))
 
 
+def _translate_packages(dialect: Dialect) -> None:
+    node = dialect.root.mapping.get("packaging_config")
+    if node is not None and not node.plain():
+        dialect.leave_out(dialect.root, "packaging_config", "packaging_config", "It asks for nothing.")
+        return
+    for item in () if node is None else [node] if node.is_mapping else node.items:
+        _lift_config(dialect, item)
+        for name, why in _OF_A_PACKAGE.items():
+            dialect.leave_out(item, name, f"{name} of a package", why)
+        kind = item.mapping.get("type")
+        if kind is not None and item.text("type").title() in ("Zipfile", "Dockerfile"):
+            kind.value = item.text("type").title()  # Olive takes it in any case
+
+
 def _translate_cache_config(dialect: Dialect) -> None:
     config = dialect.root.mapping.pop("cache_config", None)
     if config is None or not config.is_mapping:
@@ -139,6 +160,7 @@ def _translate_evaluators(dialect: Dialect) -> None:
     for evaluator in sections(dialect.root.mapping.get("evaluators")):
         _lift_config(dialect, evaluator)
         _leave_out_program(dialect, evaluator)
+        _make_metric(dialect, evaluator)
         for metric in sections(evaluator.mapping.get("metrics")):
             new = "options of the metric"
             dialect.lift(metric, "metric_config", "metric_config", new)
@@ -159,6 +181,18 @@ def _leave_out_program(dialect: Dialect, evaluator: Node) -> None:
         why = f"There is no evaluator of that type: the model is built, and {_PROGRAMS[kind]} is not run."
         dialect.tell(f"an evaluator {kind}", "", evaluator.mapping["type"], why)
         evaluator.value = {"metrics": Node([], evaluator.place)}
+
+
+def _make_metric(dialect: Dialect, evaluator: Node) -> None:
+    """An evaluator that measures by itself is one metric with the same options."""
+    kind = next((name for name in _AS_METRICS if name.lower() == evaluator.text("type").lower()), None)
+    if kind is None or "metrics" in evaluator.mapping:
+        return
+    place = evaluator.mapping["type"]
+    dialect.tell(f"an evaluator {kind}", "a metric of that type", place)
+    options = {key: node for key, node in evaluator.mapping.items() if key != "name"}
+    named = {key: node for key, node in evaluator.mapping.items() if key == "name"}
+    evaluator.value = {**named, "metrics": Node([Node(options, evaluator.place)], evaluator.place)}
 
 
 def _insert_metrics(dialect: Dialect) -> None:

@@ -34,6 +34,8 @@ def use_hf_model(artifact: Artifact) -> Usage:
         try_it=_ASK,
         library="transformers",
         relation="quantized" if quantized else "finetune",
+        code="\n".join(lines),
+        packages=("modelpress[train]",) if quantized else ("torch", "transformers"),
     )
 
 
@@ -57,7 +59,15 @@ def use_hf_adapter(artifact: Artifact) -> Usage:
     text = (
         "An adapter changes a base model, and is used with it. `MergeAdapterWeights` makes one of both.\n\n"
     )
-    return Usage(text=text + _python(lines), try_it=_ASK, library="peft", relation="adapter")
+    packages = ("peft", "torch", "transformers", *(["bitsandbytes"] if isinstance(bits, Mapping) else []))
+    return Usage(
+        text=text + _python(lines),
+        try_it=_ASK,
+        library="peft",
+        relation="adapter",
+        code="\n".join(lines),
+        packages=packages,
+    )
 
 
 def _is_quantized(artifact: Artifact) -> bool:

@@ -26,8 +26,9 @@ def use(artifact: Artifact) -> Usage:
     wheel, nuget = _PACKAGES.get(provider, _PACKAGES[_CPU])
     code = prompt_code(artifact)
     longest = min(_LONGEST, int(read_config(artifact.path)["model"]["context_length"]))
-    python = _block("python", _python(code, longest))
-    csharp = _block("csharp", _csharp(code, longest, artifact.path))
+    lines = "\n".join(_python(code, longest))
+    python = _block("python", lines)
+    csharp = _block("csharp", "\n".join(_csharp(code, longest, artifact.path)))
     text = (
         f"It is built for {provider}. The whole folder is the model.\n\n"
         f"Python: `pip install {wheel}`, and in this folder\n\n{python}\n"
@@ -40,6 +41,8 @@ def use(artifact: Artifact) -> Usage:
         library="onnxruntime-genai",
         tags=("onnx", "onnxruntime-genai"),
         relation="quantized" if precision in ("int4", "int8") else "",
+        code=lines,
+        packages=(wheel,),
     )
 
 
@@ -101,8 +104,8 @@ def _csharp(code: PromptCode, longest: int, folder: Path) -> Iterator[str]:
     yield "}"
 
 
-def _block(language: str, lines: Iterator[str]) -> str:
-    return f"```{language}\n" + "\n".join(lines) + "\n```\n"
+def _block(language: str, code: str) -> str:
+    return f"```{language}\n{code}\n```\n"
 
 
 def _quoted(text: str) -> str:

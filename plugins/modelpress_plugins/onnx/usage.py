@@ -13,13 +13,20 @@ def use(artifact: Artifact) -> Usage:
     """For FormatSpec.usage of onnx."""
     settings = artifact.meta.extra.get("inference_settings")
     options = settings.get("session_options") if isinstance(settings, Mapping) else None
-    parts = []
+    parts, codes = [], []
     for name in graph_names(artifact.path, artifact.format, artifact.meta):
         facts = read_facts(artifact.path / name)
         code = "\n".join(_python(name, facts.inputs, options if isinstance(options, Mapping) else {}))
+        codes.append(code)
         parts.append(f"`{name}`, opset {facts.opsets.get('', 0)}:\n\n```python\n{code}\n```\n")
     text = "`pip install onnxruntime`, and in this folder\n\n" + "\n".join(parts)
-    return Usage(text=text, library="onnx", tags=("onnxruntime",))
+    return Usage(
+        text=text,
+        library="onnx",
+        tags=("onnxruntime",),
+        code="\n\n".join(codes),
+        packages=("numpy", "onnxruntime"),
+    )
 
 
 def _python(name: str, inputs: tuple[ValueFacts, ...], options: Mapping[str, object]) -> Iterator[str]:

@@ -47,7 +47,9 @@ PLUGIN = """
     @hookimpl
     def modelpress_metrics():
         return [MetricSpec(name="perplexity", summary="A metric.", run="m:r", config=f"{HERE}:Perplexity",
-                           gives={"perplexity": ("", False)})]
+                           gives={"perplexity": ("", False)}),
+                MetricSpec(name="LMEvaluator", summary="Tasks.", run="m:r", config=f"{HERE}:Tasks", gives={},
+                           open_ended=True, renames=(Rename("model_class", None, "the format says it"),))]
 
     @hookimpl
     def modelpress_passes():
@@ -109,6 +111,10 @@ CONFIG = """
 
     class Tpe(Options):
         n_startup_trials: int = Field(default=10, ge=1)
+
+    class Tasks(Options):
+        tasks: list[str]
+        limit: int | float | None = None
 
     class Perplexity(Options):
         batch_size: int = 1

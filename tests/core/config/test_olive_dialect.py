@@ -320,10 +320,29 @@ def test_keys_without_a_meaning_are_told(load: Load) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("key", ["packaging_config", "auto_optimizer_config"])
-def test_what_is_not_built_is_a_problem_when_it_is_asked_for(load: Load, key: str) -> None:
-    workflow = load_json(load, {"input_model": MODEL, key: {"type": "x"}, "passes": {}})
+def test_what_is_not_built_is_a_problem_when_it_is_asked_for(load: Load) -> None:
+    document = {"input_model": MODEL, "auto_optimizer_config": {"type": "x"}, "passes": {}}
+    workflow = load_json(load, document)
     assert any("not built yet" in problem.message for problem in workflow.problems)
+
+
+def test_packages_are_read_in_every_form_that_they_had(load: Load) -> None:
+    document = {"input_model": MODEL, "passes": {"m": {"type": "MergeAdapterWeights"}}}
+    old = {"type": "zipfile", "name": "llama2", "config": {"export_in_mlflow_format": False}}
+    workflow = load_json(load, {**document, "engine": {"packaging_config": old}})
+    assert not list(workflow.problems)
+    assert [(each.is_zip, each.name) for each in workflow.packages] == [(True, "llama2")]
+    assert ("export_in_mlflow_format of a package", "") in told(workflow)
+    listed = [{"type": "Zipfile"}, {"type": "Dockerfile", "base_image": "debian"}]
+    several = load_json(load, {**document, "packaging_config": listed})
+    assert [(each.name, each.base_image) for each in several.packages] == [
+        ("OutputModels", ""), ("OutputModels", "debian"),
+    ]  # fmt: skip
+    twice = load_json(load, {**document, "packaging_config": [{}, {}]})
+    assert [problem.message for problem in twice.problems] == ["Two packages would be OutputModels.zip."]
+    cloud = load_json(load, {**document, "packaging_config": {"type": "AzureMLModels", "nam": "x"}})
+    assert ["'packaging_config.type' has to be one of" in p.message for p in cloud.problems] == [True, False]
+    assert "Did you mean 'name'?" in list(cloud.problems)[1].hint
 
 
 def test_types_are_taken_in_any_case(load: Load) -> None:
@@ -394,13 +413,27 @@ def test_nothing_is_told_that_only_follows_from_what_is_not_here(load: Load) -> 
 
 
 def test_a_program_that_evaluates_is_left_out_beside_passes_and_a_problem_alone(load: Load) -> None:
-    evaluators = {"lm": {"type": "LMEvaluator", "tasks": ["mmlu"], "batch_size": 4}}
+    evaluators = {"lm": {"type": "MTEBEvaluator", "tasks": ["STS17"], "batch_size": 4}}
     document = {"input_model": MODEL, "evaluators": evaluators, "evaluator": "lm"}
     alone = load_json(load, document)
-    assert [p.message for p in alone.problems] == ["There is no evaluator of type 'LMEvaluator'."]
+    assert [p.message for p in alone.problems] == ["There is no evaluator of type 'MTEBEvaluator'."]
     beside = load_json(load, document | {"passes": {"m": {"type": "MergeAdapterWeights"}}})
     assert not list(beside.problems)
-    assert told(beside) == [("an evaluator LMEvaluator", "")]
+    assert told(beside) == [("an evaluator MTEBEvaluator", "")]
+
+
+def test_an_evaluator_that_is_a_metric_here_becomes_one(load: Load) -> None:
+    lm = {"type": "LMEvaluator", "model_class": "hf", "tasks": ["hellaswag"], "limit": 0.05}
+    workflow = load_json(load, {"input_model": MODEL, "evaluators": {"lm": lm}, "evaluator": "lm"})
+    assert not list(workflow.problems)
+    (metric,) = workflow.metrics
+    assert (metric.type_name, metric.options.tasks, metric.options.limit) == (
+        "LMEvaluator", ["hellaswag"], 0.05,
+    )  # fmt: skip
+    assert told(workflow) == [
+        ("an evaluator LMEvaluator", "a metric of that type"),
+        ("LMEvaluator.model_class", ""),
+    ]
 
 
 @pytest.mark.parametrize(
