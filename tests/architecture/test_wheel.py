@@ -49,7 +49,9 @@ def test_it_holds_the_two_packages_and_nothing_else(wheel: Path) -> None:
     assert {t for t in tops if not t.endswith(".dist-info")} == {"modelpress", "modelpress_plugins"}
     assert "modelpress/py.typed" in names
     assert "modelpress/templates/pass.txt" in names
-    assert not [name for name in names if name.endswith((".safetensors", ".pyc")) or "/tests/" in name]
+    assert not [name for name in names if name.endswith(".pyc") or "/tests/" in name]
+    (weights,) = [name for name in names if name.endswith(".safetensors")]
+    assert weights == "modelpress_plugins/first_steps/emotions/model/model.safetensors"
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -69,6 +71,12 @@ def test_it_lists_validates_and_plans_outside_the_checkout(python: Path, tmp_pat
     for command in ("validate", "plan"):
         done = run(python, command, workflow, folder=tmp_path)
         assert done.returncode == 0, done.stderr
+
+
+def test_its_example_is_copied_and_can_be_run(python: Path, tmp_path: Path) -> None:
+    assert run(python, "init", "--example", folder=tmp_path).returncode == 0
+    done = run(python, "plan", "emotions/workflow.yaml", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_it_writes_a_new_plugin_and_checks_it(python: Path, tmp_path: Path) -> None:

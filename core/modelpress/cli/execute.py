@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -13,7 +13,7 @@ import click
 
 from modelpress.cli.leave import Choice, Leave
 from modelpress.cli.text import print_json
-from modelpress.config.given import Given
+from modelpress.config.given import Given, Setting
 from modelpress.engine.runner import RunResult, run
 from modelpress.errors import WorkflowError
 from modelpress.figures import number, shorten_path
@@ -34,10 +34,12 @@ def execute(
     as_json: bool,
     show_result: bool = True,
     on_interrupt: Choice = "ask",
+    leave_workflow: bool = False,
 ) -> RunResult:
     """Run it, and show how it goes; with as_json, progress goes to stderr and the record to stdout.
 
     show_result: False for a caller that tells it himself
+    leave_workflow: whether the output folder gets a file that does the same again
     """
     progress = open_progress(sys.stderr if as_json else sys.stdout, verbosity)
     try:
@@ -49,6 +51,7 @@ def execute(
             instead=InProcessSystem if in_process else None,
             on_event=progress,
             detach=Leave(on_interrupt, progress.close),
+            leave_workflow=leave_workflow,
         )
     finally:
         progress.close()
@@ -81,12 +84,17 @@ def execute_workflow(
     offline: bool,
     verbosity: Verbosity,
     as_json: bool,
+    settings: Sequence[Setting] = (),
     show_result: bool = True,
+    leave_workflow: bool = False,
 ) -> RunResult:
-    """Run a workflow that the command made itself; its problems are told without places."""
+    """Run a workflow that the command made itself; its problems are told without places.
+
+    settings: values that count more, as `--set` gives them; show_result, leave_workflow: see execute
+    """
     try:
         return execute(
-            Given(values=workflow),
+            Given(values=workflow, settings=tuple(settings)),
             output_dir=output_dir,
             cache_dir=cache_dir,
             offline=offline,
@@ -94,6 +102,7 @@ def execute_workflow(
             verbosity=verbosity,
             as_json=as_json,
             show_result=show_result,
+            leave_workflow=leave_workflow,
         )
     except WorkflowError as error:
         raise WorkflowError([problem._replace(where=None) for problem in error.problems]) from None

@@ -1,4 +1,4 @@
-"""The workflow that makes the winner of a search again, without searching: `workflow.yaml` in output_dir."""
+"""The workflow that makes a model again, without searching: `workflow.yaml` in output_dir."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _AGAIN = "reproduced"
 def write_workflow(workflow: Workflow, output_dir: Path) -> Path:
     """Write the workflow in which everything is decided. Paths in it are absolute: it lies elsewhere."""
     values = cast("dict[str, JSONValue]", {**deepcopy(dict(workflow.native)), "output_dir": _AGAIN})
+    values.pop("observers", None)  # who watched is no part of what was made
     if workflow.cache_dir is not None:
         values["cache_dir"] = str(workflow.cache_dir)
 
