@@ -52,8 +52,8 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable ".[cpu,qlora,azureml,docker,ray,report,search]" --group dev
-	$(PIP) --no-deps --group models
+	$(PIP) --editable ".[cpu,qlora,azureml,docker,ray,report,search,mlflow,tensorboard]" --group dev
+	$(PIP) --no-deps --group models --group harness
 	$(PIP) --no-deps $(addprefix --editable ,$(wildcard plugins_contrib/*))
 	@touch $@
 

@@ -17,6 +17,7 @@ from modelpress.specs import (
     LibrarySpec,
     MetricSpec,
     ModelSpec,
+    ObserverSpec,
     PassSpec,
     Rename,
     ResourceSpec,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from modelpress.compiled import suffixes_of
     from modelpress.config.given import Setting
     from modelpress.config.load import load_workflow
+    from modelpress.config.migrate import dump_yaml
     from modelpress.config.workflow import PassChoice
     from modelpress.context import (
         Accelerator,
@@ -71,10 +73,22 @@ if TYPE_CHECKING:
         WorkflowError,
     )
     from modelpress.estimate import Estimate
-    from modelpress.events import Event, Log, Progress, Report, decode_event
+    from modelpress.events import (
+        CandidateFinished,
+        Event,
+        Log,
+        Progress,
+        Report,
+        RunFinished,
+        RunStarted,
+        StepFinished,
+        StepStarted,
+        decode_event,
+    )
     from modelpress.figures import duration, number, plural, size
     from modelpress.files import finished, mark_finished, move, write_whole
     from modelpress.findings import Finding
+    from modelpress.from_python import validate
     from modelpress.from_source import spec_from_source
     from modelpress.identity import content_identity, looks_like_path, named_path
     from modelpress.json_types import JSONValue
@@ -91,8 +105,10 @@ if TYPE_CHECKING:
         Verbatim,
     )
     from modelpress.nearest import did_you_mean, nearest
+    from modelpress.observer import Observed, Observer
     from modelpress.opened import LoadedModel, Sampling, TextModel, Tokenizer
     from modelpress.options import Options, Size
+    from modelpress.paths import each_text
     from modelpress.processor import cpu_features
     from modelpress.progress.levels import Verbosity
     from modelpress.provider import installed_versions
@@ -116,6 +132,7 @@ __all__ = [
     "ArtifactGone",
     "Axis",
     "Candidate",
+    "CandidateFinished",
     "CandidateRecord",
     "Checkpoint",
     "CheckpointWriter",
@@ -150,6 +167,9 @@ __all__ = [
     "ModelSpec",
     "ModelpressError",
     "Needs",
+    "Observed",
+    "Observer",
+    "ObserverSpec",
     "OptionFacts",
     "Options",
     "Outcome",
@@ -169,7 +189,9 @@ __all__ = [
     "ResourceRef",
     "ResourceSpec",
     "Result",
+    "RunFinished",
     "RunRecord",
+    "RunStarted",
     "Sample",
     "SampleTable",
     "Sampler",
@@ -183,7 +205,9 @@ __all__ = [
     "Setting",
     "Size",
     "Source",
+    "StepFinished",
     "StepRecord",
+    "StepStarted",
     "System",
     "SystemSpec",
     "TaskRecord",
@@ -209,7 +233,9 @@ __all__ = [
     "decode_event",
     "default_cache_folder",
     "did_you_mean",
+    "dump_yaml",
     "duration",
+    "each_text",
     "examples",
     "execute_workflow",
     "find_artifact",
@@ -257,6 +283,7 @@ __all__ = [
     "suffixes_of",
     "takes",
     "to_json",
+    "validate",
     "verbosity_options",
     "worker_environment",
     "write_whole",
@@ -276,6 +303,7 @@ _HOMES = {
     "modelpress.compiled": "suffixes_of",
     "modelpress.config.given": "Setting",
     "modelpress.config.load": "load_workflow",
+    "modelpress.config.migrate": "dump_yaml",
     "modelpress.config.workflow": "PassChoice",
     "modelpress.context": "Accelerator DataContext DataFacts FetchContext ModelFacts PassContext PlanContext",
     "modelpress.engine.cache": "default_cache_folder",
@@ -293,10 +321,12 @@ _HOMES = {
     "modelpress.errors": "ArtifactGone HostError MissingDependencyError ModelpressError "
     "PassError Problem UserError WorkerDied WorkflowError",
     "modelpress.estimate": "Estimate",
-    "modelpress.events": "decode_event Event Log Progress Report",
+    "modelpress.events": "CandidateFinished decode_event Event Log Progress Report "
+    "RunFinished RunStarted StepFinished StepStarted",
     "modelpress.figures": "duration number plural size",
     "modelpress.files": "finished mark_finished move write_whole",
     "modelpress.findings": "Finding",
+    "modelpress.from_python": "validate",
     "modelpress.from_source": "spec_from_source",
     "modelpress.identity": "content_identity looks_like_path named_path",
     "modelpress.json_types": "JSONValue",
@@ -304,8 +334,10 @@ _HOMES = {
     "modelpress.markers": "DataRole LocalPath Resource ResourcePath "
     "ResourceRef Searchable Secret SecretName Verbatim",
     "modelpress.nearest": "did_you_mean nearest",
+    "modelpress.observer": "Observed Observer",
     "modelpress.opened": "LoadedModel Sampling TextModel Tokenizer",
     "modelpress.options": "Options Size",
+    "modelpress.paths": "each_text",
     "modelpress.processor": "cpu_features",
     "modelpress.progress.levels": "Verbosity",
     "modelpress.provider": "installed_versions",

@@ -22,6 +22,7 @@ from modelpress.context import (
 )
 from modelpress.estimate import Estimate
 from modelpress.findings import Finding
+from modelpress.observer import Observed, Observer
 from modelpress.opened import LoadedModel, Tokenizer
 from modelpress.options import Options
 from modelpress.samples import DataSource
@@ -134,6 +135,12 @@ class ResourceSecret(Protocol[C]):
     what it raises must not repeat the secret."""
 
     def __call__(self, config: C, /) -> str: ...
+
+
+class ObserverOpen(Protocol[C]):
+    """ObserverSpec.open: begins to watch a run, in the process that the user started, before any work."""
+
+    def __call__(self, config: C, run: Observed, /) -> Observer: ...
 
 
 class LibraryCheck(Protocol):

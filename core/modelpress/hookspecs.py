@@ -31,6 +31,7 @@ from modelpress.specs import (
     LibrarySpec,
     MetricSpec,
     ModelSpec,
+    ObserverSpec,
     PassSpec,
     ResourceSpec,
     SamplerSpec,
@@ -91,6 +92,12 @@ def modelpress_resources() -> Iterable[ResourceSpec]:
 @hookspec
 def modelpress_samplers() -> Iterable[SamplerSpec]:
     """Ways to search. Example: `return [SamplerSpec(name="tpe", …)]`."""
+    return ()
+
+
+@hookspec
+def modelpress_observers() -> Iterable[ObserverSpec]:
+    """Who watches runs. Example: `return [ObserverSpec(name="MLflow", …)]`."""
     return ()
 
 

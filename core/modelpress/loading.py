@@ -29,6 +29,7 @@ from modelpress.specs import (
     LibrarySpec,
     MetricSpec,
     ModelSpec,
+    ObserverSpec,
     PassSpec,
     ResourceSpec,
     SamplerSpec,
@@ -45,6 +46,7 @@ HOOKS: Mapping[str, type[Spec]] = {
     "modelpress_metrics": MetricSpec,
     "modelpress_resources": ResourceSpec,
     "modelpress_samplers": SamplerSpec,
+    "modelpress_observers": ObserverSpec,
     "modelpress_libraries": LibrarySpec,
     "modelpress_commands": CommandSpec,
 }

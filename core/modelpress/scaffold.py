@@ -21,6 +21,7 @@ KINDS: Mapping[str, str] = {
     "metric": "metrics",
     "resource": "resources",
     "sampler": "samplers",
+    "observer": "observers",
     "library": "libraries",
     "command": "commands",
 }

@@ -22,6 +22,7 @@ NOUNS = (
     "metrics",
     "resources",
     "samplers",
+    "observers",
     "libraries",
     "commands",
 )

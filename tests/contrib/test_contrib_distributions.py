@@ -17,6 +17,7 @@ KINDS = [
     "metric",
     "resource",
     "sampler",
+    "observer",
     "library",
     "command",
 ]

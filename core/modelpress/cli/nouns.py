@@ -21,6 +21,7 @@ from modelpress.specs import (
     LibrarySpec,
     MetricSpec,
     ModelSpec,
+    ObserverSpec,
     PassSpec,
     ResourceSpec,
     SamplerSpec,
@@ -56,6 +57,7 @@ NOUNS: Mapping[str, Noun] = {
     ),
     "resources": Noun(ResourceSpec, "RESOURCE", "WHAT IT IS", "Kinds of paths that have to be fetched."),
     "samplers": Noun(SamplerSpec, "SAMPLER", "HOW IT SEARCHES", "Ways to search."),
+    "observers": Noun(ObserverSpec, "OBSERVER", "WHAT IT DOES", "Who watches runs."),
     "libraries": Noun(LibrarySpec, "LIBRARY", "WHAT IT IS FOR", "What is known of libraries."),
     "commands": Noun(CommandSpec, "COMMAND", "WHAT IT DOES", "Commands that plugins bring."),
 }  # fmt: skip

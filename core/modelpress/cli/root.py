@@ -24,6 +24,7 @@ _SECTIONS = {
         "metrics": Lazy("nouns", "List what can be measured.", made=True),
         "resources": Lazy("nouns", "List kinds of paths that are fetched.", made=True),
         "samplers": Lazy("nouns", "List ways to search.", made=True),
+        "observers": Lazy("nouns", "List who can watch a run.", made=True),
         "libraries": Lazy("nouns", "List what is known of libraries that passes use.", made=True),
         "commands": Lazy("nouns", "List commands that plugins bring.", made=True),
         "plugins": Lazy("plugins", "List plugins, broken ones with the reason."),

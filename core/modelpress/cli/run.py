@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from modelpress.cli.completion import names_of
 from modelpress.cli.detached import start_detached
 from modelpress.cli.execute import execute
 from modelpress.cli.leave import Choice, on_interrupt_option
@@ -15,9 +16,12 @@ from modelpress.cli.planning import here_option, offline_option, set_option
 from modelpress.cli.text import examples, json_option
 from modelpress.cli.verbosity import as_arguments, verbosity_options
 from modelpress.config.given import Given, Setting
+from modelpress.config.tree import make_node
 from modelpress.engine.prepare import prepare
+from modelpress.errors import Location
 from modelpress.progress.levels import Verbosity
 from modelpress.registry import Registry
+from modelpress.specs import ObserverSpec
 
 
 @click.command(
@@ -37,6 +41,10 @@ from modelpress.registry import Registry
 @offline_option
 @click.option("--detach", is_flag=True, help="Go on in the background, when this terminal is closed, too.")
 @on_interrupt_option
+@click.option(
+    "--observe", "observed", multiple=True, metavar="OBSERVER", shell_complete=names_of(ObserverSpec),
+    help="Have it watch the run: MLflow, TensorBoard, WandB … Repeatable.",
+)  # fmt: skip
 @click.option("--in-process", is_flag=True, help="Run passes in this process, for debuggers.")
 @verbosity_options
 @json_option
@@ -50,6 +58,7 @@ def command(
     offline: bool,
     detach: bool,
     on_interrupt: Choice,
+    observed: tuple[str, ...],
     in_process: bool,
     verbosity: Verbosity,
     as_json: bool,
@@ -57,12 +66,16 @@ def command(
     """Run a workflow. Steps in the cache are not done again; an interrupted run goes on where it was."""
     if (file is None) == (config is None):
         raise click.UsageError("Name the workflow once: `modelpress run FILE`, or `--config FILE`.")
+    watching = [{"type": name} for name in observed]
+    nodes = tuple(make_node(each, Location("--observe")) for each in watching)
+    given = Given(file or config, settings=settings, here=here, observers=nodes)
+    if detach and watching:
+        raise click.UsageError("--detach leaves the run alone: name its observers in the workflow.")
     if detach:
-        given = Given(file or config, settings=settings, here=here)
         asked = [*as_arguments(verbosity), "--on-interrupt", on_interrupt]
         _detach(given, output_dir, cache_dir, asked, offline=offline, as_json=as_json)
     execute(
-        Given(file or config, settings=settings, here=here),
+        given,
         output_dir=output_dir,
         cache_dir=cache_dir,
         offline=offline,

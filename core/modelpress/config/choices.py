@@ -16,6 +16,7 @@ from modelpress.config.schema import (
     InputModelSection,
     MetricSection,
     NeedsSection,
+    ObserverSection,
     PassSection,
     SystemSection,
     common_keys,
@@ -27,6 +28,7 @@ from modelpress.config.workflow import (
     DataChoice,
     MetricChoice,
     ModelChoice,
+    ObserverChoice,
     PassChoice,
     Positions,
     SystemChoice,
@@ -40,7 +42,15 @@ from modelpress.options import Options
 from modelpress.problems import Problems
 from modelpress.registry import Registered, Registry
 from modelpress.sizes import parse_size, parse_time
-from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, Spec, SystemSpec
+from modelpress.specs import (
+    DataContainerSpec,
+    MetricSpec,
+    ModelSpec,
+    ObserverSpec,
+    PassSpec,
+    Spec,
+    SystemSpec,
+)
 from modelpress.system import NO_NEEDS, Needs
 
 K = TypeVar("K", bound=Spec)
@@ -130,6 +140,17 @@ class Choices:
             ]
             choices[name] = tuple(metric for metric in found if metric)
         return choices
+
+    def observers(self) -> tuple[ObserverChoice, ...]:
+        node = self._root.mapping.get("observers")
+        choices = []
+        for index, item in enumerate(node.items if node else ()):
+            path = f"observers.{index}"
+            kind = item.text("type") if item.is_mapping else ""
+            found, options, _ = self._look_up(ObserverSpec, item, path, kind, ObserverSection)
+            if found is not None and options is not None:
+                choices.append(ObserverChoice(found, options, path))
+        return tuple(choices)
 
     def names(self, group: str) -> tuple[str, ...]:
         """The names in a group, of what is wrong too."""

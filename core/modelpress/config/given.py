@@ -105,12 +105,14 @@ class Setting:
 @dataclass(frozen=True, slots=True)
 class Given:
     """file or values: one of the two. values: what the file would hold; paths in it count from the current
-    folder. here: everything runs on this machine and is built for it, whatever the workflow says."""
+    folder. observers: further ones, as nodes. here: everything runs on this machine and is built for it,
+    whatever the workflow says."""
 
     file: Path | None = None
     values: Mapping[str, object] | None = None
     settings: tuple[Setting, ...] = ()
     here: bool = False
+    observers: tuple[Node, ...] = ()
 
     @property
     def path(self) -> Path | None:

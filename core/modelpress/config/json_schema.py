@@ -12,6 +12,7 @@ from modelpress.config.schema import (
     DataSection,
     InputModelSection,
     MetricSection,
+    ObserverSection,
     PassSection,
     SystemSection,
     WorkflowFile,
@@ -19,7 +20,15 @@ from modelpress.config.schema import (
 from modelpress.errors import ModelpressError
 from modelpress.json_types import JSONSchema
 from modelpress.registry import Registered, Registry
-from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, Spec, SystemSpec
+from modelpress.specs import (
+    DataContainerSpec,
+    MetricSpec,
+    ModelSpec,
+    ObserverSpec,
+    PassSpec,
+    Spec,
+    SystemSpec,
+)
 
 _SECTIONS: tuple[tuple[str, type[Spec], type[BaseModel]], ...] = (
     ("InputModelSection", ModelSpec, InputModelSection),
@@ -27,6 +36,7 @@ _SECTIONS: tuple[tuple[str, type[Spec], type[BaseModel]], ...] = (
     ("SystemSection", SystemSpec, SystemSection),
     ("PassSection", PassSpec, PassSection),
     ("MetricSection", MetricSpec, MetricSection),
+    ("ObserverSection", ObserverSpec, ObserverSection),
 )
 
 _NAMED = ("DataSection", "EvaluatorSection")

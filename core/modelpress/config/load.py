@@ -20,6 +20,7 @@ from modelpress.config.given import Given
 from modelpress.config.olive import translate
 from modelpress.config.olive_beyond import Beyond
 from modelpress.config.olive_here import bring_here
+from modelpress.config.packages import read_packages
 from modelpress.config.renames import apply_renames
 from modelpress.config.schema import CacheSection, WorkflowFile
 from modelpress.config.search_space import read_open_workflow
@@ -44,7 +45,15 @@ from modelpress.one_file import entry_point
 from modelpress.problems import Problems
 from modelpress.registry import Registry
 from modelpress.search import Candidate
-from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, Spec, SystemSpec
+from modelpress.specs import (
+    DataContainerSpec,
+    MetricSpec,
+    ModelSpec,
+    ObserverSpec,
+    PassSpec,
+    Spec,
+    SystemSpec,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +142,8 @@ def _read(
         positions=positions,
         translations=translations.all(),
         settings=tuple(setting.told for setting in given.settings),
+        observers=choices.observers(),
+        packages=read_packages(root, folder, positions, problems),
         problems=problems,
     )
     _check_names(root, choices, draft)
@@ -145,6 +156,9 @@ def read_native(given: Given, registry: Registry) -> NativeWorkflow:
     """Read a workflow in any form and put it into today's, options of plugins included."""
     problems, translations = Problems(), Translations()
     root = given.read(problems)
+    for observer in given.observers:
+        listed = root.mapping.setdefault("observers", Node([], observer.place))
+        listed.value = [*listed.items, observer]
     later = given.settle(root, problems)
     _load_plugins(root, given.folder, registry, problems)
     for kind, node in _typed(root):
@@ -167,7 +181,7 @@ def _typed(root: Node) -> Iterator[tuple[type[Spec], Node]]:
     for key, kind in one_by_one.items():
         if node := root.mapping.get(key):
             yield kind, node
-    groups = {"data_configs": DataContainerSpec, "systems": SystemSpec}
+    groups = {"data_configs": DataContainerSpec, "systems": SystemSpec, "observers": ObserverSpec}
     for key, group in groups.items():
         for node in sections(root.mapping.get(key)):
             yield group, node

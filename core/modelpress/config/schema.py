@@ -159,6 +159,10 @@ class PassSection(Typed):
     )
 
 
+class ObserverSection(Typed):
+    """Who watches the run."""
+
+
 class SearchSection(BaseModel):
     """How a search goes. Keys not known here are options of the sampler."""
 
@@ -203,6 +207,23 @@ class SearchSection(BaseModel):
     )
 
 
+class PackagingSection(Section):
+    """The finished model as one thing to hand on: model, card, sample code, packages with versions."""
+
+    type: Literal["Zipfile", "Dockerfile"] = Field(
+        default="Zipfile", description="A zip, or a Dockerfile and what it copies; both in output_dir."
+    )
+    name: Annotated[str, AfterValidator(_folder_name)] = Field(
+        default="OutputModels", description="Of the zip, or of the image."
+    )
+    base_image: Name | None = Field(
+        default=None, description="What the Dockerfile begins from. Unset: Python's own image."
+    )
+    requirements_file: Name | None = Field(
+        default=None, description="Packages to install, from this file's folder. Unset: those that run it."
+    )
+
+
 class WorkflowFile(Section):
     """A modelpress workflow: a model, and what is done to it."""
 
@@ -244,6 +265,12 @@ class WorkflowFile(Section):
     )
     output_dir: Name | None = Field(
         default=None, description="Where the model and the report are written, from this file's folder."
+    )
+    observers: list[ObserverSection] | None = Field(
+        default=None, description="Who watches the run: `modelpress observers list`."
+    )
+    packaging_config: PackagingSection | list[PackagingSection] | None = Field(
+        default=None, description="What the finished model is packed into, in output_dir."
     )
     seed: int = Field(default=0, ge=0, lt=2**32, description="Every random choice follows from it.")
     require_goals: bool = Field(

@@ -18,7 +18,15 @@ from modelpress.options import Options
 from modelpress.problems import Problems
 from modelpress.registry import Registered
 from modelpress.search import Candidate
-from modelpress.specs import DataContainerSpec, MetricSpec, ModelSpec, PassSpec, SamplerSpec, SystemSpec
+from modelpress.specs import (
+    DataContainerSpec,
+    MetricSpec,
+    ModelSpec,
+    ObserverSpec,
+    PassSpec,
+    SamplerSpec,
+    SystemSpec,
+)
 from modelpress.system import NO_NEEDS, Needs
 
 LOCAL_SYSTEM = "local"
@@ -169,6 +177,32 @@ class SubMetric:
 
 
 @dataclass(frozen=True, slots=True)
+class ObserverChoice:
+    """One of `observers`. path: for `locate`."""
+
+    registered: Registered[ObserverSpec]
+    options: Options
+    path: str
+
+    @property
+    def type_name(self) -> str:
+        return self.registered.spec.name
+
+
+@dataclass(frozen=True, slots=True)
+class Packaging:
+    """One of `packaging_config`: a zip, or what an image is built of.
+
+    base_image: of a Dockerfile; empty for Python's own. requirements_file: absolute; None: made
+    """
+
+    is_zip: bool
+    name: str
+    base_image: str = ""
+    requirements_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MetricChoice:
     """One metric of an evaluator.
 
@@ -265,6 +299,8 @@ class WorkflowParts:
     log_severity_level: 0 verbose … 4 fatal; None when not given
     settings: single values that were given beside it, `passes.lora.r=8`; those that may be secret without
               the value
+    observers: who watches the run, those that are right
+    packages: what the finished model is packed into
     search:  what is open, of which this is the first choice of each; None when nothing is
     """
 
@@ -288,6 +324,8 @@ class WorkflowParts:
     positions: Positions
     translations: tuple[Translation, ...]
     settings: tuple[str, ...]
+    observers: tuple[ObserverChoice, ...] = ()
+    packages: tuple[Packaging, ...] = ()
     search: Search | None = None
 
     def locate(self, path: str) -> Location:

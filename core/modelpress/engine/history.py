@@ -22,6 +22,8 @@ from modelpress.secrets import redact
 
 EVENTS = "events.jsonl"
 HISTORY = "history.jsonl"
+ROOM = "history"
+"""The folder of the cache that they are kept in, by key."""
 
 
 class Reported(NamedTuple):

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from modelpress.engine.cache import Cache, default_cache_folder
+from modelpress.engine.history import ROOM
 from modelpress.engine.ownership import RECORD
 from modelpress.engine.record import RunRecord
 from modelpress.errors import UserError
@@ -49,13 +50,13 @@ def find_run(folder: Path, name: str | None) -> RunRecord:
     return fitting[0]
 
 
-def open_run(place: str | None, cache_dir: Path | None = None) -> RunRecord:
+def open_run(place: str | Path | None, cache_dir: Path | None = None) -> RunRecord:
     """A run by its output folder, its `run.json`, or its id in the cache; the last of the cache for None.
     cache_dir: None for the usual one. Raises UserError."""
     path = Path(place).expanduser() if place else None
     if path is None or not path.exists():
         cache = cache_dir.expanduser().resolve() if cache_dir else default_cache_folder()
-        return find_run(Cache(cache).runs_folder, place)
+        return find_run(Cache(cache).runs_folder, str(place) if place else None)
     file = path / RECORD if path.is_dir() else path
     if not file.exists():
         raise UserError(f"There is no {RECORD} in {path}.", "It lies beside the model that a run made.")
@@ -68,7 +69,7 @@ def open_run(place: str | None, cache_dir: Path | None = None) -> RunRecord:
 
 def history_of(run: RunRecord, key: str) -> Path:
     """Where what a step of the run told is kept; it may be gone with its cache."""
-    return Path(run.log).parents[2] / "history" / f"{key}.jsonl"
+    return Path(run.cache) / ROOM / f"{key}.jsonl"
 
 
 def status_of(run: RunRecord) -> str:

@@ -12,7 +12,9 @@ from modelpress.config.load import load_workflow
 from modelpress.config.workflow import Unfit, WorkflowDraft
 from modelpress.engine.cache import Cache, default_cache_folder
 from modelpress.engine.inputs import Lookup, place_remotes
+from modelpress.engine.observers import observer_problems
 from modelpress.engine.ownership import Export, check_outputs
+from modelpress.engine.packaging import obstacles
 from modelpress.engine.plan import Plan, PlanDraft
 from modelpress.engine.planner import make_plan
 from modelpress.engine.resources import Remotes
@@ -82,11 +84,23 @@ def prepare(
                 target, _exports(plan, target, cache), _inputs(plan), cache.folder, cache.digests
             ):
                 plan.problems.add(message, hint, where=workflow.locate(where))
+        _check_packages(plan, target)
+        for problem in observer_problems(workflow):
+            plan.problems.take(problem)
         shared = SharedCache(shared_place(workflow), cache, offline=offline)
         yield Prepared(plan, cache, shared, systems, target, offline)
     finally:
         systems.close()
         cache.release()
+
+
+def _check_packages(plan: PlanDraft, output_dir: Path | None) -> None:
+    workflow = plan.workflow
+    where = workflow.locate("packaging_config")
+    if workflow.packages and output_dir is None:
+        plan.problems.add("packaging_config needs an output_dir to write to.", "Add output_dir.", where=where)
+    for reason in obstacles(workflow.packages, output_dir) if output_dir else ():
+        plan.problems.add(reason, "Move it away, or choose another name.", where=where)
 
 
 def complete_plan(prepared: Prepared, registry: Registry, tell: Callable[[Event], None]) -> Plan:

@@ -84,6 +84,7 @@ class RunRecord:
     status:  `running` until the run ends; error: why it did not end well
     host, process: where it runs, the process by its number
     log:     the file with all that it told
+    cache:   the folder of the cache, which has the histories of its steps
     metrics: of the last model; input_metrics: of the input model, where that is compared with
     intervals: (low, high) of those metrics of the last model that said how sure they are
     goals:   all that were judged
@@ -116,3 +117,4 @@ class RunRecord:
     search: SearchRecord | None = None
     artifact: Artifact | None = None
     error: ErrorRecord | None = None
+    cache: str = ""

@@ -57,12 +57,18 @@ class RunKeeper:
             host=platform.node(),
             process=os.getpid(),
             log=str(self.log.path),
+            cache=str(runs.parent),
             output_dir=str(output_dir or ""),
             seed=workflow.seed,
             input_model=_told_of(plan.model),
             translations=[str(t) for t in workflow.translations],
         )
         self._write()
+
+    @property
+    def path(self) -> Path:
+        """Where the record is kept while the run goes."""
+        return self._folder / RECORD
 
     def planned(self, plan: Plan) -> None:
         """The input model is here: what it is was not known in full before."""

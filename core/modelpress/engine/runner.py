@@ -16,6 +16,8 @@ from modelpress.engine.export import export_model
 from modelpress.engine.goals import Judge, Judgement
 from modelpress.engine.lineage import lineage
 from modelpress.engine.load import format_of
+from modelpress.engine.observers import Observers
+from modelpress.engine.packaging import package
 from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.prepare import Prepared, complete_plan, prepare
 from modelpress.engine.record import StepRecord
@@ -28,6 +30,7 @@ from modelpress.errors import GoalsMissed, Interrupted, ModelpressError
 from modelpress.events import Event, Log, RunFinished, RunStarted, StepFailed, StepFinished, StepStarted
 from modelpress.json_types import JSONValue
 from modelpress.machine import refusal
+from modelpress.observer import Observed
 from modelpress.registry import Registry
 from modelpress.usage import Usage
 
@@ -66,6 +69,7 @@ def run(
     instead: OpenSystem | None = None,
     on_event: OnEvent | None = None,
     detach: Callable[[], bool] = lambda: False,
+    leave_workflow: bool = False,
 ) -> RunResult:
     """Run a workflow.
 
@@ -74,6 +78,7 @@ def run(
     instead:    opens every system, instead of the plugin that brings it
     on_event:   called with each event, in the caller's thread
     detach:     asked at an interruption: whether jobs that can go on without the run are to do so
+    leave_workflow: whether output_dir gets a file that does the same again, as it does after a search
 
     Raises WorkflowError with every problem before any work; PassError, HostError, Interrupted … during it.
     """
@@ -98,27 +103,43 @@ def run(
         prepared.cache.hold_shared()
         keeper = RunKeeper(plan, prepared.cache.runs_folder, prepared.output_dir)
 
-        def log(event: Event) -> None:
-            keeper.log(event)
+        def show(event: Event) -> None:
+            for told in observers.see(event):
+                log(told)
             tell(event)
 
+        def log(event: Event) -> None:
+            keeper.log(event)
+            show(event)
+
+        workflow_id, folder = plan.workflow.workflow_id, plan.workflow.folder
+        watched = Observed(
+            keeper.record.id, workflow_id, keeper.path, folder, prepared.output_dir, offline,
+            lambda text: log(Log("note", text)),
+        )  # fmt: skip
+        observers = Observers((), watched)
         try:
+            observers = Observers(plan.workflow.observers, watched)
+            for told in observers.told:
+                log(told)
             prepared.shared.open(log)
             plan = complete_plan(prepared, registry, log)
             keeper.planned(plan)
             prepared.cache.digests.keep()
             begin(plan, keeper, log)
-            searched = plan.workflow.search is not None
+            leave_workflow = leave_workflow or plan.workflow.search is not None
             plan = decide(plan, prepared, registry, log, keeper)
-            result = _Run(plan, prepared, registry, tell, keeper).go()
+            result = _Run(plan, prepared, registry, show, keeper).go()
             prepared.shared.close(log)
-            if searched and prepared.output_dir:
+            if leave_workflow and prepared.output_dir:
                 write_workflow(plan.workflow, prepared.output_dir)
             return result
         except BaseException as error:
             keeper.fail(error)
             raise
         finally:
+            for told in observers.close():
+                log(told)
             keeper.close()
             prepared.cache.digests.keep()
 
@@ -174,6 +195,10 @@ class _Run:
                 artifact = self._export(artifact, output_dir / "model", len(self._plan.steps))
             keeper.made(artifact)
         self._write_cards()
+        usage = self._usage(artifact) if self._plan.steps else None
+        if output_dir:
+            for wanted in workflow.packages:
+                self._tell(Log("note", f"{package(wanted, artifact, usage, output_dir)} is packed."))
         wrong = missed(self._judge.judgements)
         if workflow.require_goals and wrong:
             told = f"The model misses its goals: {'; '.join(wrong)}."
@@ -181,7 +206,6 @@ class _Run:
         path = keeper.finish()
         record = keeper.record
         self._tell(RunFinished(str(output_dir or artifact.path), str(path or ""), record.seconds))
-        usage = self._usage(artifact) if self._plan.steps else None
         return RunResult(
             artifact,
             record.metrics,
@@ -242,7 +266,7 @@ class _Run:
                 self._tell(StepFailed(*title, str(error), str(folder)))
             raise
         seconds = round(time.monotonic() - started, 3)
-        self._tell(StepFinished(*title, done.cached, seconds, done.size, done.summary))
         goals = self._judge.see(task, done.result) if isinstance(task, Measurement) else ()
         self._keeper.add(StepRecord.of(task, done, goals, started=began))
+        self._tell(StepFinished(*title, done.cached, seconds, done.size, done.summary))
         return done.model

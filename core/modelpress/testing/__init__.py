@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from modelpress.testing.known_libraries import LibraryContract
     from modelpress.testing.metrics import MetricContract
     from modelpress.testing.models import make_tiny_model
+    from modelpress.testing.observers import ObserverContract
     from modelpress.testing.passes import PassContract
     from modelpress.testing.resources import ResourceContract
     from modelpress.testing.samplers import SamplerContract
@@ -38,6 +39,7 @@ __all__ = [
     "LibraryContract",
     "MetricContract",
     "ModelContract",
+    "ObserverContract",
     "PassContract",
     "RecordingPlan",
     "ResourceContract",
@@ -59,6 +61,7 @@ _CONTRACTS = {
     "LibraryContract": "known_libraries",
     "MetricContract": "metrics",
     "ModelContract": "input_models",
+    "ObserverContract": "observers",
     "PassContract": "passes",
     "ResourceContract": "resources",
     "SamplerContract": "samplers",

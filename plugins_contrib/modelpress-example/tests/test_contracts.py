@@ -1,4 +1,4 @@
-"""Each of the ten plugins stands the contract of its kind."""
+"""Each of the eleven plugins stands the contract of its kind."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from modelpress.testing import (
     LibraryContract,
     MetricContract,
     ModelContract,
+    ObserverContract,
     PassContract,
     ResourceContract,
     SamplerContract,
@@ -94,6 +95,10 @@ class TestFreshProcess(SystemContract):
 
 class TestEveryChoice(SamplerContract):
     sampler_name = "every_choice"
+
+
+class TestExampleDiary(ObserverContract):
+    observer_name = "ExampleDiary"
 
 
 class TestExampleLetters(LibraryContract):

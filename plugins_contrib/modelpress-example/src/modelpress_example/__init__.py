@@ -9,6 +9,7 @@ from modelpress.api import (
     LibrarySpec,
     MetricSpec,
     ModelSpec,
+    ObserverSpec,
     PassSpec,
     ResourceSpec,
     SamplerSpec,
@@ -125,6 +126,18 @@ def modelpress_samplers() -> list[SamplerSpec]:
             summary="Every combination once, in an order that follows from the seed.",
             open=f"{_HERE}.choices:open_choices",
             config=f"{_HERE}.options:ChoicesOptions",
+        )
+    ]
+
+
+@hookimpl
+def modelpress_observers() -> list[ObserverSpec]:
+    return [
+        ObserverSpec(
+            name="ExampleDiary",
+            summary="Writes a line for each step that ends, and how the run ended.",
+            open=f"{_HERE}.diary:open_diary",
+            config=f"{_HERE}.options:DiaryOptions",
         )
     ]
 

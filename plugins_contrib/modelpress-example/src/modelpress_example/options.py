@@ -42,6 +42,12 @@ class StoreOptions(Options):
     name: str = Field(description="The file's name in it.")
 
 
+class DiaryOptions(Options):
+    """Where it is written."""
+
+    file: str = Field(default="diary.txt", description="The file, from the workflow's folder.")
+
+
 class FreshOptions(Options):
     """How each process is started."""
 
