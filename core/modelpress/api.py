@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from modelpress.estimate import Estimate
     from modelpress.events import (
         CandidateFinished,
+        CandidateStarted,
         Event,
         Log,
         Progress,
@@ -126,19 +127,19 @@ if TYPE_CHECKING:
 # fmt: off
 __all__ = [
     "ANY_FORMAT", "API_VERSION", "NO_LOSS", "Accelerator", "Artifact", "ArtifactGone", "Axis", "Candidate",
-    "CandidateFinished", "CandidateRecord", "Checkpoint", "CheckpointWriter", "CommandSpec",
-    "DataContainerSpec", "DataContext", "DataFacts", "DataRole", "DataSource", "Environment", "Estimate",
-    "Event", "EventReader", "Exchange", "FetchContext", "Finding", "FormatSpec", "Handle", "HostError",
-    "Interval", "JSONValue", "Job", "Judgement", "LibrarySpec", "LoadedModel", "LocalPath", "Log", "Meta",
-    "MetricSpec", "MissingDependencyError", "ModelFacts", "ModelSpec", "ModelpressError", "Needs",
-    "Observed", "Observer", "ObserverSpec", "OptionFacts", "Options", "Outcome", "PassChoice",
+    "CandidateFinished", "CandidateRecord", "CandidateStarted", "Checkpoint", "CheckpointWriter",
+    "CommandSpec", "DataContainerSpec", "DataContext", "DataFacts", "DataRole", "DataSource", "Environment",
+    "Estimate", "Event", "EventReader", "Exchange", "FetchContext", "Finding", "FormatSpec", "Handle",
+    "HostError", "Interval", "JSONValue", "Job", "Judgement", "LibrarySpec", "LoadedModel", "LocalPath",
+    "Log", "Meta", "MetricSpec", "MissingDependencyError", "ModelFacts", "ModelSpec", "ModelpressError",
+    "Needs", "Observed", "Observer", "ObserverSpec", "OptionFacts", "Options", "Outcome", "PassChoice",
     "PassContext", "PassError", "PassSpec", "PlanContext", "Problem", "Progress", "Registered", "Registry",
     "Rename", "Report", "Resource", "ResourcePath", "ResourceRef", "ResourceSpec", "Result", "RunFinished",
     "RunRecord", "RunStarted", "Sample", "SampleTable", "Sampler", "SamplerSpec", "Sampling",
     "SearchRecord", "SearchSpace", "Searchable", "Secret", "SecretName", "Setting", "Size", "Source",
     "StepFinished", "StepRecord", "StepStarted", "System", "SystemSpec", "TaskRecord", "Tell", "TensorInfo",
-    "TextModel", "Tokenizer", "Told", "Traits", "TriedCandidate", "Usage", "UserError", "Verbatim",
-    "Verbosity", "WarmWorker", "WorkerDied", "WorkerSystem", "WorkflowError", "be_rank", "collect_secrets",
+    "TextModel", "Tokenizer", "Traits", "TriedCandidate", "Usage", "UserError", "Verbatim", "Verbosity",
+    "WarmWorker", "WorkerDied", "WorkerSystem", "WorkflowError", "be_rank", "collect_secrets",
     "content_identity", "cpu_features", "curves_told", "decode_event", "default_cache_folder",
     "did_you_mean", "dump_yaml", "duration", "each_text", "examples", "execute_workflow", "find_artifact",
     "finished", "fold", "give_secrets", "history_of", "hookimpl", "import_path", "input_names",
@@ -183,7 +184,7 @@ _HOMES = {
     "modelpress.errors": "ArtifactGone HostError MissingDependencyError ModelpressError "
     "PassError Problem UserError WorkerDied WorkflowError",
     "modelpress.estimate": "Estimate",
-    "modelpress.events": "CandidateFinished decode_event Event Log Progress Report "
+    "modelpress.events": "CandidateFinished CandidateStarted decode_event Event Log Progress Report "
     "RunFinished RunStarted StepFinished StepStarted",
     "modelpress.figures": "duration number plural size",
     "modelpress.files": "finished mark_finished move write_whole",

@@ -19,6 +19,7 @@ from modelpress.config.given import Given, Setting
 from modelpress.config.tree import make_node
 from modelpress.engine.prepare import prepare
 from modelpress.errors import Location
+from modelpress.json_types import JSONValue
 from modelpress.progress.levels import Verbosity
 from modelpress.registry import Registry
 from modelpress.specs import ObserverSpec
@@ -45,6 +46,8 @@ from modelpress.specs import ObserverSpec
     "--observe", "observed", multiple=True, metavar="OBSERVER", shell_complete=names_of(ObserverSpec),
     help="Have it watch the run: MLflow, TensorBoard, WandB … Repeatable.",
 )  # fmt: skip
+@click.option("--ui", is_flag=True, help="Show the run as a page that goes along, on this machine alone.")
+@click.option("--ui-stays", is_flag=True, help="The same, and show it after the run, until Ctrl-C.")
 @click.option("--in-process", is_flag=True, help="Run passes in this process, for debuggers.")
 @verbosity_options
 @json_option
@@ -59,6 +62,8 @@ def command(
     detach: bool,
     on_interrupt: Choice,
     observed: tuple[str, ...],
+    ui: bool,
+    ui_stays: bool,
     in_process: bool,
     verbosity: Verbosity,
     as_json: bool,
@@ -66,7 +71,8 @@ def command(
     """Run a workflow. Steps in the cache are not done again; an interrupted run goes on where it was."""
     if (file is None) == (config is None):
         raise click.UsageError("Name the workflow once: `modelpress run FILE`, or `--config FILE`.")
-    watching = [{"type": name} for name in observed]
+    watching: list[dict[str, JSONValue]] = [{"type": name} for name in observed]
+    watching += [{"type": "LivePage", "stays": ui_stays}] if ui or ui_stays else []
     nodes = tuple(make_node(each, Location("--observe")) for each in watching)
     given = Given(file or config, settings=settings, here=here, observers=nodes)
     if detach and watching:

@@ -35,7 +35,7 @@ class _Runs:
         self._run.summary.update({**cost_of(step), **step.metrics})
 
     def number(self, name: str, value: float, at: int) -> None:
-        self._run.log({name: value, f"{name.partition('/')[0]}/at": at})
+        self._run.log({name: value, f"{name.rpartition('/')[0]}/at": at})
 
     def candidate(self, candidate: CandidateRecord) -> None:
         """A run of its own in the group of this one."""

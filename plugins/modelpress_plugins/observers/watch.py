@@ -30,7 +30,7 @@ class Book(Protocol):
         """A pass or a metric is done."""
 
     def number(self, name: str, value: float, at: int) -> None:
-        """A number along the way of a step, `lora/loss`. at: how far its work was."""
+        """A number along the way of a step, `step/lora/loss`. at: how far its work was."""
 
     def candidate(self, candidate: CandidateRecord) -> None:
         """A candidate of a search is done."""
@@ -58,7 +58,7 @@ class Watch:
             self._at = event.done
         elif isinstance(event, Report):
             if isinstance(event.value, int | float) and not isinstance(event.value, bool):
-                self._book.number(f"{self._step}/{event.name}", float(event.value), self._at)
+                self._book.number(f"step/{self._step}/{event.name}", float(event.value), self._at)
         elif isinstance(event, CandidateFinished):
             self._searches = True
             self._catch_up()
@@ -104,7 +104,8 @@ def options_of(step: StepRecord) -> dict[str, Scalar]:
 
 def cost_of(step: StepRecord) -> dict[str, float]:
     """What the step took, by name."""
-    return {f"{step.name}/seconds": step.seconds, f"{step.name}/peak_memory": float(step.peak_memory)}
+    way = f"step/{step.name}"  # no metric is called so: MLflow keeps names as files and folders
+    return {f"{way}/seconds": step.seconds, f"{way}/peak_memory": float(step.peak_memory)}
 
 
 def _flat(values: Mapping[str, JSONValue], way: str = "") -> Iterator[tuple[str, Scalar]]:

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  let data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
   const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -41,9 +41,8 @@
       body.append(...[...body.rows].sort(compare));
     }));
   }
-  document.querySelectorAll("table.sorts").forEach(sortable);
-  const words = byId("filter"), status = byId("status"), count = byId("count");
   function filter() {
+    const words = byId("filter"), status = byId("status"), count = byId("count");
     const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const row of byId("candidates").tBodies[0].rows) {
@@ -54,7 +53,16 @@
     }
     count.textContent = `${shown} of ${data.candidates.length} shown`;
   }
-  if (words) { words.addEventListener("input", filter); status.addEventListener("change", filter); filter(); }
+
+  // What is in the text of the page is made to work: at first, and again when there is more.
+  function bind() {
+    document.querySelectorAll("table.sorts").forEach(sortable);
+    document.querySelectorAll("button[data-candidate]").forEach((button) => button.addEventListener("click", () => show(Number(button.dataset.candidate))));
+    if (!byId("filter")) return;
+    byId("filter").addEventListener("input", filter);
+    byId("status").addEventListener("change", filter);
+    filter();
+  }
 
   // One candidate in full.
   const detail = byId("detail");
@@ -75,7 +83,6 @@
     detail.replaceChildren(...parts, close);
     detail.showModal();
   }
-  document.querySelectorAll("button[data-candidate]").forEach((button) => button.addEventListener("click", () => show(Number(button.dataset.candidate))));
 
   // The plots: the library is unpacked once the page stands.
   const layout = (more) => ({
@@ -122,17 +129,22 @@
 
   function parallel() {
     const rows = data.candidates.filter((each) => data.metrics.some((one) => typeof each.metrics[one.name] === "number"));
-    const dimension = (name, values) => {
+    const few = 12; // so many different values are told apart by their places, not by their sizes
+    const dimension = (name, values, choice = false) => {
+      const different = [...new Set(values)].sort((a, b) => typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b)));
+      if (choice && different.length <= few) {
+        return { label: name, values: values.map((value) => different.indexOf(value)), tickvals: different.map((_, i) => i), ticktext: different.map(text) };
+      }
       if (values.every((value) => typeof value === "number" || value === null || value === undefined)) {
         return { label: name, values: values.map((value) => value ?? NaN) };
       }
       const known = [...new Set(values.map(text))];
       return { label: name, values: values.map((value) => known.indexOf(text(value))), tickvals: known.map((_, i) => i), ticktext: known };
     };
-    const dimensions = [...data.axes.map((name) => dimension(name.split(".").slice(-2).join("."), rows.map((each) => each.choices[name]))),
+    const dimensions = [...data.axes.map((name) => dimension(name.split(".").slice(-2).join("."), rows.map((each) => each.choices[name] ?? null), true)),
       ...data.metrics.map((one) => dimension(one.name, rows.map((each) => each.metrics[one.name])))];
     const shade = rows.map((each) => each.number === data.winner ? 2 : each.miss ? 0 : 1);
-    const scale = [[0, colour("line")], [0.5, colour("accent")], [1, colour("good")]];
+    const scale = [[0, colour("soft")], [0.5, colour("accent")], [1, colour("good")]];
     Plotly.react("parallel", [{ type: "parcoords", dimensions, line: { color: shade, colorscale: scale, cmin: 0, cmax: 2 }, labelangle: -12,
       labelfont: { color: colour("text") }, tickfont: { color: colour("text") }, rangefont: { color: "rgba(0,0,0,0)" } }],
       layout({ margin: { l: 70, r: 70, t: 76, b: 24 } }), options);
@@ -168,11 +180,11 @@
     Plotly.react(`curve-${index}`, traces, layout({ margin: { l: 64, r: 64, t: 16, b: 52 }, showlegend: traces.length > 1, legend: { orientation: "h", y: 1.15 }, xaxis: axis(data.curves[index].unit), yaxis: axis(lines[0].name), ...second }), options);
   }
 
-  const plots = { pareto, parallel, timeline, memory };
-  data.curves.forEach((_, index) => { plots[`curve-${index}`] = () => curve(index); });
+  const drawer = (id) => ({ pareto, parallel, timeline, memory })[id] ?? (() => curve(Number(id.split("-")[1])));
   const drawn = new Set();
   function draw() {
-    for (const id of drawn) plots[id]();
+    for (const id of drawn) drawer(id)();
+    if (root.dataset.ready) goesOn();
   }
   async function unpack() {
     const bytes = Uint8Array.from(atob(byId("plotting").textContent), (letter) => letter.charCodeAt(0));
@@ -184,22 +196,90 @@
   }
   function first(id) {
     drawn.add(id);
-    plots[id]();
+    drawer(id)();
     byId(id).dataset.drawn = "yes";
     if (id !== "pareto") return;
     byId("pareto").on("plotly_click", (event) => { const number = event.points[0].customdata; if (number) show(number); });
     for (const choice of ["pareto-x", "pareto-y"]) byId(choice).addEventListener("change", pareto);
   }
+  // Each is drawn when it comes near the screen.
+  const near = new IntersectionObserver((entries) => {
+    for (const entry of entries.filter((each) => each.isIntersecting)) { near.unobserve(entry.target); first(entry.target.id); }
+  }, { rootMargin: "300px" });
+  const observe = () => document.querySelectorAll("#body .plot").forEach((each) => near.observe(each));
   async function start() {
-    const wanted = Object.keys(plots).filter((id) => byId(id));
-    if (!wanted.length) return;
+    if (!byId("plotting").textContent) return;
     await unpack();
-    // Each is drawn when it comes near the screen.
-    const near = new IntersectionObserver((entries) => {
-      for (const entry of entries.filter((each) => each.isIntersecting)) { near.unobserve(entry.target); first(entry.target.id); }
-    }, { rootMargin: "300px" });
-    for (const id of wanted) near.observe(byId(id));
+    observe();
     root.dataset.ready = "yes";
   }
-  requestAnimationFrame(() => setTimeout(start, 0));
+
+  // A page that goes along with a run: what is new is asked for, and takes the place of what was there.
+  let version = 0, now = null;
+  const chosen = ["filter", "status", "pareto-x", "pareto-y"];
+  function renew(fresh) {
+    const kept = Object.fromEntries(chosen.map((id) => [id, byId(id)?.value]));
+    const sorted = [...document.querySelectorAll("#body table.sorts")].map((table) => {
+      const head = table.querySelector("th[aria-sort]");
+      return [table.id, head?.cellIndex, head?.getAttribute("aria-sort")];
+    });
+    const focus = document.activeElement?.id;
+    const open = [...document.querySelectorAll("#body details")].map((each) => each.open);
+    const scroll = new Map([...document.querySelectorAll("#body .scroll")].map((each, index) => [index, each.scrollTop]));
+    near.disconnect();
+    drawn.clear();
+    data = fresh.data;
+    byId("title").textContent = document.title = fresh.title;
+    byId("meta").textContent = fresh.meta;
+    byId("body").innerHTML = fresh.body;
+    for (const id of chosen) {
+      const field = byId(id);
+      if (field && kept[id] !== undefined && (field.tagName !== "SELECT" || [...field.options].some((option) => option.value === kept[id]))) field.value = kept[id];
+    }
+    bind();
+    for (const [id, index, order] of sorted) {
+      const button = index === undefined ? null : byId(id)?.querySelectorAll("th button")[index];
+      for (let turn = 0; button && turn < (order === "descending" ? 2 : 1); turn++) button.click();
+    }
+    document.querySelectorAll("#body details").forEach((each, index) => { each.open = Boolean(open[index]); });
+    document.querySelectorAll("#body .scroll").forEach((each, index) => { each.scrollTop = scroll.get(index) ?? 0; });
+    if (focus) byId(focus)?.focus({ preventScroll: true });
+    if (root.dataset.ready) observe();
+  }
+  function goesOn() {
+    const place = byId("now");
+    place.hidden = !now?.title;
+    if (place.hidden) return;
+    const parts = now.total ? ` – ${now.done.toLocaleString("en")} of ${now.total.toLocaleString("en")} ${now.unit}` : "";
+    if (!byId("now-told")) {
+      place.replaceChildren(node("h2", "At work"), node("p", [], { id: "now-told" }), node("progress", [], { id: "now-bar", max: 1, "aria-label": "How far it is" }),
+        node("div", [], { class: "plot low", id: "now-plot", role: "img", "aria-label": "Numbers of the step that is at work" }));
+    }
+    byId("now-told").textContent = `${now.title}${parts}, ${Math.round(now.seconds)} s so far`;
+    const bar = byId("now-bar");
+    if (now.total) bar.value = now.done / now.total; else bar.removeAttribute("value");
+    const lines = now.lines.filter((line) => ["loss", "eval_loss"].includes(line.name));
+    byId("now-plot").hidden = !lines.length;
+    if (!lines.length || !root.dataset.ready) return;
+    const traces = lines.map((line, number) => ({ type: "scatter", mode: "lines", name: line.name, x: line.x, y: line.y, line: { width: 2, color: number ? colour("warn") : colour("accent") } }));
+    Plotly.react("now-plot", traces, layout({ showlegend: traces.length > 1, xaxis: axis(now.unit || "steps"), yaxis: axis(lines[0].name) }), options);
+  }
+  async function follow() {
+    try {
+      const answer = await fetch(`${root.dataset.live}?after=${version}`, { cache: "no-store" });
+      const fresh = await answer.json();
+      now = fresh.now;
+      goesOn();
+      if (fresh.body !== undefined) { version = fresh.version; renew(fresh); }
+      if (fresh.ended) { root.dataset.ended = "yes"; return; }
+    } catch {
+      byId("meta").textContent = "The run answers no more: it has ended, or its machine is away.";
+      byId("now").hidden = true;
+      return;
+    }
+    setTimeout(follow, 1000);
+  }
+
+  bind();
+  requestAnimationFrame(() => setTimeout(async () => { await start(); if (root.dataset.live) follow(); }, 0));
 })();

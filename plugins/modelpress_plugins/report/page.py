@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from importlib.resources import files
@@ -29,22 +30,45 @@ _FIGURES = 8
 """Numbers that are seen at once; the rest is one click away."""
 
 
-def page_of(run: RunRecord, gives: Mapping[str, tuple[str, bool]] = MappingProxyType({})) -> str:
-    """The whole page, as HTML. gives: (unit, higher_is_better) of the numbers that metrics give."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What of a page is about the run. title, meta: text; body: HTML; facts: what plots are drawn from."""
+
+    title: str
+    meta: str
+    body: str
+    facts: Facts
+
+
+def parts_of(run: RunRecord, gives: Mapping[str, tuple[str, bool]] = MappingProxyType({})) -> Parts:
+    """gives: (unit, higher_is_better) of the numbers that metrics give."""
     facts = facts_of(run, gives)
+    return Parts(_title(run), _meta(run), "\n".join(_body(run, facts)), facts)
+
+
+def page_of(
+    run: RunRecord, gives: Mapping[str, tuple[str, bool]] = MappingProxyType({}), *, live: bool = False
+) -> str:
+    """The whole page, as HTML. live: one that asks where it came from for what is new."""
+    parts = parts_of(run, gives)
     here = files(__package__)
-    title = _title(run)
     return Template((here / "page.html").read_text(encoding="utf-8")).substitute(
-        title=escape(title),
-        policy=_POLICY,
-        meta=escape(_meta(run)),
+        title=escape(parts.title),
+        policy=f"{_POLICY}; connect-src 'self'" if live else _POLICY,
+        live=' data-live="facts"' if live else "",
+        meta=escape(parts.meta),
         style=(here / "page.css").read_text(encoding="utf-8"),
-        body="\n".join(_body(run, facts)),
+        body=parts.body,
         version=escape(run.modelpress),
-        data=json.dumps(to_json(facts)).replace("<", "\\u003c"),
-        plotting=_plotting() if _is_drawn(facts) else "",
+        data=json.dumps(to_json(parts.facts)).replace("<", "\\u003c"),
+        plotting=_plotting() if live or _is_drawn(parts.facts) else "",
         script=(here / "page.js").read_text(encoding="utf-8"),
+        told=_LIVE if live else _WHOLE,
     )
+
+
+_WHOLE = "This page holds all that it shows; nothing is fetched."
+_LIVE = "This page goes along with the run; `modelpress report` keeps it."
 
 
 def _plotting() -> str:
@@ -108,6 +132,7 @@ def _body(run: RunRecord, facts: Facts) -> Iterator[str]:
 def _chosen(run: RunRecord, units: Mapping[str, str]) -> str:
     """The model that came out, and why it."""
     parts = [f"<p>{escape(sentence)}</p>" for sentence in _why(run)]
+    so_far = run.search is not None and not run.search.ended
     figures = [
         f"<li><b>{escape(shown(value, unit))}</b>{escape(name)}"
         f"{_interval(run, name, unit)}{_before(run, name, unit)}</li>"
@@ -122,7 +147,8 @@ def _chosen(run: RunRecord, units: Mapping[str, str]) -> str:
     goals = "".join(f"<li>{_goal(goal)}</li>" for goal in run.goals)
     if goals:
         parts.append(f"<h3>Goals</h3><ul>{goals}</ul>")
-    return _section("The chosen model" if run.search else "The model", "".join(parts), "chosen")
+    title = "The search" if so_far else "The chosen model" if run.search else "The model"
+    return _section(title, "".join(parts), "chosen")
 
 
 def _why(run: RunRecord) -> Iterator[str]:
@@ -131,7 +157,9 @@ def _why(run: RunRecord) -> Iterator[str]:
         number_of = {each.number: each for each in search.candidates}
         tried = f"{plural(len(search.candidates), 'candidate')} tried"
         of = f" of {search.space} that there are" if search.space else ""
-        if search.winner in number_of:
+        if not search.ended:
+            yield f"{tried}{of} so far, by {search.sampler}; the best is chosen at the end."
+        elif search.winner in number_of:
             chosen = number_of[search.winner]
             met = sum(not each.miss and each.status == "finished" for each in search.candidates)
             first = search.objectives[0] if search.objectives else None

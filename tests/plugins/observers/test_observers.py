@@ -92,10 +92,10 @@ def test_mlflow_has_the_run_and_its_candidates_below_it(tmp_path: Path) -> None:
     assert len(children) == 4
     assert sorted(child.info.status for child in children) == ["FAILED", *["FINISHED"] * 3]
     assert any("ran out of <memory>" in child.data.tags.get("error", "") for child in children)
-    losses = [metric.value for metric in client.get_metric_history(parent.info.run_id, "lora/loss")]
+    losses = [metric.value for metric in client.get_metric_history(parent.info.run_id, "step/lora/loss")]
     assert losses == [1, 1 / 2, 1 / 3]
     assert parent.data.metrics["accuracy"] == 0.9
-    assert parent.data.metrics["quantize/peak_memory"] == 100_000_000
+    assert parent.data.metrics["step/quantize/peak_memory"] == 100_000_000
     assert parent.data.tags["modelpress.status"] == "finished"
     assert [each.path for each in client.list_artifacts(parent.info.run_id)] == ["run.json"]
 
@@ -125,10 +125,10 @@ def test_tensorboard_has_curves_and_candidates(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
     watched("TensorBoard", tmp_path, {"folder": "board"})
     found = list(scalars(tmp_path / "board" / "one"))
-    assert [(step, round(value, 4)) for tag, step, value in found if tag == "lora/loss"] == [
+    assert [(step, round(value, 4)) for tag, step, value in found if tag == "step/lora/loss"] == [
         (1, 1.0), (2, 0.5), (3, 0.3333),
     ]  # fmt: skip
-    assert ("quantize/seconds", 0, 1.5) in found
+    assert ("step/quantize/seconds", 0, 1.5) in found
     below = {path.name for path in (tmp_path / "board" / "one").iterdir() if path.is_dir()}
     assert below == {"candidate-1", "candidate-2", "candidate-3", "candidate-4"}
     assert any(tag == "size_on_disk" for tag, _, _ in scalars(tmp_path / "board" / "one" / "candidate-1"))
