@@ -376,7 +376,8 @@ class _Planner:
                 most[step.system] = max(most.get(step.system, 0), step.needs.memory)
         for system, needed in most.items():
             there = self._libraries.environment(system).memory
-            free = available_memory() if self._systems.get(system).traits.is_here else there
+            here = available_memory()
+            free = min(here, there or here) if self._systems.get(system).traits.is_here else there
             if 0 < free < needed:
                 where = "are free" if not there else f"are to be had on {system!r}"
                 self._findings.note(

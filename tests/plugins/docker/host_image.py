@@ -13,6 +13,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from importlib.metadata import distribution
+from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -35,7 +36,7 @@ def write_image(tar: Path) -> None:
         _add_text(archive, "etc/group", "root:x:0:\n")
         files, brought = [python.resolve(), *_library(library)], dict(_packages())
         compiled = [file for file in (*files, *brought.values()) if file.suffix == ".so"]
-        files += _linked([python.resolve(), *compiled])
+        files += _linked([python.resolve(), *compiled, *_of_torch()])
         for file in dict.fromkeys(files):
             archive.add(file, str(file)[1:], filter=_plain)
         for name in ("usr/bin/python3", "usr/local/bin/python3"):
@@ -67,6 +68,12 @@ def _packages() -> Iterator[tuple[str, Path]]:
             path = Path(str(found.locate_file(file)))
             if ".." not in file.parts and path.is_file():
                 yield str(file), path
+
+
+def _of_torch() -> Iterator[Path]:
+    """A library of torch, where it is installed: with what it links to, a container can use that torch."""
+    if torch := find_spec("torch"):
+        yield from Path(str(torch.origin)).parent.glob("lib/libc10.so")
 
 
 def _linked(files: list[Path]) -> Iterator[Path]:
