@@ -95,11 +95,15 @@ def empty(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+_OF_THE_CLUSTER = ("RAY_AUTH_", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_USAGE_STATS_ENABLED")
+
+
 def _environment(shape: Shape) -> dict[str, str]:
     environment = local_environment(dict(shape.variables), hf_token=shape.hf_token)
     if "OMP_NUM_THREADS" not in dict(shape.variables):
         environment["OMP_NUM_THREADS"] = str(max(1, int(shape.cpus)))
-    if shape.spreads:
+    if shape.spreads:  # the process joins the cluster itself: as whoever started it set it up
+        environment |= {n: v for n, v in os.environ.items() if n.startswith(_OF_THE_CLUSTER)}
         environment |= {
             "MODELPRESS_RANKS": "modelpress_plugins.ray.train:begin",
             JOINED: _cluster(shape.cpus),
