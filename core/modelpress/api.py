@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from modelpress.config.workflow import PassChoice
     from modelpress.context import (
         Accelerator,
+        ArrayFacts,
         DataContext,
         DataFacts,
         FetchContext,
@@ -126,8 +127,8 @@ if TYPE_CHECKING:
 
 # fmt: off
 __all__ = [
-    "ANY_FORMAT", "API_VERSION", "NO_LOSS", "Accelerator", "Artifact", "ArtifactGone", "Axis", "Candidate",
-    "CandidateFinished", "CandidateRecord", "CandidateStarted", "Checkpoint", "CheckpointWriter",
+    "ANY_FORMAT", "API_VERSION", "NO_LOSS", "Accelerator", "ArrayFacts", "Artifact", "ArtifactGone", "Axis",
+    "Candidate", "CandidateFinished", "CandidateRecord", "CandidateStarted", "Checkpoint", "CheckpointWriter",
     "CommandSpec", "DataContainerSpec", "DataContext", "DataFacts", "DataRole", "DataSource", "Environment",
     "Estimate", "Event", "EventReader", "Exchange", "FetchContext", "Finding", "FormatSpec", "Handle",
     "HostError", "Interval", "JSONValue", "Job", "Judgement", "LibrarySpec", "LoadedModel", "LocalPath",
@@ -168,7 +169,8 @@ _HOMES = {
     "modelpress.config.load": "load_workflow",
     "modelpress.config.migrate": "dump_yaml",
     "modelpress.config.workflow": "PassChoice",
-    "modelpress.context": "Accelerator DataContext DataFacts FetchContext ModelFacts PassContext PlanContext",
+    "modelpress.context": "Accelerator ArrayFacts DataContext DataFacts FetchContext ModelFacts PassContext "
+    "PlanContext",
     "modelpress.engine.cache": "default_cache_folder",
     "modelpress.engine.environment": "worker_environment",
     "modelpress.engine.goals": "Judgement",

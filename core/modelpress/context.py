@@ -57,11 +57,26 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ArrayFacts:
+    """An array of a sample. dtype: numpy's name; `string` for text. shape: -1 where it differs."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {['?' if dim < 0 else dim for dim in self.shape]}".replace("'", "")
+
+
+@dataclass(frozen=True, slots=True)
 class DataFacts:
-    """What the plan knows of a data set. columns and rows are None when only loading would tell."""
+    """What the plan knows of a data set. columns and rows are None when only loading would tell.
+
+    arrays: of the first row, by column, where columns are arrays and their files tell
+    """
 
     columns: tuple[str, ...] | None = None
     rows: int | None = None
+    arrays: Mapping[str, ArrayFacts] = field(default_factory=dict)
 
 
 class PlanContext(Protocol):
@@ -197,6 +212,10 @@ class PassContext(Protocol):
         """Have this very pass, with the same model and options, done by so many processes together, which
         torch.distributed can join by their environment, here or on the machines of the system that runs it.
         Returns what the first of them made; `ctx.rank` says which one a process is."""
+
+    def was_run(self) -> None:
+        """Say that the result has been run as its runtime would, so that it is not opened once more to see
+        that it works."""
 
     def load(self, model: Artifact, device: str = "") -> LoadedModel:
         """Open a model in its runtime, whatever its format. Close it when done. device: where the pass runs,

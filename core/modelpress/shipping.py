@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from importlib.metadata import PackageNotFoundError, distribution, entry_points, packages_distributions
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
 from modelpress.provider import Provider, places
+from modelpress.specs import PassSpec, Spec
 
 _OWN = "modelpress"
 """The distribution that modelpress itself is: what a worker needs of its requirements is known better."""
+
+
+def part_providers(spec: Spec) -> list[tuple[str, Provider]]:
+    """What other distributions add to a pass: the name of each part, and who brings it."""
+    group = spec.parts if isinstance(spec, PassSpec) else ""
+    return [(point.name, Provider(point)) for point in entry_points(group=group)] if group else []
 
 
 def dependencies(provider: Provider) -> tuple[str, ...]:

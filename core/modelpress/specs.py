@@ -167,6 +167,8 @@ class PassSpec(Spec):
               with options that are Searchable is tried anyway
     loss:     of a training: the report by which a search compares it with others while they are at work; less
               is better. Those that are behind are ended early (successive halving). Empty for none
+    parts:    a group of entry points by which other distributions add parts to it, for passes that are a row
+              of small ones: they are listed beside its plugin, and their code goes wherever it runs
     """
 
     kind: ClassVar[str] = "pass"
@@ -182,6 +184,7 @@ class PassSpec(Spec):
     alone: bool = False
     tried: bool = False
     loss: str = ""
+    parts: str = field(default="", kw_only=True)
 
 
 @_facts

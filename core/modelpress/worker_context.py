@@ -175,6 +175,9 @@ class WorkerContext:
         base = (model.base or model) if result.base else None
         return self.artifact(result.format, base=base, meta=result.meta)
 
+    def was_run(self) -> None:
+        self._loaded_out = True
+
     def load(self, model: Artifact, device: str = "") -> LoadedModel:
         code = self._job.formats.get(model.format)
         if code is None or not code.load:

@@ -24,8 +24,12 @@ class Installed:
         info.mkdir()
         lines = [f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}"]
         (info / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        points = [f"{key} = {value}" for key, value in project["entry-points"]["modelpress"].items()]
-        (info / "entry_points.txt").write_text("\n".join(["[modelpress]", *points]) + "\n", encoding="utf-8")
+        points = [
+            line
+            for group, named in project["entry-points"].items()
+            for line in (f"[{group}]", *(f"{key} = {value}" for key, value in named.items()))
+        ]
+        (info / "entry_points.txt").write_text("\n".join(points) + "\n", encoding="utf-8")
         path = [str(site), str(self.folder / "src"), *filter(None, sys.path)]
         self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 

@@ -29,7 +29,15 @@ def test_the_pass_of_hello_is_listed(install) -> None:
     assert "CastDtype" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["modelpress-hello", "modelpress-example"])
+def test_a_surgeon_of_another_distribution_is_listed(install) -> None:
+    installed = install("modelpress-surgeon")
+    done = installed.run("modelpress", "plugins", "list")
+    assert "modelpress-surgeon 0.1.0 adds RemoveDropout to GraphSurgeries." in done.stdout, done.stderr
+    (part,) = json.loads(installed.run("modelpress", "plugins", "list", "--json").stdout)["parts"]
+    assert (part["pass"], part["name"]) == ("GraphSurgeries", "RemoveDropout")
+
+
+@pytest.mark.parametrize("name", ["modelpress-hello", "modelpress-example", "modelpress-surgeon"])
 def test_its_own_tests_pass(install, name: str) -> None:
     installed = install(name)
     done = installed.run("pytest", "-q", "-p", "no:cacheprovider", str(installed.folder))

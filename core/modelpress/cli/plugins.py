@@ -10,6 +10,7 @@ from modelpress.cli import plugins_check, plugins_new
 from modelpress.cli.lazy import OpenGroup
 from modelpress.cli.text import examples, json_option, print_json, print_table
 from modelpress.figures import plural
+from modelpress.provider import Provider
 from modelpress.registry import BLOCK_VARIABLE, ONLY_VARIABLE, Plugin, Registry
 
 
@@ -34,6 +35,8 @@ def list_plugins(as_json: bool) -> None:
         ],
         right=("IMPORT",),
     )
+    for of, name, provider in parts(registry):
+        click.echo(f"{provider.name} {provider.version} adds {name} to {of}.")
     for broken in registry.broken:
         label = click.style("broken:", fg="red", bold=True)
         named = f"{broken.name} (from {broken.distribution})" if broken.name else broken.distribution
@@ -67,6 +70,14 @@ def brings(plugin: Plugin) -> str:
     return "; ".join(f"{plural(len(names), kind)}: {', '.join(names)}" for kind, names in by_kind.items())
 
 
+def parts(registry: Registry) -> list[tuple[str, str, Provider]]:
+    """What other distributions add to passes: (the pass, the name of the part, who brings it)."""
+    # Only here: it needs packaging, and what few plugins have is looked for only where they are listed.
+    from modelpress.shipping import part_providers  # noqa: PLC0415
+
+    return [(e.spec.name, name, who) for e in registry.passes for name, who in part_providers(e.spec)]
+
+
 def _as_json(registry: Registry) -> dict[str, object]:
     return {
         "plugins": [
@@ -83,6 +94,10 @@ def _as_json(registry: Registry) -> dict[str, object]:
         "broken": [
             {"name": broken.name, "distribution": broken.distribution, "error": broken.error}
             for broken in registry.broken
+        ],
+        "parts": [
+            {"pass": of, "name": name, "distribution": provider.name, "version": provider.version}
+            for of, name, provider in parts(registry)
         ],
         "blocked": registry.blocked,
     }

@@ -13,7 +13,7 @@ from modelpress.engine.systems import OpenSystems
 from modelpress.errors import HostError, UserError
 from modelpress.registry import Registered, Registry
 from modelpress.requirements import WORKER_REQUIRES, Lack, by_extra, lacks, required_names
-from modelpress.shipping import dependencies, helpers
+from modelpress.shipping import dependencies, helpers, part_providers
 from modelpress.specs import ANY_FORMAT, FormatSpec, Spec
 from modelpress.system import Environment
 
@@ -110,7 +110,8 @@ class Libraries:
 
 def required_by(owner: Registered[Spec]) -> tuple[str, ...]:
     """What a pass, a metric, a format or a data container needs, and the distribution that brings it."""
-    return tuple(dict.fromkeys([*owner.spec.requires, *dependencies(owner.provider)]))
+    parts = [text for _, provider in part_providers(owner.spec) for text in dependencies(provider)]
+    return tuple(dict.fromkeys([*owner.spec.requires, *dependencies(owner.provider), *parts]))
 
 
 def requires_of(owners: Iterable[Registered[Spec]]) -> tuple[str, ...]:

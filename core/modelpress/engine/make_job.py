@@ -19,7 +19,7 @@ from modelpress.engine.plan import DataPlan, Measurement, Plan, Step
 from modelpress.engine.resources import RemoteResource, Remotes
 from modelpress.identity import content_identity
 from modelpress.registry import Registry
-from modelpress.shipping import helpers
+from modelpress.shipping import helpers, part_providers
 from modelpress.specs import FormatSpec, MetricSpec
 from modelpress.system import MountingSystem, System, Tell, Traits
 
@@ -163,8 +163,9 @@ class JobMaker:
         need that no index has; else only the plugins of one file, which are installed nowhere."""
         containers = [plan.choice.registered.provider for plan in task.data.values()]
         formats = [entry.provider for entry in self._formats]
+        parts = [provider for _, provider in part_providers(task.registered.spec)]
         code = [Path(errors.__file__).parent] if all_of_it else []
-        for provider in (task.registered.provider, *containers, *formats):
+        for provider in (task.registered.provider, *parts, *containers, *formats):
             if all_of_it or not provider.installed:
                 code += provider.folders
             if all_of_it:

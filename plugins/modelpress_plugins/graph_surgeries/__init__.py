@@ -22,5 +22,6 @@ def modelpress_passes() -> list[PassSpec]:
             requires=(ONNXRUNTIME, ONNX, ONNX_IR, NUMPY),
             extra="onnx",
             devices=("cpu",),
+            parts="modelpress.surgeons",
         )
     ]

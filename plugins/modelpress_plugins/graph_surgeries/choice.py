@@ -6,7 +6,7 @@ Our own are a table; those of other distributions are entry points, imported whe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -20,7 +20,8 @@ from modelpress.api import JSONValue, Options, UserError, did_you_mean
 from modelpress_plugins.graph_surgeries.surgeons import OWN
 
 GROUP = "modelpress.surgeons"
-NAME, PROVIDER = "surgeon", "provider"
+NAME, PROVIDER, CODE = "surgeon", "provider", "code"
+"""Of a surgery as its step has it: of another distribution's, who brings it and where its class is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Surgeon:
     on_file: bool = False
     """Whether it mends what onnx_ir cannot read, and so takes the onnx.ModelProto."""
     provider: str = ""
+    code: str = ""
+    """`module:class` of one of another distribution."""
+    takes_away: tuple[str, ...] = ()
+    """Operators of which none is left, `domain::name`: the graph need not run before it."""
 
     def operate(self, model: object, options: Options, operation: object) -> int:
         """Let it change the model. Returns how many nodes it changed. Raises UserError when its code cannot
@@ -65,6 +70,18 @@ def find(name: str) -> Surgeon | None:
     return None
 
 
+def find_of(surgery: Mapping[str, JSONValue]) -> Surgeon | None:
+    """The surgeon of a surgery that was planned: where its distribution is not installed but its code was
+    carried along, by that. Raises UserError when what brings it does not work."""
+    name, code, provider = (str(surgery.get(key, "")) for key in (NAME, CODE, PROVIDER))
+    found = find(name)
+    if found is not None or not code:
+        return found
+    module, _, attribute = code.partition(":")
+    who = provider.rpartition(" ")[0]
+    return _checked(name, code, who, lambda: getattr(import_module(module), attribute))
+
+
 def names() -> list[str]:
     """Of all surgeons that are installed."""
     return [*(options.__name__ for options in OWN), *(point.name for point in entry_points(group=GROUP))]
@@ -91,13 +108,13 @@ def written(surgery: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
     if surgeon is None:
         return dict(surgery)
     options = parse(surgeon, surgery)
-    told = {PROVIDER: surgeon.provider} if surgeon.provider else {}
+    told = {PROVIDER: surgeon.provider, CODE: surgeon.code} if surgeon.provider else {}
     return {NAME: surgeon.name, **options.canonical(), **told}
 
 
 def parse(surgeon: Surgeon, surgery: Mapping[str, JSONValue]) -> Options:
     """Its options. Raises ValidationError, with the likeliest name for one that it does not have."""
-    given = {key: value for key, value in surgery.items() if key not in (NAME, PROVIDER)}
+    given = {key: value for key, value in surgery.items() if key not in (NAME, PROVIDER, CODE)}
     try:
         return surgeon.options.parse(given)
     except ValidationError as error:
@@ -136,19 +153,23 @@ def _worded(details: InitErrorDetails, surgeon: Surgeon) -> InitErrorDetails:
     return InitErrorDetails(type=worded, loc=details["loc"], input=details["input"])
 
 
-def _surgeon(name: str, options: type[Options], provider: str = "") -> Surgeon:
-    run = getattr(options, "run", "")
-    return Surgeon(name, options, run, bool(getattr(options, "on_file", False)), provider)
+def _surgeon(name: str, options: type[Options], provider: str = "", code: str = "") -> Surgeon:
+    run, on_file = getattr(options, "run", ""), bool(getattr(options, "on_file", False))
+    return Surgeon(name, options, run, on_file, provider, code, tuple(getattr(options, "takes_away", ())))
 
 
 def _of_others(point: EntryPoint) -> Surgeon:
     """Raises UserError with who is at fault."""
     who = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+    return _checked(point.name, point.value, who, point.load)
+
+
+def _checked(name: str, code: str, who: str, load: Callable[[], object]) -> Surgeon:
     try:
-        options = point.load()
+        options = load()
     except Exception as error:  # code of theirs, imported here: whatever it raises is told
         raise UserError(
-            f"The surgeon {point.name} of {who} cannot be loaded: {type(error).__name__}: {error}.",
+            f"The surgeon {name} of {who} cannot be loaded: {type(error).__name__}: {error}.",
             "Tell its authors, or take it out.",
         ) from error
     run = getattr(options, "run", None)
@@ -156,11 +177,11 @@ def _of_others(point: EntryPoint) -> Surgeon:
         isinstance(options, type) and issubclass(options, Options) and isinstance(run, str) and ":" in run
     ):
         raise UserError(
-            f"The surgeon {point.name} of {who} is no subclass of modelpress.api.Options with "
+            f"The surgeon {name} of {who} is no subclass of modelpress.api.Options with "
             '`run = "module:function"`.',
             "Tell its authors, or take it out.",
         )
-    return _surgeon(point.name, options, f"{who} {_digest(point.module)}")
+    return _surgeon(name, options, f"{who} {_digest(code.partition(':')[0])}", code)
 
 
 def _digest(module: str) -> str:

@@ -13,13 +13,10 @@ import numpy.typing as npt
 
 from modelpress.api import Artifact, JSONValue, PassContext, PassError, TextModel, UserError
 from modelpress_plugins.graph_surgeries.edit import Operation
+from modelpress_plugins.graph_surgeries.plan import LENGTHS_TOLD
 from modelpress_plugins.onnx_graph.folder import GENAI_CONFIG
 
 _LENGTHS = {"past_sequence_length": "past_seq_len", "total_sequence_length": "total_seq_len"}
-_LENGTHS_TOLD = (
-    "The graph takes past_seq_len and total_seq_len in place of attention_mask: onnxruntime runs it, and "
-    "onnxruntime-genai only as part of a pipeline of static graphs."
-)
 _RUN_WHOLE = 10**8
 """Bytes up to which a folder is opened."""
 _IDS = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -66,8 +63,8 @@ def prove_in_genai(
         return
     if lengths:
         if required:
-            raise PassError(_LENGTHS_TOLD, "Set verify to auto, or take AttentionMaskToSequenceLengths out.")
-        ctx.note(_LENGTHS_TOLD)
+            raise PassError(LENGTHS_TOLD, "Set verify to auto, or take AttentionMaskToSequenceLengths out.")
+        ctx.note(LENGTHS_TOLD)
         return
     before, after = _logits(model, ctx), _logits(result, ctx)
     gap = float(np.abs(before - after).max())

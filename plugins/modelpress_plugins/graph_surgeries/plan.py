@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from modelpress.api import JSONValue, ModelFacts, PlanContext, UserError, did_you_mean
-from modelpress_plugins.graph_surgeries.choice import NAME, PROVIDER, find, hint
+from modelpress_plugins.graph_surgeries.choice import NAME, PROVIDER, find, find_quietly, hint
 from modelpress_plugins.graph_surgeries.config import GraphSurgeriesOptions
-from modelpress_plugins.onnx_graph.plan import known_graphs, plan_graphs
+from modelpress_plugins.onnx_graph.folder import GENAI
+from modelpress_plugins.onnx_graph.plan import known_graphs, plan_graphs, without_operators
 
+_LENGTHS = "AttentionMaskToSequenceLengths"
+LENGTHS_TOLD = (
+    "The graph takes past_seq_len and total_seq_len in place of attention_mask: onnxruntime runs it, and "
+    "onnxruntime-genai only as part of a pipeline of static graphs."
+)
 _RENAMES = {"RenameInputs": "input", "RenameOutputs": "output"}
 
 
@@ -25,7 +31,19 @@ def plan(model: ModelFacts, config: GraphSurgeriesOptions, ctx: PlanContext) -> 
         }
         for index, surgery in enumerate(config.surgeries):
             _check_names(index, surgery, names, ctx)
-    return plan_graphs(model, config, ctx)
+    _check_lengths(model, config, ctx)
+    found = [find_quietly(str(surgery[NAME])) for surgery in config.surgeries]
+    gone = {operator for surgeon in found if surgeon for operator in surgeon.takes_away}
+    return plan_graphs(without_operators(model, gone), config, ctx)
+
+
+def _check_lengths(model: ModelFacts, config: GraphSurgeriesOptions, ctx: PlanContext) -> None:
+    if model.format != GENAI or all(surgery[NAME] != _LENGTHS for surgery in config.surgeries):
+        return
+    if config.verify == "required":
+        ctx.problem(LENGTHS_TOLD, f"Set verify to auto, or take {_LENGTHS} out.", option="verify")
+    else:
+        ctx.note(LENGTHS_TOLD)
 
 
 def _check(index: int, surgery: Mapping[str, JSONValue], ctx: PlanContext) -> None:
@@ -47,7 +65,7 @@ def _check_names(
 ) -> None:
     """Inputs and outputs that are renamed have to be there; what follows finds them by their new names."""
     what = _RENAMES.get(str(surgery[NAME]), "")
-    if surgery[NAME] == "AttentionMaskToSequenceLengths":
+    if surgery[NAME] == _LENGTHS:
         names["input"] |= {"past_seq_len", "total_seq_len"}
     old, new = surgery.get("old_names"), surgery.get("new_names")
     if surgery[NAME] == "RenameInputDims" and isinstance(surgery.get("input_name"), str):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from modelpress.api import Artifact, PassContext, UserError
-from modelpress_plugins.graph_surgeries.choice import NAME, PROVIDER, Surgeon, find, hint, parse
+from modelpress_plugins.graph_surgeries.choice import NAME, PROVIDER, Surgeon, find_of, hint, parse
 from modelpress_plugins.graph_surgeries.config import GraphSurgeriesOptions, Surgery
 from modelpress_plugins.graph_surgeries.duplicates import keep_one_of_equals
 from modelpress_plugins.graph_surgeries.edit import Operation
@@ -57,7 +57,7 @@ def run(model: Artifact, config: GraphSurgeriesOptions, ctx: PassContext) -> Art
 
 def _task(surgery: Surgery) -> _Task:
     name = str(surgery[NAME])
-    surgeon = find(name)
+    surgeon = find_of(surgery)
     if surgeon is None:
         raise UserError(f"There is no surgeon {name!r} where this runs.", hint(name))
     if surgeon.provider != str(surgery.get(PROVIDER, "")):

@@ -17,6 +17,8 @@ a subclass of `modelpress.api.Options`:
         ...  # changes the model; returns how many nodes were changed
 
 `exact: ClassVar[bool] = False` says that outputs move by more than rounding; they are compared all the same.
+`takes_away: ClassVar[tuple[str, ...]] = ("acme::Fold",)` names operators of which none is left: a graph with
+them is taken, though no runtime here knows them.
 """
 
 from __future__ import annotations
@@ -152,6 +154,7 @@ class PackedAttentionToLoopMHA(Options):
     over the segments, with com.microsoft::MultiHeadAttention."""
 
     run: ClassVar[str] = f"{_HERE}.packed:packed_attention_to_loop_mha"
+    takes_away: ClassVar[tuple[str, ...]] = ("custom::PackedAttention",)
 
 
 class TieWordEmbeddings(Options):

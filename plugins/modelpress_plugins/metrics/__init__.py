@@ -13,7 +13,7 @@ _LATENCY = {
     **{f"latency_first_token_{name}_ms": ("ms", False) for name in _STATISTICS},
 }
 _THROUGHPUT = {
-    **{f"throughput_{name}": ("tokens/s", True) for name in _STATISTICS},
+    **{f"throughput_{name}": ("/s", True) for name in _STATISTICS},
     **{f"throughput_prompt_{name}": ("tokens/s", True) for name in _STATISTICS},
 }
 _TIMED = tuple(
@@ -140,7 +140,7 @@ def modelpress_metrics() -> list[MetricSpec]:
         ),
         MetricSpec(
             name="latency",
-            summary="Milliseconds for each token of an answer, and for its first.",
+            summary="Milliseconds for each token of an answer, and for its first; or for a run, on arrays.",
             run=f"{run}.speed:latency",
             config=f"{config}:SpeedOptions",
             gives=_LATENCY,
@@ -152,7 +152,7 @@ def modelpress_metrics() -> list[MetricSpec]:
         ),
         MetricSpec(
             name="throughput",
-            summary="Tokens a second, of answers and of prompts.",
+            summary="Tokens a second, of answers and of prompts; of models that take arrays, runs a second.",
             run=f"{run}.speed:throughput",
             config=f"{config}:SpeedOptions",
             gives=_THROUGHPUT,
@@ -195,8 +195,8 @@ def modelpress_metrics() -> list[MetricSpec]:
         ),
         MetricSpec(
             name="discrepancy",
-            summary="How far its outputs are from those of the input model; of models that take arrays.",
-            run=f"{run}.arrays:discrepancy",
+            summary="How far its outputs are from those of the input model: arrays, or logits.",
+            run=f"{run}.discrepancy:discrepancy",
             config=f"{config}:DiscrepancyOptions",
             gives={
                 "discrepancy_largest": ("", False),
@@ -205,7 +205,6 @@ def modelpress_metrics() -> list[MetricSpec]:
                 "discrepancy_top_1": ("", True),
             },
             requires=(NUMPY,),
-            formats=("onnx",),
             compares=True,
         ),
         MetricSpec(

@@ -1,27 +1,36 @@
-"""Models that take and give arrays: run, timed, and compared with the input model."""
+"""Models that take and give arrays: run on made inputs or on data, timed, weighed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import TypeGuard, TypeVar
-
-import numpy as np
+from itertools import islice
+from typing import TypeGuard
 
 from modelpress.api import Artifact, LoadedModel, PassContext, UserError
-from modelpress_plugins.metrics.config import DiscrepancyOptions, PeakMemoryOptions, SpeedOptions
+from modelpress_plugins.metrics.config import PeakMemoryOptions, SpeedOptions
 from modelpress_plugins.onnx_graph.config import IoConfig
+from modelpress_plugins.onnx_graph.feeds import Feeder, tokenizer_of
 from modelpress_plugins.onnx_graph.peak import peak_above
-from modelpress_plugins.onnx_graph.proof import Array, difference
 from modelpress_plugins.tensor_model import Feed, TensorModel, TensorPart
 
-T = TypeVar("T")
+_VARIETY = 32
+"""Different inputs that are timed, at most."""
 
 
 def takes_arrays(model: LoadedModel) -> TypeGuard[TensorModel]:
     """Whether it is a TensorModel."""
     return hasattr(model, "parts_on")
+
+
+def as_arrays(loaded: LoadedModel, model: Artifact) -> TensorModel:
+    """Raises UserError where it is no TensorModel."""
+    if not takes_arrays(loaded):
+        raise UserError(
+            f"A model of format {model.format} takes no arrays, so this metric cannot measure it."
+        )
+    return loaded
 
 
 def made_feeds(parts: Sequence[TensorPart], told: IoConfig | None, seed: int) -> list[Feed]:
@@ -38,13 +47,32 @@ def made_feeds(parts: Sequence[TensorPart], told: IoConfig | None, seed: int) ->
     ]
 
 
-def timed_runs(model: TensorModel, config: SpeedOptions, ctx: PassContext, count: int) -> list[float]:
+def data_feeds(
+    model: Artifact, parts: Sequence[TensorPart], ctx: PassContext, count: int
+) -> list[list[Feed]]:
+    """The first rows of the data as inputs: of each row, those of each graph. Raises UserError for data that
+    do not fit, or are none."""
+    feeders = [Feeder(part.inputs, part.numpy_type) for part in parts]
+    columns = [
+        list(islice(feeder.from_data(ctx.data("data"), lambda: tokenizer_of(model)), count))
+        for feeder in feeders
+    ]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def timed_runs(
+    model: Artifact, loaded: TensorModel, config: SpeedOptions, ctx: PassContext, count: int
+) -> list[float]:
     """Seconds of each of so many runs, after those to warm up; of several graphs, of all one after the
     other."""
-    parts = model.parts_on(ctx.accelerator.execution_provider)
-    feeds = made_feeds(parts, config.io_config, ctx.seed)
+    parts = loaded.parts_on(ctx.accelerator.execution_provider)
+    if config.data_config is None:
+        rows = [made_feeds(parts, config.io_config, ctx.seed)]
+    else:
+        rows = data_feeds(model, parts, ctx, min(count + config.warmup_num, _VARIETY))
     times: list[float] = []
     for turn in range(config.warmup_num + count):
+        feeds = rows[turn % len(rows)]
         started = time.perf_counter()
         for part, feed in zip(parts, feeds, strict=True):
             part.run(feed)
@@ -60,57 +88,12 @@ def peak_memory(model: Artifact, config: PeakMemoryOptions, ctx: PassContext) ->
 
     def run() -> None:
         with closing(ctx.load(model)) as loaded:
-            if not takes_arrays(loaded):
-                raise _no_arrays(model)
-            parts = loaded.parts_on(ctx.accelerator.execution_provider)
-            for part, feed in zip(parts, made_feeds(parts, config.io_config, ctx.seed), strict=True):
+            parts = as_arrays(loaded, model).parts_on(ctx.accelerator.execution_provider)
+            if config.data_config is None:
+                feeds = made_feeds(parts, config.io_config, ctx.seed)
+            else:
+                feeds = data_feeds(model, parts, ctx, 1)[0]
+            for part, feed in zip(parts, feeds, strict=True):
                 part.run(feed)
 
     return {"peak_memory": float(peak_above(run))}
-
-
-def discrepancy(model: Artifact, config: DiscrepancyOptions, ctx: PassContext) -> Mapping[str, float]:
-    """Between what the input model and this one give for the same made inputs: the largest and the mean of
-    the absolute differences, the smallest cosine of an output, and how often the largest value of the last
-    dimension is at the same place. One model is open at a time."""
-    with closing(ctx.load(ctx.input_model)) as loaded:
-        parts = _parts(loaded, ctx.input_model, ctx)
-        feeds = [made_feeds(parts, config.io_config, ctx.seed + turn) for turn in range(config.samples)]
-        expected = [_outputs(parts, feed) for feed in feeds]
-    with closing(ctx.load(model)) as loaded:
-        parts = _parts(loaded, model, ctx)
-        given = [_outputs(parts, [_fitted(p, f) for p, f in zip(parts, feed, strict=True)]) for feed in feeds]
-    try:
-        found = difference([a for each in expected for a in each], [a for each in given for a in each])
-    except ValueError as error:
-        raise UserError(f"The model cannot be compared with the input model: {error}.") from None
-    return {
-        "discrepancy_largest": found.largest,
-        "discrepancy_mean": found.mean,
-        "discrepancy_cosine": found.cosine,
-        "discrepancy_top_1": found.top_1,
-    }
-
-
-def _parts(loaded: LoadedModel, model: Artifact, ctx: PassContext) -> Sequence[TensorPart]:
-    if not takes_arrays(loaded):
-        raise _no_arrays(model)
-    return loaded.parts_on(ctx.accelerator.execution_provider)
-
-
-def _outputs(parts: Sequence[TensorPart], feeds: Sequence[Feed]) -> list[Array]:
-    return [array for part, feed in zip(parts, feeds, strict=True) for array in part.run(feed)]
-
-
-def _fitted(part: TensorPart, feed: Feed) -> Feed:
-    """The same inputs for a graph whose inputs are of other types."""
-    missing = [value.name for value in part.inputs if value.name not in feed]
-    if missing:
-        raise UserError(f"The model takes {', '.join(missing)}, which the input model does not.")
-    return {
-        value.name: np.asarray(feed[value.name]).astype(part.numpy_type(value.dtype)) for value in part.inputs
-    }
-
-
-def _no_arrays(model: Artifact) -> UserError:
-    return UserError(f"A model of format {model.format} takes no arrays, so this metric cannot measure it.")

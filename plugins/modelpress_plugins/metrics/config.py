@@ -129,6 +129,11 @@ _IO = "Names and shapes of inputs, of a model that takes arrays. Left out: made 
 class DiscrepancyOptions(Options):
     """Give both models the same inputs."""
 
+    data_config: DataConfig = Field(
+        default=None,
+        description="Inputs: columns called like them, or text for models that take ids. "
+        "Left out: made ones.",
+    )
     io_config: IoConfig | None = Field(default=None, description=_IO)
     samples: int = Field(default=4, ge=1, description="Different inputs that are tried.")
 
@@ -136,6 +141,7 @@ class DiscrepancyOptions(Options):
 class PeakMemoryOptions(Options):
     """Open the model and run it once."""
 
+    data_config: DataConfig = Field(default=None, description="Inputs: the first row. Left out: made ones.")
     io_config: IoConfig | None = Field(default=None, description=_IO)
 
 
@@ -150,7 +156,9 @@ class SpeedOptions(Options):
     """Let the model answer, again and again, alone and greedily."""
 
     data_config: DataConfig = Field(
-        default=None, description="Prompts; None: a made-up one of prompt_length tokens."
+        default=None,
+        description="Prompts, or inputs of a model that takes arrays: columns called like them. Left out: a "
+        "made-up prompt of prompt_length tokens, or made inputs.",
     )
     prompt_length: int = Field(default=32, ge=1, description="Tokens of the prompt.")
     new_tokens: int = Field(default=16, ge=2, description="Tokens of each answer.")

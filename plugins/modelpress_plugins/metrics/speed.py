@@ -109,7 +109,7 @@ def measure(model: Artifact, config: SpeedOptions, ctx: PassContext) -> list[Tim
         done = number * config.warmup_num + sum(counts[:number])
         with closing(ctx.load(model)) as loaded:
             if takes_arrays(loaded):
-                found.append(Timings([], timed_runs(loaded, config, ctx, count), []))
+                found.append(Timings([], timed_runs(model, loaded, config, ctx, count), []))
             else:
                 found.append(_round(as_text(loaded, model), config, ctx, count, done, total))
     if not all(each.tokens for each in found):

@@ -47,8 +47,8 @@ def _on_graph(
     options: str,
     plan: str,
     *more: str,
-    renames: tuple[Rename, ...] = (),
     tried: bool = False,
+    targets: tuple[str, ...] = (),
 ) -> PassSpec:
     return PassSpec(
         name=name,
@@ -61,8 +61,8 @@ def _on_graph(
         requires=(*_REQUIRES, *more),
         extra="onnx",
         devices=("cpu",),
-        renames=renames,
         tried=tried,
+        targets=targets,
     )
 
 
@@ -99,6 +99,7 @@ def modelpress_passes() -> list[PassSpec]:
             "fixed_shape",
             "pass_config:FixedShapeOptions",
             "plans:fixed_shape",
+            targets=("*",),
         ),
         _on_graph(
             "AddOliveMetadata",

@@ -36,6 +36,11 @@ class ONNXModelOptions(Options):
     constant_inputs_file_name: str | None = Field(
         default=None, description="A file in the folder, .npz or .safetensors, with inputs that never change."
     )
+    custom_ops_library: str | None = Field(
+        default=None,
+        description="A file in the folder with operators that onnxruntime does not bring, compiled for it. "
+        "It is run wherever the model is: name only what you trust.",
+    )
     model_attributes: dict[str, JSONValue] | None = Field(
         default=None, description="Facts that travel with the model."
     )

@@ -8,10 +8,15 @@ from modelpress.api import JSONValue, Meta, ModelFacts, PlanContext, UserError, 
 from modelpress_plugins.onnx.config import ONNXModelOptions
 from modelpress_plugins.onnx_graph.facts import GraphFacts, check_weights, read_facts
 from modelpress_plugins.onnx_graph.folder import FILE_NAME, FILES, SUFFIX, files_of, graph_names
-from modelpress_plugins.onnx_graph.plan import graphs_config
-from modelpress_plugins.onnx_graph.runtime import unreadable
+from modelpress_plugins.onnx_graph.plan import TOKENIZER, graphs_config
+from modelpress_plugins.onnx_graph.runtime import LIBRARY, USE_EXTENSIONS, unreadable
 
-_TRAVELS = ("inference_settings", "external_initializers_file_name", "constant_inputs_file_name")
+_TRAVELS = (
+    "inference_settings",
+    "external_initializers_file_name",
+    "constant_inputs_file_name",
+    LIBRARY,
+)
 
 
 def open_model(config: ONNXModelOptions, ctx: PlanContext) -> ModelFacts | None:
@@ -45,7 +50,7 @@ def open_model(config: ONNXModelOptions, ctx: PlanContext) -> ModelFacts | None:
         "onnx",
         path=folder,
         identity=_identity(folder, files) if own else "",
-        config=graphs_config(graphs),
+        config={**graphs_config(graphs), TOKENIZER: (folder / "tokenizer_config.json").is_file()},
         size=sum((folder / file).stat().st_size for file in files if (folder / file).is_file()),
         meta=Meta(extra=_extra(config, named, files if own else [])),
     )
@@ -67,11 +72,7 @@ def _graphs(
     except UserError as error:
         ctx.problem(error.message, error.hint, option=option)
         return None
-    faults = [
-        fault
-        for name, facts in graphs.items()
-        for fault in unreadable(name, facts, extensions=config.use_ort_extensions)
-    ]
+    faults = [fault for name, facts in graphs.items() for fault in unreadable(name, facts)]
     for message, hint in faults:
         ctx.problem(message, hint, option=option)
     return None if faults else graphs
@@ -87,7 +88,7 @@ def _extra(config: ONNXModelOptions, named: str, files: list[str]) -> dict[str, 
         if value := getattr(config, option):
             extra[option] = value
     if config.use_ort_extensions:
-        extra["use_ort_extensions"] = True
+        extra[USE_EXTENSIONS] = True
     if config.io_config:
         extra["io_config"] = config.io_config.model_dump(mode="json", exclude_none=True)
     return extra

@@ -16,7 +16,7 @@ from modelpress_plugins.onnx.pass_config import (
 )
 from modelpress_plugins.onnx_graph.facts import ValueFacts
 from modelpress_plugins.onnx_graph.folder import meta_of_result
-from modelpress_plugins.onnx_graph.plan import GRAPHS, Known, known_graphs, plan_graphs
+from modelpress_plugins.onnx_graph.plan import GRAPHS, Known, check_operators, known_graphs, plan_graphs
 from modelpress_plugins.onnx_graph.tensors import DTYPES
 
 
@@ -79,7 +79,14 @@ def fixed_shape(model: ModelFacts, config: FixedShapeOptions, ctx: PlanContext) 
         for value in graph.inputs
         if value.dynamic
     ]
-    if free:
+    if free and ctx.accelerator.device == "npu":
+        ctx.problem(
+            f"Nothing fixes every dimension of {', '.join(free)}, and {ctx.accelerator.execution_provider} "
+            "runs graphs of fixed shapes alone.",
+            "Name all of them.",
+            option=option,
+        )
+    elif free:
         ctx.note(f"Nothing fixes every dimension of {', '.join(free)}: they stay dynamic.")
     return facts
 
@@ -168,11 +175,9 @@ def session_tuning(model: ModelFacts, config: SessionTuningOptions, ctx: PlanCon
         )
     if config.device and config.device.lower() != here.device:
         ctx.problem(f"The model is for a {here.device}, and device is {config.device!r}.", option="device")
+    check_operators(model, ctx)
     if not ctx.target_is_here:
-        ctx.problem(
-            f"This machine has no {here.execution_provider}: nothing can be timed.",
-            "Run the pass where it is.",
-        )
+        ctx.note(f"There is no {here.execution_provider} here: nothing can be timed, and the settings stay.")
     return replace(model, path=None, identity="", meta=meta_of_result(model.meta), base=None)
 
 

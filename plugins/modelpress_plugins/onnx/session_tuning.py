@@ -24,6 +24,9 @@ SETTINGS = "inference_settings"
 def run(model: Artifact, config: SessionTuningOptions, ctx: PassContext) -> Artifact:
     """For PassSpec.run. The graphs stay as they are."""
     provider = ctx.accelerator.execution_provider
+    if not ctx.target_is_here:
+        ctx.note(f"There is no {provider} here: nothing was timed, and the settings stay.")
+        return _copied(model, ctx, {})
     tried = list(_candidates(config, provider))
     before = _milliseconds(model, {}, config, ctx)
     found: list[tuple[float, dict[str, JSONValue]]] = []
@@ -34,13 +37,17 @@ def run(model: Artifact, config: SessionTuningOptions, ctx: PassContext) -> Arti
     ctx.note(
         f"Of {len(tried)} settings the fastest takes {took:.3g} ms a run, by default it is {before:.3g} ms."
     )
+    return _copied(model, ctx, {SETTINGS: best})
+
+
+def _copied(model: Artifact, ctx: PassContext, extra: dict[str, JSONValue]) -> Artifact:
     names = graph_names(model.path, model.format, model.meta)
     for file in {file for name in names for file in files_of(name, read_facts(model.path / name))}:
         (ctx.out / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(model.path / file, ctx.out / file)
     copy_companions(model, ctx.out, names)
     meta = meta_of_result(model.meta)
-    return ctx.artifact(model.format, meta=replace(meta, extra={**meta.extra, SETTINGS: best}))
+    return ctx.artifact(model.format, meta=replace(meta, extra={**meta.extra, **extra}))
 
 
 def _candidates(config: SessionTuningOptions, provider: str) -> Iterator[dict[str, JSONValue]]:

@@ -11,6 +11,7 @@ The memory contract of every pass on a graph: the structure and one strip of one
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -171,6 +172,25 @@ def _settle_attributes(graph: ir.Graph, node: ir.Node, folder: Path) -> None:
         ir.convenience.replace_all_uses_with(output, value)
         graph.remove(node, safe=True)
         graph.register_initializer(value)
+
+
+def located(model: ir.Model) -> tuple[onnx.ModelProto, Path]:
+    """The graph for those who know protos alone, and the folder that its external tensors lie in."""
+    held = [(value, value.const_value) for value in initializers(model)]
+    stored = [(value, tensor) for value, tensor in held if isinstance(tensor, StoredTensor)]
+    parents = {tensor.file.parent for _, tensor in stored}
+    folder = Path(os.path.commonpath(parents)) if parents else Path()
+    try:
+        for value, tensor in stored:
+            place = tensor.file.relative_to(folder).as_posix()
+            shape, name = ir.Shape(tensor.shape.numpy()), value.name or ""
+            value.const_value = ir.ExternalTensor(
+                place, tensor.offset, tensor.length, tensor.dtype, shape=shape, name=name
+            )
+        return ir.to_proto(model), folder
+    finally:
+        for value, tensor in stored:
+            value.const_value = tensor
 
 
 def through_proto(

@@ -23,15 +23,16 @@ from modelpress_plugins.onnx_graph.config import GraphOptions, IoConfig
 from modelpress_plugins.onnx_graph.facts import read_facts
 from modelpress_plugins.onnx_graph.folder import GENAI, copy_companions, graph_names, meta_of_result
 from modelpress_plugins.onnx_graph.graph import Form, open_graph, write_graph
+from modelpress_plugins.onnx_graph.in_parts import PART, GraphInParts
 from modelpress_plugins.onnx_graph.inputs import Array, numpy_type
 from modelpress_plugins.onnx_graph.proof import difference, fitted
-from modelpress_plugins.onnx_graph.session import OnnxPart, Settings
+from modelpress_plugins.onnx_graph.session import CPU, OnnxPart, Settings
 
 Change: TypeAlias = "Callable[[ir.Model], ir.Model | Changed]"
 _ALMOST = 1e-3
 """Of the largest value: a change that keeps the function moves no output by more, in float32."""
-_RUN_WHOLE = 10**8
-"""Bytes of source and result up to which both are opened as they are to be compared."""
+_RUN_WHOLE = PART
+"""Bytes of a graph up to which it is opened as it is to be compared; a larger one is run in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +92,15 @@ def press_each(
 ) -> Artifact:
     """The same where a change has to open a graph by itself, or gives it other inputs. change: is given the
     graph's file, relative to the model's folder."""
-    total = 0
+    total, were_run = 0, True
     for name in names:
         changed = change(name)
         total += changed.count
         form = form_of(model, model.path / name, config)
         write_graph(changed.graph, ctx.out / name, form, lambda d, t: ctx.progress(d, t, "bytes"))
-        prove(model, name, config, ctx, changed)
+        were_run &= prove(model, name, config, ctx, changed)
+    if were_run and model.format != GENAI:
+        ctx.was_run()
     if config.require_change and not total:
         raise PassError(
             "The graph came out as it went in, and require_change is true.",
@@ -176,29 +179,27 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=12).digest()
 
 
-def prove(model: Artifact, name: str, config: GraphOptions, ctx: PassContext, changed: Changed) -> None:
-    """Load the result, run both on the same inputs, tell how far apart they are.
+def prove(model: Artifact, name: str, config: GraphOptions, ctx: PassContext, changed: Changed) -> bool:
+    """Load the result, run both on the same inputs, tell how far apart they are. Returns whether it was run.
 
     Raises PassError when the result gives what is no number, or something else where it must not.
     """
     source, result = model.path / name, ctx.out / name
     if config.verify == "never":
-        return
-    size = sum(path.stat().st_size for path in (*_files(source), *_files(result)))
-    if size > _RUN_WHOLE:
-        ctx.note(f"{name} was checked file by file, but not run: source and result have {size / 1e9:.2g} GB.")
-        return
+        return False
     settings = replace(Settings.of(model), options={}, providers={})
-    after = OnnxPart(result, "CPUExecutionProvider", settings)
+    after = _opened(result, settings)
     try:
-        before = OnnxPart(source, "CPUExecutionProvider", settings)
-        fixed = {value.name: value.dims for value in after.inputs}
+        before = _opened(source, settings)
+        fixed = {value.name: value.dims or () for value in after.inputs}
         feed = before.made_inputs(shapes_of(config.io_config, model), ctx.seed, fixed)
     except (UserError, PassError) as error:  # a source that does not open: what the pass may have mended
         if config.verify == "required":
             raise
-        ctx.note(f"{error.message} So the result was loaded, and not compared. {error.hint}")
-        return
+        is_open = isinstance(after, OnnxPart)
+        told = "loaded" if is_open else "checked file by file"
+        ctx.note(f"{error.message} So the result was {told}, and not compared. {error.hint}")
+        return is_open
     wanted = {value.name: numpy_type(value.dtype) for value in after.inputs}
     found = difference(before.run(feed), after.run(fitted(changed.feeds(dict(feed)), wanted)))
     ctx.note(f"{name}, compared with its source on made inputs: {found}.")
@@ -214,6 +215,15 @@ def prove(model: Artifact, name: str, config: GraphOptions, ctx: PassContext, ch
         )
     if changed.exact and found.largest > _ALMOST * max(found.scale, 1.0):
         raise PassError(f"{name} does not compute what its source does: {found}.")
+    return True
+
+
+def _opened(graph: Path, settings: Settings) -> OnnxPart | GraphInParts:
+    """As a whole where it is small, or takes weights from elsewhere."""
+    size = sum(path.stat().st_size for path in _files(graph))
+    if size <= _RUN_WHOLE or settings.initializers is not None:
+        return OnnxPart(graph, CPU, settings)
+    return GraphInParts(graph, settings)
 
 
 def shapes_of(config: IoConfig | None, model: Artifact) -> dict[str, tuple[int, ...]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from typing import Protocol
 
-from modelpress.api import installed_versions
+from modelpress.api import Meta, installed_versions
 from modelpress_plugins.onnx_graph.facts import GraphFacts
 
 _WHEELS = (
@@ -24,13 +25,12 @@ _DOMAINS = {
 """Domains whose operators onnxruntime brings itself."""
 EXTENSIONS = "ai.onnx.contrib"
 """The domain of onnxruntime-extensions."""
+USE_EXTENSIONS, LIBRARY = "use_ort_extensions", "custom_ops_library"
+"""Options of the input model, and in its meta."""
 
 
-def unreadable(name: str, facts: GraphFacts, *, extensions: bool = False) -> Iterator[tuple[str, str]]:
-    """(what is wrong, what to do) for all in a graph that no onnxruntime known here can open.
-
-    extensions: whether onnxruntime-extensions is to be loaded.
-    """
+def unreadable(name: str, facts: GraphFacts) -> Iterator[tuple[str, str]]:
+    """(what is wrong, what to do) for versions in a graph that no onnxruntime known here can open."""
     version = runtime_version()
     tried, opset, ir_version = _NEWEST
     if version is None or version <= tried:
@@ -45,14 +45,32 @@ def unreadable(name: str, facts: GraphFacts, *, extensions: bool = False) -> Ite
                 f"{name} is of IR version {facts.ir_version}; {told} reads none above {ir_version}.",
                 "Save it with an older ir_version, or install a newer onnxruntime.",
             )
-    for operator in sorted(set(facts.operators) - facts.functions):
+
+
+class HasOperators(Protocol):
+    """What is known of a graph's operators: how many nodes there are of each, `domain::name`, and which the
+    model defines itself."""
+
+    @property
+    def operators(self) -> Mapping[str, int]: ...
+    @property
+    def functions(self) -> Collection[str]: ...
+
+
+def unknown_operators(name: str, graph: HasOperators, meta: Meta) -> Iterator[tuple[str, str]]:
+    """(what is wrong, what to do) for operators that onnxruntime does not know. Those of a library that the
+    model names are what that says."""
+    if meta.extra.get(LIBRARY):
+        return
+    for operator in sorted(set(graph.operators) - set(graph.functions)):
         domain, _, kind = operator.partition("::")
-        if domain in _DOMAINS or (extensions and domain == EXTENSIONS):
+        if domain in _DOMAINS or (domain == EXTENSIONS and meta.extra.get(USE_EXTENSIONS) is True):
             continue
         hint = (
-            "Set use_ort_extensions: true, with onnxruntime-extensions installed."
+            f"Set {USE_EXTENSIONS}: true, with onnxruntime-extensions installed."
             if domain == EXTENSIONS
-            else "Export it without custom operators: what runs them is no part of the model."
+            else f"Name the library that brings it in {LIBRARY} of the model, put a surgeon first that takes "
+            "it away, or export the model without it."
         )
         yield f"{name} uses the custom operator {kind} of {domain}, which onnxruntime does not know.", hint
 

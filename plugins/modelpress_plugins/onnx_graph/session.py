@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from modelpress.api import Artifact, MissingDependencyError, PassError, UserError
+from modelpress.api import Artifact, Meta, MissingDependencyError, PassError, UserError
 from modelpress_plugins.onnx_graph.facts import ValueFacts, read_facts
 from modelpress_plugins.onnx_graph.folder import graph_names
 from modelpress_plugins.onnx_graph.graph import open_graph
 from modelpress_plugins.onnx_graph.inputs import id_limits, made_inputs, numpy_type, tries
 from modelpress_plugins.onnx_graph.ort import onnxruntime
+from modelpress_plugins.onnx_graph.runtime import LIBRARY, USE_EXTENSIONS, unknown_operators
 from modelpress_plugins.tensor_model import Feed, TensorInput
 
 Array = npt.NDArray[np.generic]
@@ -45,6 +47,8 @@ class Settings:
     extensions: bool = False
     initializers: Path | None = None
     constants: Path | None = None
+    library: Path | None = None
+    meta: Meta = field(default_factory=Meta)
 
     @classmethod
     def of(cls, model: Artifact) -> Settings:
@@ -60,9 +64,11 @@ class Settings:
         return cls(
             options if isinstance(options, Mapping) else {},
             _providers(told),
-            extra.get("use_ort_extensions") is True,
+            extra.get(USE_EXTENSIONS) is True,
             file("external_initializers_file_name"),
             file("constant_inputs_file_name"),
+            file(LIBRARY),
+            model.meta,
         )
 
 
@@ -118,9 +124,12 @@ class OnnxPart:
     def __init__(self, file: Path, provider: str, settings: Settings = PLAIN) -> None:
         self.name = file.name
         self._file = file
-        self._constants = _arrays(settings.constants)
+        self._constants = constant_inputs(settings)
+        known = read_facts(file)
+        for message, hint in unknown_operators(file.name, known, settings.meta):
+            raise UserError(message, hint)
         self._session = open_session(file, provider, settings)
-        facts = {value.name: value for value in read_facts(file).inputs}
+        facts = {value.name: value for value in known.inputs}
         self._wanted = [
             facts[value.name] for value in self._session.get_inputs() if value.name not in self._constants
         ]
@@ -147,8 +156,9 @@ class OnnxPart:
         fixed: Mapping[str, Sequence[int | str]] | None = None,
     ) -> dict[str, Array]:
         """For TensorPart. fixed: dimensions of a graph that has to take the same inputs."""
-        inputs = [_narrowed(value, (fixed or {}).get(value.name)) for value in self._wanted]
-        return runnable_inputs(self, inputs, id_limits(open_graph(self._file)), shapes, seed)
+        return runnable_inputs(
+            self, self._wanted, id_limits(open_graph(self._file)), shapes, seed, fixed or {}
+        )
 
 
 def _narrowed(value: ValueFacts, dims: Sequence[int | str] | None) -> ValueFacts:
@@ -158,14 +168,27 @@ def _narrowed(value: ValueFacts, dims: Sequence[int | str] | None) -> ValueFacts
     return replace(value, dims=tuple(new if isinstance(new, int) else old for old, new in both))
 
 
+class Runnable(Protocol):
+    """A graph that can be run, in one session or in several."""
+
+    name: str
+
+    def run(self, feed: Feed) -> list[Array]: ...
+
+
 def runnable_inputs(
-    part: OnnxPart,
-    inputs: Sequence[ValueFacts],
+    part: Runnable,
+    wanted: Sequence[ValueFacts],
     limits: Mapping[str, int],
     shapes: Mapping[str, Sequence[int]],
     seed: int,
+    fixed: Mapping[str, Sequence[int | str]],
 ) -> dict[str, Array]:
-    """Made inputs that the graph has been run on once. Raises UserError when none were found."""
+    """Made inputs that the graph has been run on once. Raises UserError when none were found.
+
+    wanted: what it takes; fixed: dimensions of a graph that has to take the same inputs
+    """
+    inputs = [_narrowed(value, fixed.get(value.name)) for value in wanted]
     reasons = []
     for found in tries(inputs, shapes):
         feed = made_inputs(inputs, found, limits, seed)
@@ -230,6 +253,8 @@ def session_options(settings: Settings) -> onnxruntime.SessionOptions:
             raise UserError(f"onnxruntime has no session option {name!r}.")
     if settings.extensions:
         _register_extensions(options)
+    if settings.library is not None:
+        _register(options, settings.library)
     if settings.initializers is not None:
         held = _arrays(settings.initializers)
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in held.values()]
@@ -248,6 +273,22 @@ def _register_extensions(options: onnxruntime.SessionOptions) -> None:
             "pip install onnxruntime-extensions",
         ) from None
     options.register_custom_ops_library(get_library_path())
+
+
+def _register(options: onnxruntime.SessionOptions, library: Path) -> None:
+    """The user has named it: what is in it is run."""
+    try:
+        options.register_custom_ops_library(str(library))
+    except Exception as error:
+        raise UserError(
+            f"onnxruntime does not load {library.name}: {str(error).splitlines()[0]}",
+            "It has to be a library of custom operators, built for this system and this onnxruntime.",
+        ) from error
+
+
+def constant_inputs(settings: Settings) -> dict[str, Array]:
+    """Inputs that never change, by name."""
+    return _arrays(settings.constants)
 
 
 def _arrays(file: Path | None) -> dict[str, Array]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from modelpress_plugins.onnx_graph.wire import (
     Bytes,
+    DamagedError,
     Field,
     Hole,
     Piece,
@@ -86,13 +87,20 @@ def read_tensor(data: Bytes, start: int, stop: int) -> TensorFacts:
             is_external = number_in(data, found) == 1
     needed = tensor_bytes(dtype, dims)
     if is_external:
-        offset, length = int(external.get("offset") or 0), int(external.get("length") or needed)
+        offset, length = _place(external, "offset", 0, name), _place(external, "length", needed, name)
         return TensorFacts(
             name, dtype, tuple(dims), external.get("location", ""), offset, length, declared=needed
         )
     piece = pieces[0] if len(pieces) == 1 and _is_plain(pieces[0], dtype) else None
     offset, length = (piece.start, piece.stop - piece.start) if piece else (-1, needed)
     return TensorFacts(name, dtype, tuple(dims), "", offset, length, declared=needed)
+
+
+def _place(external: Mapping[str, str], key: str, default: int, name: str) -> int:
+    told = external.get(key) or str(default)
+    if not told.isdigit():
+        raise DamagedError(f"{name} has the {key} {told!r}")
+    return int(told)
 
 
 def without_data(data: Bytes, start: int, stop: int, file: str, threshold: int) -> list[Piece] | None:

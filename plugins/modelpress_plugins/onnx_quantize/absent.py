@@ -6,7 +6,6 @@ takes it as whole.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,30 +15,11 @@ import onnx
 import onnx_ir as ir
 from onnx.external_data_helper import uses_external_data
 
-from modelpress_plugins.onnx_graph.graph import Array, StoredTensor, initializers
+from modelpress_plugins.onnx_graph.graph import Array, StoredTensor
 from modelpress_plugins.onnx_quantize.blocks import STRIP_ELEMENTS
 
 READ_BY_QUANTIZERS = frozenset({"LSTM"})
 """Operators whose weights onnxruntime's quantizers look at after they have quantized them."""
-
-
-def located(model: ir.Model) -> tuple[onnx.ModelProto, Path]:
-    """The graph for those who know protos alone, and the folder that its external tensors lie in."""
-    held = [(value, value.const_value) for value in initializers(model)]
-    stored = [(value, tensor) for value, tensor in held if isinstance(tensor, StoredTensor)]
-    parents = {tensor.file.parent for _, tensor in stored}
-    folder = Path(os.path.commonpath(parents)) if parents else Path()
-    try:
-        for value, tensor in stored:
-            place = tensor.file.relative_to(folder).as_posix()
-            shape, name = ir.Shape(tensor.shape.numpy()), value.name or ""
-            value.const_value = ir.ExternalTensor(
-                place, tensor.offset, tensor.length, tensor.dtype, shape=shape, name=name
-            )
-        return ir.to_proto(model), folder
-    finally:
-        for value, tensor in stored:
-            value.const_value = tensor
 
 
 @dataclass(frozen=True, slots=True)

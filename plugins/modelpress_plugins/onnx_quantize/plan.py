@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from modelpress.api import ModelFacts, PlanContext
 from modelpress_plugins.onnx_graph.config import GraphOptions
-from modelpress_plugins.onnx_graph.plan import GRAPHS, known_graphs, plan_graphs
+from modelpress_plugins.onnx_graph.plan import GRAPHS, check_data, check_operators, known_graphs, plan_graphs
 from modelpress_plugins.onnx_quantize.config import (
     IntegerOptions,
     MatMulNBitsToQDQConfig,
@@ -19,12 +19,14 @@ from modelpress_plugins.onnx_quantize.config import (
     StaticOptions,
 )
 from modelpress_plugins.onnx_quantize.settings import bnb4_settings
-from modelpress_plugins.onnx_quantize.text_inputs import is_made, takes_text
 
 _FLOATS = ("float32", "float16", "bfloat16")
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _QUANTIZED = ("com.microsoft::MatMulNBits", "com.microsoft::MatMulBnb4", "::MatMulInteger")
 _BY_BLOCKS = ("::MatMul",)
+_PER_CHANNEL = 13
+"""The opset of QuantizeLinear with an axis."""
+_FIXED_SHAPES = frozenset({"QNNExecutionProvider", "VitisAIExecutionProvider"})
 
 
 def plan_nearest(
@@ -61,6 +63,7 @@ def plan_bnb4(model: ModelFacts, config: OnnxBnb4QuantizationConfig, ctx: PlanCo
 def plan_unpack(model: ModelFacts, config: MatMulNBitsToQDQConfig, ctx: PlanContext) -> ModelFacts:
     """For MatMulNBitsToQDQ. The codes stay as they are; only their order changes."""
     _tell_nothing(model, ("com.microsoft::MatMulNBits",), config, ctx)
+    check_operators(model, ctx)
     return plan_graphs(_without_operators(model), config, ctx)
 
 
@@ -79,6 +82,8 @@ def plan_static(model: ModelFacts, config: StaticOptions, ctx: PlanContext) -> M
         _tell_nothing(model, tuple(f"::{name}" for name in wanted), config, ctx)
     check_symmetry(config, ctx)
     _check_data(model, config, ctx)
+    _check_opset(model, config, ctx)
+    _check_shapes(model, ctx)
     if config.quant_format == "QOperator" and (config.precision, config.activation_type) == ("int8", "int8"):
         ctx.note("int8 weights and activations in QOperator format are slow on x86-64; QDQ is faster.")
     bits = int(config.precision.removeprefix("u").removeprefix("int"))
@@ -111,20 +116,36 @@ def _check_data(model: ModelFacts, config: StaticOptions, ctx: PlanContext) -> N
             option="data_config",
         )
         return
-    facts = ctx.data("calibration")
+    check_data(model, ctx, "calibration")
+
+
+def _check_opset(model: ModelFacts, config: StaticOptions, ctx: PlanContext) -> None:
     for name, graph in known_graphs(model).items():
-        names = [value.name for value in graph.inputs]
-        columns = facts.columns if facts else None
-        if not columns or not names or (takes_text(names) and not set(columns) & set(names)):
-            continue
-        lacking = [v.name for v in graph.inputs if v.name not in columns and not is_made(v)]
-        if lacking:
+        opset = graph.opsets.get("", 0)
+        if config.per_channel and config.quant_format == "QDQ" and opset < _PER_CHANNEL:
             ctx.problem(
-                f"The calibration data have the columns {', '.join(columns)}; {name} also takes "
-                f"{', '.join(lacking)}.",
-                "Name the columns as the inputs.",
-                option="data_config",
+                f"{name} is of opset {opset}; a scale for each channel came with opset {_PER_CHANNEL}.",
+                f"Export it for opset {_PER_CHANNEL} or later, or leave per_channel out.",
+                option="per_channel",
             )
+
+
+def _check_shapes(model: ModelFacts, ctx: PlanContext) -> None:
+    """NPUs run graphs of fixed shapes: a dimension that is free leaves the whole graph to the CPU."""
+    provider = ctx.accelerator.execution_provider
+    if provider not in _FIXED_SHAPES:
+        return
+    free = [
+        f"{value.name} {list(value.dims or ())}"
+        for graph in known_graphs(model).values()
+        for value in graph.inputs
+        if value.dims is None or value.dynamic
+    ]
+    if free:
+        ctx.problem(
+            f"{provider} runs graphs of fixed shapes alone; nothing fixes {', '.join(free)}.",
+            "Put DynamicToFixedShape before it.",
+        )
 
 
 def check_symmetry(config: IntegerOptions, ctx: PlanContext) -> None:
@@ -146,6 +167,7 @@ def _smaller(
     model: ModelFacts, config: GraphOptions, ctx: PlanContext, bits: Callable[[str], float], operator: str
 ) -> ModelFacts:
     """As if every float weight were quantized: which are is known when the graph is open."""
+    check_operators(model, ctx)
     facts = plan_graphs(_without_operators(model), config, ctx)
     saved = 0.0
     for graph in known_graphs(model).values():

@@ -13,11 +13,12 @@ import onnx_ir as ir
 
 from modelpress.api import Artifact, JSONValue, PassContext, PassError
 from modelpress_plugins.onnx_graph.facts import ValueFacts
-from modelpress_plugins.onnx_graph.graph import Form, from_proto, open_graph, write_graph
+from modelpress_plugins.onnx_graph.feeds import Feeder, tokenizer_of
+from modelpress_plugins.onnx_graph.graph import Form, from_proto, located, open_graph, write_graph
+from modelpress_plugins.onnx_graph.inputs import numpy_type
 from modelpress_plugins.onnx_graph.press import press
 from modelpress_plugins.onnx_graph.tensors import DTYPES
-from modelpress_plugins.onnx_quantize.absent import located
-from modelpress_plugins.onnx_quantize.calibration import Rows, feeds_from
+from modelpress_plugins.onnx_quantize.calibration import Rows
 from modelpress_plugins.onnx_quantize.config import IntegerOptions, OnnxQuantizationConfig, StaticOptions
 from modelpress_plugins.onnx_quantize.dynamic import DynamicChoice, quantize_dynamic
 from modelpress_plugins.onnx_quantize.opset import opset_of, raise_opset
@@ -54,12 +55,12 @@ def static(model: Artifact, config: StaticOptions, ctx: PassContext) -> Artifact
     def change(graph: ir.Model) -> ir.Model:
         proto, folder = _ready(graph, config, ctx)
         excluded, number = excluded_nodes(proto, config), next(numbers)
-        inputs = values_of(proto)
         source, out = (ctx.scratch / f"{name}{number}" / "model.onnx" for name in ("source", "out"))
         out.parent.mkdir()
         write_graph(from_proto(proto, folder), source, Form(external=True))
+        feeder = Feeder(values_of(proto), numpy_type)
         rows = Rows(
-            lambda: feeds_from(data, inputs, lambda: _tokenizer(model)),
+            lambda: feeder.from_data(data, lambda: tokenizer_of(model)),
             lambda count: ctx.progress(count, 0, "samples"),
         )
         extra = extra_options(config, {**_OF_BOTH, **_OF_STATIC})
@@ -94,12 +95,6 @@ def _told() -> Iterator[None]:
     except (ValueError, RuntimeError, KeyError, AssertionError, AttributeError, TypeError) as error:
         told = str(error) or type(error).__name__
         raise PassError(f"onnxruntime's quantizer gave up: {told}.", _ADVICE) from error
-
-
-def _tokenizer(model: Artifact) -> object:
-    from modelpress_plugins.hf.tokenizer import load_tokenizer  # noqa: PLC0415 - text alone needs it
-
-    return load_tokenizer(model)
 
 
 def values_of(proto: onnx.ModelProto) -> list[ValueFacts]:

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from tests.plugins.graph_surgeries.table import graph, operate, run, same
 
+import modelpress
 from modelpress.api import UserError
 
 RNG = np.random.default_rng(0)
@@ -176,3 +177,27 @@ def test_packed_attention_becomes_a_loop_over_its_segments(tmp_path: Path, point
     cu = np.array(points, np.int32)
     found = run(result.model, {"q": q, "k": k, "v": v, "cu": cu})["y"]
     np.testing.assert_allclose(found, _packed_reference(q, k, v, cu), atol=1e-5)
+
+
+def test_a_graph_whose_operator_the_surgeon_takes_away_is_taken(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model('<ir_version: 10, opset_import: ["" : 21, "custom" : 1]>\n' + _PACKED)
+    (tmp_path / "m").mkdir()
+    onnx.save(model, tmp_path / "m" / "model.onnx")
+
+    def workflow(surgeon: str) -> dict[str, object]:
+        return {
+            "input_model": {"type": "ONNXModel", "model_path": str(tmp_path / "m" / "model.onnx")},
+            "passes": {
+                "cut": {"type": "GraphSurgeries", "surgeries": [{"surgeon": surgeon}]},
+                "half": {"type": "OnnxFloatToFloat16"},
+            },
+        }
+
+    (problem, *_) = modelpress.validate(workflow("RemoveMemcpy"))
+    assert "uses the custom operator PackedAttention of custom" in problem.message
+    assert not modelpress.validate(workflow("PackedAttentionToLoopMHA"))
+    out = modelpress.run(
+        {**workflow("PackedAttentionToLoopMHA")}, output_dir=tmp_path / "out", in_process=True
+    )
+    kinds = {node.op_type for node in onnx.load(out.artifact.path / "model.onnx").graph.node}
+    assert "PackedAttention" not in kinds

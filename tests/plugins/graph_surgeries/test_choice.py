@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from modelpress.api import UserError
-from modelpress_plugins.graph_surgeries.choice import Surgeon, find, hint, names, written
+from modelpress.api import PassSpec, Registry, UserError
+from modelpress.shipping import part_providers
+from modelpress_plugins.graph_surgeries.choice import Surgeon, find, find_of, hint, names, written
 from modelpress_plugins.graph_surgeries.surgeons import OWN
 
 ACME = '''
@@ -99,6 +102,23 @@ def test_the_key_of_a_surgery_changes_with_the_code_of_others(acme: Path) -> Non
     before = written({"surgeon": "AcmeNegate"})["provider"]
     (acme / "code.py").write_text(CODE + "\n# another\n")
     assert written({"surgeon": "AcmeNegate"})["provider"] != before
+
+
+def test_where_its_code_was_carried_along_it_is_found_without_being_installed(acme: Path) -> None:
+    surgery = written({"surgeon": "AcmeNegate"})
+    assert surgery["code"] == "acme_surgeons:AcmeNegate"
+    shutil.rmtree(acme.parent / "acme_surgeons-1.2.dist-info")
+    importlib.invalidate_caches()
+    assert find("AcmeNegate") is None
+    found = find_of(surgery)
+    assert found is not None
+    assert (found.name, found.provider) == ("AcmeNegate", surgery["provider"])
+
+
+def test_its_code_goes_wherever_the_pass_runs(acme: Path) -> None:
+    spec = Registry.load().find(PassSpec, "GraphSurgeries").spec
+    carried = {name: provider.folders for name, provider in part_providers(spec)}
+    assert carried["AcmeNegate"] == (acme,)
 
 
 @pytest.mark.parametrize(("name", "told"), [("AcmeGone", "cannot be loaded"), ("AcmeOdd", "is no subclass")])

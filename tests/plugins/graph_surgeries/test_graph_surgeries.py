@@ -115,6 +115,7 @@ def test_the_run_says_how_many_nodes_each_surgeon_changed(model: Path) -> None:
 
 class TestGraphSurgeries(PassContract):
     pass_name = "GraphSurgeries"
+    golden = Path(__file__).with_name("golden")
     options: ClassVar[dict[str, Any]] = {"surgeries": [{"surgeon": "GemmToMatMulAdd"}]}
     bad_options: ClassVar[dict[str, Any]] = {"surgeries": [{"surgeon": 3}]}
 

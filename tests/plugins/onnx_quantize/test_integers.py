@@ -20,10 +20,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from modelpress.api import UserError
-from modelpress_plugins.onnx_graph.facts import ValueFacts
 from modelpress_plugins.onnx_quantize import absent
-from modelpress_plugins.onnx_quantize.calibration import feeds_from
 
 Small = Callable[..., onnx.ModelProto]
 PACKAGES = Path(onnxruntime.__file__).parent.parent
@@ -147,33 +144,3 @@ def test_whole_graphs_of_16_bits_are_made_for_npus(
 def test_either_is_dynamic_when_it_is_told(small: Small, save: Any, press: Any, tmp_path: Path) -> None:
     made = press("OnnxQuantization", save(small(), tmp_path / "in"), quant_mode="dynamic").model
     assert "MatMulInteger" in {node.op_type for node in made.graph.node}
-
-
-PIXELS = ValueFacts("pixels", "float32", ("batch", 3, 8, 8))
-
-
-def test_a_sample_becomes_a_batch_of_one() -> None:
-    feed = next(feeds_from(Given([{"pixels": np.zeros((3, 8, 8)).tolist()}]), [PIXELS], lambda: None))
-    assert feed["pixels"].shape == (1, 3, 8, 8)
-    assert feed["pixels"].dtype == np.float32
-
-
-@pytest.mark.parametrize(("row", "told"), [
-    ({"image": [0.0]}, "have the columns image; the model takes pixels"),
-    ({"pixels": [[0.0, 1.0]]}, r"give pixels the shape \[1, 2\]; the model takes \['batch', 3, 8, 8\]"),
-])  # fmt: skip
-def test_rows_that_do_not_fit_are_told(row: dict[str, Any], told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        list(feeds_from(Given([row]), [PIXELS], lambda: None))
-
-
-def test_what_follows_from_ids_is_made() -> None:
-    inputs = [
-        ValueFacts("input_ids", "int64", ("b", "s")), ValueFacts("attention_mask", "int64", ("b", "s")),
-        ValueFacts("position_ids", "int64", ("b", "s")),
-        ValueFacts("past_key_values.0.key", "float32", ("b", 2, "past", 4)),
-    ]  # fmt: skip
-    feed = next(feeds_from(Given([{"input_ids": [5, 6, 7]}]), inputs, lambda: None))
-    assert feed["attention_mask"].tolist() == [[1, 1, 1]]
-    assert feed["position_ids"].tolist() == [[0, 1, 2]]
-    assert feed["past_key_values.0.key"].shape == (1, 2, 0, 4)

@@ -1,12 +1,10 @@
-"""Inputs of a language model, by their names. Light."""
+"""Inputs and outputs of a language model, by their names. Light."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from modelpress_plugins.onnx_graph.facts import ValueFacts
-
-IDS = "input_ids"
+IDS, LOGITS = "input_ids", "logits"
 _BESIDE = ("attention_mask", "position_ids", "token_type_ids")
 
 
@@ -15,6 +13,6 @@ def takes_text(names: Collection[str]) -> bool:
     return IDS in names
 
 
-def is_made(value: ValueFacts) -> bool:
+def is_made(name: str) -> bool:
     """Whether the input follows from the ids, or is an empty cache at the first token."""
-    return value.name in _BESIDE or value.name.startswith("past")
+    return name in _BESIDE or name.startswith("past")
