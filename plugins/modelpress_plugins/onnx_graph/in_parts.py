@@ -29,6 +29,7 @@ from modelpress_plugins.onnx_graph.session import (
     session_options,
 )
 from modelpress_plugins.tensor_model import Feed
+from modelpress_plugins.tensors.release import give_back_memory
 
 Array = npt.NDArray[np.generic]
 PART = 2**26
@@ -92,7 +93,9 @@ class GraphInParts:
         options = session_options(self._settings)
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.enable_cpu_mem_arena = False
-        options.add_session_config_entry("session.disable_prepacking", "1")
+        if not any(node.op_type == "MatMulNBits" for node in model.graph.node):
+            # A packed copy of a weight in float is as large as the weight; without one, codes become floats.
+            options.add_session_config_entry("session.disable_prepacking", "1")
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", str(self._folder)
         )
@@ -101,6 +104,8 @@ class GraphInParts:
             found = session.run_with_ort_values(
                 part.outputs, {v.name: held[v.name] for v in model.graph.input}
             )
+            del session
+            give_back_memory(collect=False)
         except Exception as error:  # onnxruntime has a class of its own for each code
             raise PassError(f"onnxruntime does not run {self.name}: {str(error).splitlines()[0]}") from error
         strange = [name for name, value in zip(part.outputs, found, strict=True) if not value.is_tensor()]

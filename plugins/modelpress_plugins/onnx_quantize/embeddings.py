@@ -23,7 +23,8 @@ def table_shapes(rows: int, columns: int, blocks: Blocks) -> tuple[Shape, Shape]
 def code_table(table: Weight, blocks: Blocks) -> dict[str, Array]:
     """packed, scales and zeros (on an asymmetric grid) of a table, row by row. 4 bits are packed as
     ONNX packs tensors of them; 8 bits are shifted to what is not negative, as the operator takes them."""
-    step = max(2, STRIP_ELEMENTS // table.shape[1] // 2 * 2)  # even: strips end with whole bytes
+    # Rounding takes several times the strip. Even: strips end with whole bytes.
+    step = max(2, STRIP_ELEMENTS // 4 // table.shape[1] // 2 * 2)
     packed, scales, zeros = [], [], []
     for strip in table.strips(step):
         codes, scale, zero = _rounded(strip, blocks)
