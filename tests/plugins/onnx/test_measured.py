@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from modelpress.api import MetricSpec, Registry
 from modelpress.artifact import open_artifact
 from modelpress.errors import ModelpressError
 
@@ -70,6 +71,42 @@ def test_inputs_are_as_io_config_says(model: Path, press: Press) -> None:
     wrong = {"input_names": ["z"], "input_shapes": [[3, 64]]}
     with pytest.raises(ModelpressError, match="The model has no input 'z'"):
         press(model, **measured({"type": "latency", **QUICK, "io_config": wrong}))
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> dict[str, Any]:
+    """Data configs: three samples of the model's input, of one row each, and one that does not fit."""
+    folders = {"fits": np.ones((1, 64), np.float32), "wide": np.ones((1, 65), np.float32)}
+    configs = []
+    for name, array in folders.items():
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            np.savez(tmp_path / name / f"{number}.npz", x=array * number)
+        load = {"data_dir": str(tmp_path / name)}
+        configs.append({"name": name, "type": "TensorDataContainer", "load_dataset_config": load})
+    return {"data_configs": configs}
+
+
+def test_data_are_what_it_is_measured_on(model: Path, press: Press, rows: dict[str, Any]) -> None:
+    metrics = [
+        {"type": "latency", **QUICK, "data_config": "fits"},
+        {"type": "peak_memory", "data_config": "fits"},
+        {"type": "discrepancy", "data_config": "fits", "samples": 3},
+    ]
+    found = press(model, {"type": "OnnxFloatToFloat16"}, **measured(*metrics), **rows).metrics
+    assert found["latency_avg_ms"] > 0
+    assert 0 < found["discrepancy_largest"] < 0.1
+
+
+def test_data_that_do_not_fit_are_told(model: Path, press: Press, rows: dict[str, Any]) -> None:
+    with pytest.raises(ModelpressError, match=r"wide give x the shape \[1, 65\]; the model takes"):
+        press(model, **measured({"type": "latency", **QUICK, "data_config": "wide"}), **rows)
+
+
+def test_throughput_of_arrays_is_of_runs_and_says_no_tokens() -> None:
+    spec = Registry.load().find(MetricSpec, "throughput").spec
+    assert spec.gives["throughput_avg"] == ("/s", True)
+    assert spec.gives["throughput_prompt_avg"] == ("tokens/s", True)
 
 
 def test_what_gives_no_text_has_no_first_token(model: Path, press: Press) -> None:
