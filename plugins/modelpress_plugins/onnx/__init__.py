@@ -118,6 +118,7 @@ def modelpress_passes() -> list[PassSpec]:
             plan=f"{_HERE}.plans:session_tuning",
             requires=_REQUIRES,
             extra="onnx",
+            devices=("cpu",),
             targets=("*",),
             alone=True,
             aliases=("OrtPerfTuning",),

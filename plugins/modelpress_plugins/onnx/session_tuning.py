@@ -15,6 +15,7 @@ from modelpress.api import Artifact, JSONValue, PassContext
 from modelpress_plugins.onnx.pass_config import SessionTuningOptions
 from modelpress_plugins.onnx_graph.facts import read_facts
 from modelpress_plugins.onnx_graph.folder import copy_companions, files_of, graph_names, meta_of_result
+from modelpress_plugins.onnx_graph.ort import onnxruntime
 from modelpress_plugins.onnx_graph.press import shapes_of
 from modelpress_plugins.onnx_graph.session import OnnxModel
 
@@ -24,7 +25,7 @@ SETTINGS = "inference_settings"
 def run(model: Artifact, config: SessionTuningOptions, ctx: PassContext) -> Artifact:
     """For PassSpec.run. The graphs stay as they are."""
     provider = ctx.accelerator.execution_provider
-    if not ctx.target_is_here:
+    if not ctx.target_is_here or provider not in onnxruntime.get_available_providers():
         ctx.note(f"There is no {provider} here: nothing was timed, and the settings stay.")
         return _copied(model, ctx, {})
     tried = list(_candidates(config, provider))
@@ -83,7 +84,7 @@ def _milliseconds(
 ) -> float:
     """Of a run of all graphs: the median."""
     tuned = replace(model, meta=replace(model.meta, extra={**model.meta.extra, SETTINGS: settings}))
-    with closing(OnnxModel(tuned, ctx.device)) as opened:
+    with closing(OnnxModel(tuned, ctx.accelerator.device)) as opened:
         parts = opened.parts_on(ctx.accelerator.execution_provider)
         shapes = shapes_of(config.io_config, model)
         feeds = [part.made_inputs(shapes, ctx.seed) for part in parts]

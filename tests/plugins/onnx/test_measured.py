@@ -114,6 +114,14 @@ def test_what_gives_no_text_has_no_first_token(model: Path, press: Press) -> Non
         press(model, **measured({"type": "time_to_first_token", **QUICK}))
 
 
+def test_settings_stay_where_what_they_are_for_is_not_here(model: Path, press: Press) -> None:
+    target = {"device": "gpu", "execution_providers": ["CUDAExecutionProvider"]}
+    systems = {"gpu": {"type": "LocalSystem", "accelerators": [target]}}
+    pressed = press(model, {"type": "OrtSessionParamsTuning"}, systems=systems, target="gpu")
+    assert any("There is no CUDAExecutionProvider here" in note for note in pressed.notes)
+    assert (pressed.folder / "model.onnx").read_bytes() == model.read_bytes()
+
+
 def test_the_fastest_settings_stay_with_the_model(model: Path, press: Press) -> None:
     step = {"type": "OrtSessionParamsTuning", "intra_thread_num_list": [1, 2], "repeat_test_num": 2}
     pressed = press(model, step, **measured({"type": "latency", **QUICK}))
