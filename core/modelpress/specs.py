@@ -167,8 +167,7 @@ class PassSpec(Spec):
               with options that are Searchable is tried anyway
     loss:     of a training: the report by which a search compares it with others while they are at work; less
               is better. Those that are behind are ended early (successive halving). Empty for none
-    parts:    a group of entry points by which other distributions add parts to it, for passes that are a row
-              of small ones: they are listed beside its plugin, and their code goes wherever it runs
+    parts:    a group of entry points by which others add small passes to it; their code goes along with it
     """
 
     kind: ClassVar[str] = "pass"
