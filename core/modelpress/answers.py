@@ -110,7 +110,10 @@ def _lacking(value: object, protocol: type, place: str) -> str:
 
 def _wrong_fields(value: object, place: str) -> str:
     for name, expected in _hints(type(value)).items():
-        wrong = what_is_wrong(getattr(value, name), expected, f"{place}.{name}" if place else name)
+        found, where = getattr(value, name), f"{place}.{name}" if place else name
+        wrong = what_is_wrong(found, expected, where)
+        if not wrong and isinstance(found, int) and found < 0:  # bytes, rows, jobs: all that is counted
+            wrong = _instead(found, "a number from 0", where)
         if wrong:
             return wrong
     return ""

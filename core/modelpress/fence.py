@@ -220,7 +220,8 @@ def _missing(origin: Origin, function: str, error: ModuleNotFoundError) -> Model
 def _is_sound(error: ModelpressError) -> bool:
     """Whether an error has what it needs to be told: a plugin may have derived it and left parts out."""
     texts = (getattr(error, "message", None), getattr(error, "hint", None))
-    return all(isinstance(text, str) for text in texts) and error.exit_code in _EXIT_CODES
+    told = getattr(error, "problems", True)  # a WorkflowError without any says nothing
+    return all(isinstance(text, str) for text in texts) and error.exit_code in _EXIT_CODES and bool(told)
 
 
 def is_interrupt(error: BaseException, function: str) -> bool:

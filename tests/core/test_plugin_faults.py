@@ -44,6 +44,25 @@ RAISES = {
     "memory as text": ("ctx.needs(memory='lots')\nreturn model", "memory"),
     "a problem that is no text": ("ctx.problem(5)\nreturn model", "message"),
     "a note that is no text": ("ctx.note(object())\nreturn model", "message"),
+    "less than nothing": ("return ModelFacts('a', size=-5)", "-5 for size, expected a number from 0"),
+    "memory below nothing": ("ctx.needs(memory=-5)\nreturn model", "memory has to be a number from 0"),
+    "a problem without words": ("ctx.problem('')\nreturn model", "the message is empty"),
+    "notes without end": ("for n in range(10**6): ctx.note(str(n))\nreturn model", "more than 1,000 notes"),
+    "problems without end": (
+        "while True:\n    try: ctx.problem(str(object()) + str(id(object())))\n    except Exception: pass",
+        "more than 1,000 notes and problems",
+    ),
+    "a list of no problems": ("raise WorkflowError([])", "it raised WorkflowError"),
+    "many errors at once": (
+        "raise ExceptionGroup('many', [KeyError('a')])",
+        "it raised ExceptionGroup: many",
+    ),
+    "an error of the command line": ("raise click.UsageError('hey')", "it raised UsageError: hey"),
+    "the end of the command": ("click.get_current_context().exit(0)", "it raised Exit"),
+    "a coroutine": ("async def later(): pass\nreturn later()", "it returned coroutine"),
+    "a generator": ("yield model", "it returned generator"),
+    "text that no terminal takes": ("raise ValueError('\\ud800 bad')", "it raised ValueError"),
+    "a pipe that is broken": ("raise BrokenPipeError", "it raised BrokenPipeError"),
 }
 
 
@@ -61,10 +80,31 @@ def test_a_fault_in_a_plan_is_told(acme: Acme, fault: str) -> None:
 FUNCTIONS = {
     "open of a model": ("def open_model(config, ctx)", "raise OSError('gone')", "OSError: gone"),
     "open of a model gives text": ("def open_model(config, ctx)", "return 'facts'", "returned 'facts'"),
+    "open of a model is silent": ("def open_model(config, ctx)", "return None", "None, and told no problem"),
+    "open promises another format": (
+        "def open_model(config, ctx)",
+        "return ModelFacts('nobodys', path=ctx.folder / 'model')",
+        "the format 'nobodys', and its spec promises 'acme-model'",
+    ),
+    "open finds what is not there": (
+        "def open_model(config, ctx)",
+        "return ModelFacts('acme-model', path=ctx.folder / 'gone', identity='a:1')",
+        "expected an absolute one of what is there",
+    ),
+    "open gives a relative path": (
+        "def open_model(config, ctx)",
+        "return ModelFacts('acme-model', path=Path('model'), identity='a:1')",
+        "expected an absolute one of what is there",
+    ),
     "identity of a resource": ("def identity(config)", "return 7", "it returned 7, expected"),
     "identity raises": ("def identity(config)", "raise RuntimeError('slow')", "RuntimeError: slow"),
     "describe of a data container": ("def describe_rows(config, ctx)", "return [1]", "it returned list"),
     "describe gives text": ("def describe_rows(config, ctx)", "return DataFacts(rows='9')", "'9' for rows"),
+    "describe counts below nothing": (
+        "def describe_rows(config, ctx)",
+        "return DataFacts(rows=-1)",
+        "-1 for rows, expected a number from 0",
+    ),
 }
 
 
@@ -77,6 +117,13 @@ def test_a_fault_in_another_function_of_the_plan_is_told(acme: Acme, fault: str)
         passes={"prune": {"type": "Prune", "store": {"type": "acme_store"}}},
     )
     acme.assert_told(acme.run("plan", workflow), told)
+
+
+@pytest.mark.parametrize("fetched", ["return ctx.folder / 'model'", "return Path('/nowhere')"])
+def test_a_model_that_is_not_found_after_it_was_fetched_is_told(acme: Acme, fetched: str) -> None:
+    opened = body("def open_model(config, ctx)", "return ModelFacts('acme-model', identity='a:1')")
+    acme.install(opened + body("def fetch_model(config, ctx)", fetched))
+    acme.assert_told(acme.run("run", acme.workflow()), "what it fetched is not where `open` looks for it")
 
 
 SYSTEMS = {

@@ -13,6 +13,7 @@ from modelpress.engine.places import host_device, target_of
 from modelpress.engine.plan_context import Findings, StepContext
 from modelpress.engine.resources import fetched_identity
 from modelpress.errors import UserError
+from modelpress.fence import fault
 from modelpress.identity import DigestMemo, content_identity
 from modelpress.markers import NotFetched, resource_refs
 from modelpress.problems import Problems
@@ -44,8 +45,8 @@ def open_model(
     except NotFetched:  # a plugin that reads its files at once, as most do
         identities = [ref.identity for ref in resource_refs(choice.options)]
         facts = ModelFacts(choice.produces, identity=" ".join(identities))
-    if facts is None and len(context.findings.problems) == before:
-        context.problem(f"{choice.registered.spec.name} does not say what model this is.")
+    if len(context.findings.problems) == before:
+        _require_true(choice, facts)
     model = facts
     while model is not None:
         try:
@@ -57,6 +58,20 @@ def open_model(
             context.problem(error.message, error.hint)
         model = model.base
     return _identified(facts, digests, without) if facts else None
+
+
+def _require_true(choice: ModelChoice, facts: ModelFacts | None) -> None:
+    """Raise a PluginError for facts that cannot be so; None is an answer where a problem was told."""
+    spec = choice.registered.spec
+    wrong = ""
+    if facts is None:
+        wrong = "None, and told no problem"
+    elif spec.produces not in (ANY_FORMAT, facts.format):
+        wrong = f"the format {facts.format!r}, and its spec promises {spec.produces!r}"
+    elif facts.path is not None and not (facts.path.is_absolute() and facts.path.exists()):
+        wrong = f"the path {str(facts.path)!r}, expected an absolute one of what is there"
+    if wrong:
+        raise fault(choice.registered.origin, spec.open, f"it returned {wrong}")
 
 
 def _identified(facts: ModelFacts, digests: DigestMemo, without: tuple[Path, ...]) -> ModelFacts:

@@ -12,6 +12,16 @@ from modelpress.context import Accelerator, DataFacts, declared_target
 from modelpress.fence import expect
 from modelpress.problems import Problems
 
+_MOST_TOLD = 1000
+"""Problems and notes of one step: a plan that tells more of them has no end."""
+
+
+class EndlessTelling(BaseException):
+    """Raised where a plan has told too much. No Exception: it must not be caught there."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"more than {most:,} notes and problems")
+
 
 @dataclass(slots=True)
 class Findings:
@@ -53,6 +63,7 @@ class StepContext:
     target_is_here: bool = True
     facts: Mapping[str, DataFacts] = field(default_factory=dict)
     memory: int = 0
+    told: int = 0
 
     @property
     def accelerator(self) -> Accelerator:
@@ -67,6 +78,9 @@ class StepContext:
         kind: Literal["input", "dependency"] = "input",
     ) -> None:
         expect(str, message=message, hint=hint, option=option)
+        if not message.strip():
+            raise ValueError("a problem has to be told, and the message is empty")
+        self._count()
         path = f"{self.path}.{option}" if option else self.path
         self.findings.problem(path, message, hint, step=self.step, kind=kind)
 
@@ -75,11 +89,19 @@ class StepContext:
 
     def note(self, message: str) -> None:
         expect(str, message=message)
+        self._count()
         self.findings.note(f"{self.step}: {message}" if self.step else message)
 
     def needs(self, *, memory: int = 0) -> None:
         expect(int, memory=memory)
+        if memory < 0:
+            raise ValueError(f"memory has to be a number from 0, and is {memory}")
         self.memory = max(self.memory, memory)
+
+    def _count(self) -> None:
+        self.told += 1
+        if self.told > _MOST_TOLD:
+            raise EndlessTelling(_MOST_TOLD)
 
     def data(self, role: str) -> DataFacts | None:
         return self.facts.get(role)

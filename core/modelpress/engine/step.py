@@ -21,6 +21,7 @@ from modelpress.engine.plan import Measurement, Plan, Step
 from modelpress.engine.prepare import Prepared
 from modelpress.errors import ArtifactGone, DiskFull, HostError, WorkerDied
 from modelpress.events import Event, Log, Progress
+from modelpress.fence import fault
 from modelpress.files import is_marked, mark_finished
 from modelpress.json_types import JSONValue
 from modelpress.records import to_json
@@ -95,9 +96,14 @@ class TaskRunner:
         facts, workflow = self._plan.model, self._plan.workflow
         if facts.path is None or (facts.base and facts.base.path is None):
             choice = workflow.input_model
+            spec, origin = choice.registered.spec, choice.registered.origin
+            if not spec.fetch:
+                raise fault(origin, spec.open, "it returned no path, and its spec has no `fetch`")
             context = _Fetch(self._offline, workflow.folder, self._tell)
-            choice.registered.call(choice.registered.spec.fetch, choice.options, context)
+            choice.registered.call(spec.fetch, choice.options, context)
             facts = open_input(workflow, self._cache.digests, offline=self._offline)
+            if facts.path is None:
+                raise fault(origin, spec.fetch, "what it fetched is not where `open` looks for it")
         for path in (facts.path, facts.base.path if facts.base else None):
             if path is not None and path.parent == self._cache.artifact_folder(path.name).parent:
                 with self._cache.lock(path.name, lambda: None):
