@@ -183,9 +183,11 @@ def test_ctrl_c_in_a_pipe_cancels_the_submission_and_brings_the_checkpoint_back(
 
 
 def test_ctrl_c_may_leave_the_job_there_and_the_next_run_attaches(vendor: Vendor, cloud: Cloud) -> None:
-    vendor.write(passes={"a": {"type": "Stamp", "text": "a", "pieces": 30, "seconds": 0.1}})
+    vendor.write(passes={"a": {"type": "Stamp", "text": "a", "pieces": 100, "seconds": 0.1}})
     runner = vendor.start("--on-interrupt", "detach")
     run = vendor.job()
+    handles = vendor.folder / "cache" / "handles"
+    wait_for(lambda: any("/done/0" in file.read_text() for file in handles.glob("*.json")))
     wait_for(lambda: run.status == "Running")
     runner.send_signal(signal.SIGINT)
     output, _ = runner.communicate(timeout=60)
