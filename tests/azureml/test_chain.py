@@ -192,7 +192,7 @@ def test_ctrl_c_may_leave_the_job_there_and_the_next_run_attaches(vendor: Vendor
     runner.send_signal(signal.SIGINT)
     output, _ = runner.communicate(timeout=60)
     assert runner.returncode == 130, output
-    assert f"goes on on 'aml' as the job {run.name}" in output
+    assert f"goes on on 'aml' as the job {run.name}" in " ".join(output.split())
     assert run.status == "Running"
     _, told = vendor.run()
     assert "attached to the job" in notes(told)
