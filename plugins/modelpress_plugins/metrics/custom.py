@@ -111,9 +111,9 @@ def _evaluate(
         "batch_size": user.batch_size or config.batch_size,
     }
     try:
-        takes = inspect.signature(function).parameters
+        takes = list(inspect.signature(function).parameters)
     except (TypeError, ValueError):
-        takes = {}
+        takes = []
     first = next(iter(takes), "model")
     more = {name: value for name, value in known.items() if name in takes and name not in ("model", first)}
     call = partial(call_function, function, model)

@@ -108,7 +108,7 @@ def _estimate(value: float, error: object) -> float | Estimate:
 
 
 def _asked(model: TextModel, config: HarnessOptions, ctx: PassContext) -> LM:
-    own = getattr(model, "model", None)
+    own: Any = getattr(model, "model", None)
     if hasattr(own, "generate") and hasattr(own, "config"):
         # Only here: it imports torch and transformers, which a runtime of its own does without.
         from lm_eval.models.huggingface import HFLM  # noqa: PLC0415
@@ -127,7 +127,7 @@ def _longest(model: TextModel, config: HarnessOptions) -> int:
     return min(config.max_length or model.context_length, model.context_length)
 
 
-class Asked(TemplateLM):
+class Asked(TemplateLM):  # type: ignore[misc]  # the harness has no types
     """A TextModel, as the harness asks models."""
 
     def __init__(self, model: TextModel, max_length: int, ctx: PassContext) -> None:
