@@ -13,7 +13,7 @@ demo: $(VENV)/.installed  ## the main job on the embedded example, then one ques
 	$(BIN)/modelpress ask examples/emotions/output "$(QUESTION)"
 
 test: $(VENV)/.installed-dev  ## every test that this machine can run
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 fmt: $(VENV)/.installed-dev
 	$(BIN)/ruff format .

@@ -23,23 +23,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 ROOT = Path(__file__).resolve().parent.parent
 EMOTIONS = ROOT / "examples" / "emotions"
-LONGEST_FIRST = ("tests/azureml", "tests/workflows", "tests/campaigns")
-TOGETHER = {
-    "tests/azureml/": "azureml",  # they share the emulator
-    "tests/plugins/docker/": "docker",  # they share the engine
-    "tests/workflows/test_emotions.py": "emotions",  # they share the example's run
-    "tests/workflows/test_readme.py": "emotions",
-}
+LONGEST_FIRST = (
+    "tests/azureml",
+    "tests/workflows",
+    "tests/plugins/docker",
+    "tests/plugins/ray",
+    "tests/campaigns",
+)
 
 
-@pytest.hookimpl(tryfirst=True)  # ahead of xdist, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, a file stays in one, and so do files that share what is dear.
-    What takes longest begins, so that no process is left alone with it."""
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        group = next((name for start, name in TOGETHER.items() if file.startswith(start)), file)
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Where tests run in several processes, a file stays in one. What takes longest begins, so that no process
+    is left alone with it."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST_FIRST))
 
 

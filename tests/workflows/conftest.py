@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 EMOTIONS = ROOT / "examples" / "emotions"
@@ -55,14 +56,19 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def emotions_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The example's own workflow, run once from the command line."""
-    folder = tmp_path_factory.mktemp("emotions")
-    done = modelpress(
-        "run", EMOTIONS / "workflow.yaml",
-        "--cache-dir", folder / "cache", "--output-dir", folder / "output",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Finished(done.stdout, folder / "output", folder / "cache")
+    """The example's own workflow, run once from the command line, whichever process of the tests is first."""
+    temporary = tmp_path_factory.getbasetemp()
+    folder = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "emotions"
+    said = folder / "said.txt"
+    with FileLock(f"{folder}.lock"):
+        if not said.exists():
+            done = modelpress(
+                "run", EMOTIONS / "workflow.yaml",
+                "--cache-dir", folder / "cache", "--output-dir", folder / "output",
+            )  # fmt: skip
+            assert done.returncode == 0, done.stdout + done.stderr
+            said.write_text(done.stdout)
+    return Finished(said.read_text(), folder / "output", folder / "cache")
 
 
 @dataclass(frozen=True)
