@@ -23,18 +23,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 ROOT = Path(__file__).resolve().parent.parent
 EMOTIONS = ROOT / "examples" / "emotions"
-LONGEST_FIRST = (
-    "tests/azureml",
-    "tests/workflows",
-    "tests/plugins/docker",
-    "tests/plugins/ray",
-    "tests/campaigns",
-)
+LONGEST_FIRST = tuple(f"tests/{room}/" for room in ("azureml", "workflows", "plugins/docker", "plugins/ray"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, a file stays in one. What takes longest begins, so that no process
-    is left alone with it."""
+    """Where tests run in several processes, a file stays in one; what takes longest begins, so that
+    no process is left alone with it."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST_FIRST))
 
 
