@@ -190,7 +190,7 @@ class PassSpec(Spec):
 class ModelSpec(Spec):
     """A way to name an input model in a workflow: `input_model: {type: HfModel, …}`.
 
-    produces: its format; `*` where only the files tell, then `open` has to find them at once
+    produces: its format, or its base's; `*` where only the files tell, then `open` has to find them at once
     open:  finds the files (in the hub's local cache, or a folder) and reads config.json, see
            contracts.ModelOpen
     fetch: called when ModelFacts.path is None, see contracts.ModelFetch. Left out when the model is always

@@ -106,6 +106,12 @@ def planted(folder: Path, *secrets: str) -> list[Path]:
     return [file for file in files if any(secret.encode() in file.read_bytes() for secret in secrets)]
 
 
+def outcome(run: JobRun) -> str:
+    """Its status once it has ended: what was asked of a job may be back here while it is finalizing there."""
+    wait_for(lambda: run.done)
+    return run.status
+
+
 def wait_for(condition: Callable[[], T | None], seconds: float = 120) -> T:
     """What the condition gives as soon as it is true."""
     end = time.monotonic() + seconds

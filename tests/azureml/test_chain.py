@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from azure_runs import notes, planted, wait_for
+from azure_runs import notes, outcome, planted, wait_for
 
 import modelpress
 from modelpress.errors import PassError
@@ -44,7 +44,7 @@ def test_three_passes_and_two_metrics_are_one_submission_and_all_that_is_asked_c
     assert vendor.text == "one two a rows b acme hf_ c"
     assert result.metrics == {"words": 8}
     (run,) = vendor.submitted
-    assert (run.status, run.starts) == ("Completed", 1)
+    assert (outcome(run), run.starts) == ("Completed", 1)
     carried_here = cloud.storage.carried[carried:]
     assert len([name for way, name in carried_here if way == "up" and name.endswith("/text.txt")]) == 1
     assert [name for way, name in carried_here if way == "down" and "/out/" in name] == [

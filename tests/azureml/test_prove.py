@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from azure_runs import outcome
+
 if TYPE_CHECKING:
     from azure_emulator import Cloud
 
@@ -28,7 +30,7 @@ def test_it_tells_the_cost_and_shows_the_whole_way(cloud: Cloud) -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     assert "about 1.33 USD" in done.stdout
     assert "It works on your Azure" in done.stdout
-    assert [run.status for run in list(cloud.jobs.runs.values())[before:]] == ["Completed"]
+    assert [outcome(run) for run in list(cloud.jobs.runs.values())[before:]] == ["Completed"]
     assert "models/proof/1" in cloud.arm.assets
 
 

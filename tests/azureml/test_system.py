@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from azure_runs import planted
+from azure_runs import outcome, planted
 
 from modelpress.engine.job import read_job
 from modelpress.records import write_record
@@ -105,7 +105,7 @@ def test_the_documents_azure_file_runs_there_whole(press: Press, cloud: Cloud) -
     done = press.run("run", file)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     (run,) = list(cloud.jobs.runs.values())[before:]
-    assert (run.status, run.starts) == ("Completed", 1)
+    assert (outcome(run), run.starts) == ("Completed", 1)
     assert run.properties["tags"]["modelpress.step"] == "lora, merge_adapter_weights, builder"
     mounted = [given["uri"] for given in run.properties["inputs"].values()]
     assert "azureml://registries/azureml-msr/models/Phi-3-mini-4k-instruct/versions/11" in mounted
@@ -144,7 +144,7 @@ def test_its_qlora_variant_runs_on_a_kubernetes_cluster_by_arc(press: Press, clo
     done = press.run("run", press.write(**document))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     (run,) = list(cloud.jobs.runs.values())[before:]
-    assert run.status == "Completed"
+    assert outcome(run) == "Completed"
     told = run.properties
     assert told["computeId"].endswith("/computes/arc-cluster")
     assert told["resources"]["instanceType"] == "gpu4"

@@ -66,12 +66,17 @@ def _require_true(choice: ModelChoice, facts: ModelFacts | None) -> None:
     wrong = ""
     if facts is None:
         wrong = "None, and told no problem"
-    elif spec.produces not in (ANY_FORMAT, facts.format):
+    elif spec.produces not in (ANY_FORMAT, *_formats(facts)):
         wrong = f"the format {facts.format!r}, and its spec promises {spec.produces!r}"
     elif facts.path is not None and not (facts.path.is_absolute() and facts.path.exists()):
         wrong = f"the path {str(facts.path)!r}, expected an absolute one of what is there"
     if wrong:
         raise fault(choice.registered.origin, spec.open, f"it returned {wrong}")
+
+
+def _formats(facts: ModelFacts) -> list[str]:
+    """Its own, and that of each model it is a change to: an adapter of an `hf-model` is promised as one."""
+    return [facts.format, *(_formats(facts.base) if facts.base else ())]
 
 
 def _identified(facts: ModelFacts, digests: DigestMemo, without: tuple[Path, ...]) -> ModelFacts:
