@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from modelpress.from_source import spec_from_source
     from modelpress.identity import content_identity, looks_like_path, named_path
     from modelpress.json_types import JSONValue
+    from modelpress.loading import installed_points
     from modelpress.machine import refusal
     from modelpress.markers import (
         DataRole,
@@ -144,8 +145,8 @@ __all__ = [
     "content_identity", "cpu_features", "curves_told", "decode_event", "default_cache_folder",
     "did_you_mean", "dump_yaml", "duration", "each_text", "examples", "execute_workflow", "find_artifact",
     "finished", "fold", "give_secrets", "history_of", "hookimpl", "import_path", "input_names",
-    "installed_versions", "json_option", "lacks", "load_model", "load_tokenizer", "load_workflow",
-    "look_for", "looks_like_path", "mark_finished", "move", "named_path", "names_of", "nearest", "number",
+    "installed_points", "installed_versions", "json_option", "lacks", "load_model", "load_tokenizer",
+    "load_workflow", "look_for", "looks_like_path", "mark_finished", "move", "named_path", "names_of", "nearest", "number",
     "offline_option", "on_terminal", "open_data", "open_run", "option_facts", "parse_requirement",
     "parse_size", "plural", "print_json", "print_table", "read_answer", "read_job", "read_secret",
     "refusal", "required_names", "say", "scrub_job", "set_option", "size", "spec_from_source",
@@ -195,6 +196,7 @@ _HOMES = {
     "modelpress.from_source": "spec_from_source",
     "modelpress.identity": "content_identity looks_like_path named_path",
     "modelpress.json_types": "JSONValue",
+    "modelpress.loading": "installed_points",
     "modelpress.machine": "refusal",
     "modelpress.markers": "DataRole LocalPath Resource ResourcePath "
     "ResourceRef Searchable Secret SecretName Verbatim",

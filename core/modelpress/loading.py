@@ -90,8 +90,9 @@ class Brought(NamedTuple):
     seconds: float
 
 
-def installed_points() -> tuple[list[EntryPoint], list[BrokenPlugin]]:
-    """The plugins of all distributions, each read by itself, and the distributions that cannot be read."""
+def installed_points(group: str = ENTRY_POINT_GROUP) -> tuple[list[EntryPoint], list[BrokenPlugin]]:
+    """The entry points of a group in all distributions, each read by itself, and the distributions that
+    cannot be read: importlib.metadata's own function gives nothing where one is damaged."""
     points: list[EntryPoint] = []
     broken: list[BrokenPlugin] = []
     seen: set[str] = set()
@@ -102,7 +103,7 @@ def installed_points() -> tuple[list[EntryPoint], list[BrokenPlugin]]:
             if name in seen:
                 continue
             seen.add(name)
-            points += _points(distribution)
+            points += _points(distribution, group)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one, the others go on
             broken.append(
                 BrokenPlugin("", _place(distribution), f"its entry points cannot be read, {tell(error)}")
@@ -116,11 +117,11 @@ def _place(distribution: Distribution) -> str:
     return name if isinstance(name, str) else "unknown"
 
 
-def _points(distribution: Distribution) -> list[EntryPoint]:
+def _points(distribution: Distribution, group: str) -> list[EntryPoint]:
     text = _entry_points_text(distribution)
-    if not text or f"[{ENTRY_POINT_GROUP}]" not in text:
+    if not text or f"[{group}]" not in text:
         return []
-    found = [point for point in distribution.entry_points if point.group == ENTRY_POINT_GROUP]
+    found = [point for point in distribution.entry_points if point.group == group]
     for point in found:
         if not point.value or EntryPoint.pattern.match(point.value) is None:
             raise PluginFault(f"{point.name!r} names {point.value!r}, and no module")

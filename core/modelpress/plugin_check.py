@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
@@ -27,6 +27,7 @@ from modelpress import contracts, specs
 from modelpress.engine.process import child_environment, import_path
 from modelpress.errors import MissingDependencyError, ModelpressError, UserError
 from modelpress.hookspecs import ENTRY_POINT_GROUP
+from modelpress.loading import installed_points
 from modelpress.nearest import did_you_mean
 from modelpress.options import Options
 from modelpress.provider import installed_versions
@@ -80,9 +81,13 @@ def _points(what: str) -> list[EntryPoint]:
         return [EntryPoint(path.stem, path.stem, ENTRY_POINT_GROUP)]
     if path.is_dir() and (os.sep in what or "/" in what or what == "." or (path / "pyproject.toml").exists()):
         return _project_points(path)
-    found = [point for point in entry_points(group=ENTRY_POINT_GROUP) if what in _names(point)]
+    installed, broken = installed_points()
+    found = [point for point in installed if what in _names(point)]
+    for each in () if found else broken:
+        if each.distribution.startswith(f"{what.replace('-', '_')}-"):
+            raise UserError(f"{each.distribution}: {each.error}.", "Install the distribution again.")
     if not found:
-        known = sorted({name for point in entry_points(group=ENTRY_POINT_GROUP) for name in _names(point)})
+        known = sorted({name for point in installed for name in _names(point)})
         raise UserError(
             f"There is no plugin {what!r}.",
             f"{did_you_mean(what, known)} A path to a project's folder or to a .py file will do too.".strip(),

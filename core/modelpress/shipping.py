@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution, entry_points, packages_distributions
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from modelpress.loading import installed_points
 from modelpress.provider import Provider, places
 from modelpress.specs import PassSpec, Spec
 
@@ -18,7 +19,7 @@ _OWN = "modelpress"
 def part_providers(spec: Spec) -> list[tuple[str, Provider]]:
     """What other distributions add to a pass: the name of each part, and who brings it."""
     group = spec.parts if isinstance(spec, PassSpec) else ""
-    return [(point.name, Provider(point)) for point in entry_points(group=group)] if group else []
+    return [(point.name, Provider(point)) for point in installed_points(group)[0]] if group else []
 
 
 def dependencies(provider: Provider) -> tuple[str, ...]:

@@ -9,14 +9,14 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from modelpress.api import JSONValue, Options, UserError, did_you_mean
+from modelpress.api import JSONValue, Options, UserError, did_you_mean, installed_points
 from modelpress_plugins.graph_surgeries.surgeons import OWN
 
 GROUP = "modelpress.surgeons"
@@ -64,7 +64,7 @@ def find(name: str) -> Surgeon | None:
     for options in OWN:
         if options.__name__.casefold() == name.casefold():
             return _surgeon(options.__name__, options)
-    for point in entry_points(group=GROUP):
+    for point in installed_points(GROUP)[0]:
         if point.name.casefold() == name.casefold():
             return _of_others(point)
     return None
@@ -84,7 +84,7 @@ def find_of(surgery: Mapping[str, JSONValue]) -> Surgeon | None:
 
 def names() -> list[str]:
     """Of all surgeons that are installed."""
-    return [*(options.__name__ for options in OWN), *(point.name for point in entry_points(group=GROUP))]
+    return [*(options.__name__ for options in OWN), *(point.name for point in installed_points(GROUP)[0])]
 
 
 def hint(name: str) -> str:
