@@ -27,7 +27,7 @@ def test_three_passes_and_two_metrics_are_one_submission_and_all_that_is_asked_c
     store = cloud.arm.datastores["workspaceblobstore"].place
     cloud.vault.secrets |= {"press-vault/hf-token": HF, "press-vault/acme-token": ACME}
     monkeypatch.setenv("ACME_TOKEN", ACME)
-    monkeypatch.setattr(cloud.executor, "slow", 0.5)
+    monkeypatch.setattr(cloud.executor, "slow", 1.5)  # long enough to be seen by who asks now and then
     cloud.put("workspaceblobstore", "rows/more.txt", b" rows")
     (vendor.folder / "of the user's own.txt").write_text("it stays here")
     passes = {
