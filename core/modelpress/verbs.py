@@ -12,6 +12,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
         *(
             "resources",
             "samplers",
+            "observers",
             "libraries",
             "commands",
             "plugins",
@@ -24,7 +25,8 @@ OWN: Mapping[str, tuple[str, ...]] = {
         ),
     ),
     **dict.fromkeys(
-        ("passes", "models", "data", "systems", "metrics", "resources", "samplers"), _WITH_OPTIONS
+        ("passes", "models", "data", "systems", "metrics", "resources", "samplers", "observers"),
+        _WITH_OPTIONS,
     ),
     **dict.fromkeys(("formats", "libraries", "commands", "runs"), _LISTED),
     "plugins": ("list", "check", "new", "docs"),

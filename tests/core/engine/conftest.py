@@ -203,8 +203,8 @@ class Demo:
         return subprocess.Popen(
             self.command("run", str(self.folder / "workflow.json"), *arguments),
             env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            # A test suite in the background of a shell has SIGINT ignored, and hands that on.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            # A test suite in the background of a shell has these ignored, and hands that on.
+            preexec_fn=lambda: [signal.signal(s, signal.SIG_DFL) for s in (signal.SIGINT, signal.SIGHUP)],
         )  # fmt: skip
 
     @property

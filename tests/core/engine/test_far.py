@@ -251,6 +251,7 @@ def test_ctrl_c_asks_where_there_is_a_terminal(far, answer: str, goes_on: bool) 
     command = far.demo.command("run", str(far.demo.folder / "workflow.json"))
     run, terminal = pty.fork()
     if run == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # see Demo.start
         os.execve(command[0], command, far.demo.environment)
     shown = b""
     try:
@@ -284,7 +285,7 @@ def test_a_job_that_is_killed_there_is_told_and_goes_on_from_its_checkpoint(far)
     far.write(passes={"a": {"type": "Append", "text": "!", "pieces": 20, "seconds": 0.1}})
     run = far.demo.start()
     wait_until(lambda: far.demo.done.count("piece 2") == 1)
-    os.kill(far.working[0], signal.SIGKILL)
+    os.killpg(far.working[0], signal.SIGKILL)  # with the worker that it started
     assert run.wait(30) == 4
     assert far.demo.run().returncode == 0
     done = far.demo.done
