@@ -25,13 +25,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_there_is_a_template_for_each_kind_of_spec() -> None:
-    assert len(KINDS) == 10
+    assert len(KINDS) == 11
 
 
 def test_what_is_written_passes_its_contract(
     written: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """All ten at once, each found through its own entry point."""
+    """All eleven at once, each found through its own entry point."""
     site = tmp_path_factory.mktemp("site")
     for folder in written.values():
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
