@@ -1,4 +1,4 @@
-"""`plugins new`: what it writes for each of the ten kinds passes its contract and its check at once."""
+"""`plugins new`: what it writes for each of the eleven kinds passes its contract and its check at once."""
 
 from __future__ import annotations
 
