@@ -18,8 +18,8 @@ EXTRAS = {
     for found in map(Requirement, wanted)
     if found.name != "modelpress"
 }
-NOT_BY_AN_EXTRA = {"numpy"}
-"""Comes with the others; no version of it is too old."""
+NOT_BY_AN_EXTRA = {"numpy", "mlflow"}
+"""numpy comes with the others, and no version of it is too old; the whole of mlflow holds mlflow-skinny."""
 
 
 def built_in_specs() -> list[Spec]:
